@@ -1,0 +1,160 @@
+# The only build file for C. `make`, `make demo`, `make test`, `make install PREFIX= DESTDIR=`;
+# SANITIZE=address,undefined builds the same into build/sanitize. Sources are found by wildcard,
+# header dependencies by the compiler; all outputs are in build/.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+VERSION := $(shell sed -n 's/.*EMBMON_VERSION "\(.*\)"/\1/p' include/embmon/embmon.h)
+
+SANITIZE ?=
+OUT      := $(if $(SANITIZE),build/sanitize,build)
+
+WARNINGS := -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla \
+            -Wformat=2 -Wnull-dereference
+CFLAGS   ?= -O2 -g
+BASE     := -std=c11 -D_GNU_SOURCE -I. -Iinclude -I$(OUT)/gen -MMD -MP -fvisibility=hidden \
+            -fno-math-errno -ffp-contract=off -fstack-protector-strong -pthread
+ifneq ($(SANITIZE),)
+BASE     += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDFLAGS  += -fsanitize=$(SANITIZE)
+else
+BASE     += -D_FORTIFY_SOURCE=2
+LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--as-needed
+endif
+ALL_CFLAGS = $(BASE) $(WARNINGS) $(CFLAGS)
+
+CLIENT_LIBS := -lprotobuf-c -lz -lm
+DAEMON_LIBS := -luv -ljansson -lprotobuf-c -lz -lm
+
+PROTO  := $(wildcard proto/*.c)
+CLIENT := $(wildcard client/*.c)
+MAINS  := daemon/main.c daemon/embmonctl.c
+DAEMON := $(filter-out $(MAINS),$(wildcard daemon/*.c daemon/*/*.c))
+TESTS  := $(wildcard tests/unit/test_*.c)
+TOOLS  := $(wildcard tests/tools/*.c)
+EXAMPLES := $(wildcard examples/*.c)
+
+object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+PROTO_OBJ  := $(call object,$(PROTO)) $(OUT)/gen/embmon.pb-c.o
+CLIENT_OBJ := $(call object,$(CLIENT)) $(PROTO_OBJ)
+DAEMON_OBJ := $(call object,$(DAEMON)) $(OUT)/gen/tensorboard.pb-c.o $(PROTO_OBJ)
+TEST_BIN   := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TESTS))
+TOOL_BIN   := $(patsubst tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
+EXAMPLE_BIN := $(patsubst examples/%.c,$(OUT)/examples/%,$(EXAMPLES))
+
+.PHONY: all setup demo test test-c test-sanitize test-py verdicts lint format install uninstall clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(OUT)/embmond $(OUT)/embmonctl $(OUT)/libembmon.so $(OUT)/libembmon.a $(EXAMPLE_BIN)
+
+# ---- generated code: made here, never committed
+$(OUT)/gen/%.pb-c.c: proto/%.proto
+	@mkdir -p $(@D)
+	@command -v protoc-c >/dev/null || { echo "make: protoc-c is missing: run 'make setup'" >&2; exit 1; }
+	protoc-c --c_out=$(@D) -I$(<D) $<
+$(OUT)/gen/%.pb-c.c: daemon/tensorboard/%.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(@D) -I$(<D) $<
+# gcc 12 is not asked to like the generator's style, and UBSan knows the library's two known lines.
+$(OUT)/gen/%.pb-c.o: $(OUT)/gen/%.pb-c.c
+	$(CC) $(BASE) $(CFLAGS) -fPIC -c $< -o $@
+
+$(OUT)/obj/%.o: %.c | $(OUT)/gen/embmon.pb-c.c $(OUT)/gen/tensorboard.pb-c.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
+
+$(OUT)/libdaemon.a: $(DAEMON_OBJ)
+	rm -f $@ && ar rcs $@ $^
+
+$(OUT)/embmond: $(OUT)/obj/daemon/main.o $(OUT)/libdaemon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+$(OUT)/embmonctl: $(OUT)/obj/daemon/embmonctl.o $(OUT)/libdaemon.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+
+# Only EMBMON_API is visible, in the shared library and, made local in one object, in the archive.
+$(OUT)/libembmon.so: $(CLIENT_OBJ)
+	$(CC) -shared $(LDFLAGS) -Wl,-soname,libembmon.so.0 -o $@ $^ $(CLIENT_LIBS) -pthread
+	ln -sf libembmon.so $(OUT)/libembmon.so.0
+$(OUT)/libembmon.a: $(CLIENT_OBJ)
+	ld -r -o $(OUT)/libembmon.o $^
+	objcopy --localize-hidden $(OUT)/libembmon.o
+	rm -f $@ && ar rcs $@ $(OUT)/libembmon.o
+
+$(OUT)/examples/%: $(OUT)/obj/examples/%.o $(OUT)/libembmon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS) -pthread
+
+$(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdaemon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS) -pthread
+$(OUT)/tools/%: $(OUT)/obj/tests/tools/%.o $(OUT)/libembmon.a $(OUT)/libdaemon.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+
+# ---- the two commands of the README, and what they are made of
+PYTHON := build/venv/bin/python
+
+setup:
+	@tests/setup.sh test
+
+demo:
+	@tests/setup.sh demo
+	@$(MAKE) -s -j2 all
+	@$(PYTHON) examples/demo.py
+
+test:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all lint
+	@$(MAKE) -s -j2 test-c
+	@$(MAKE) -s -j2 test-sanitize
+	@$(MAKE) -s test-py
+
+test-c: $(TEST_BIN)
+	@tests/run-units $(TEST_BIN)
+
+test-sanitize:
+	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c
+
+test-py: all tools
+	$(PYTHON) -m pytest -q -n 4 tests
+
+tools: $(TOOL_BIN)
+.PHONY: tools
+
+verdicts: 
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all
+	@$(PYTHON) examples/verdicts.py
+
+FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] examples/*.c \
+              tests/unit/*.[ch] tests/tools/*.[ch])
+lint:
+	@build/venv/bin/clang-format --dry-run --Werror $(FORMATTED)
+	@tests/check-rules
+format:
+	@build/venv/bin/clang-format -i $(FORMATTED)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	    $(DESTDIR)$(PREFIX)/include/embmon $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(OUT)/embmond $(OUT)/embmonctl $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(OUT)/libembmon.so $(DESTDIR)$(PREFIX)/lib/libembmon.so.$(VERSION)
+	ln -sf libembmon.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libembmon.so.0
+	ln -sf libembmon.so.0 $(DESTDIR)$(PREFIX)/lib/libembmon.so
+	install -m 644 $(OUT)/libembmon.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 include/embmon/embmon.h $(DESTDIR)$(PREFIX)/include/embmon
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' client/embmon.pc.in \
+	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/embmon.pc
+	install -m 644 docs/embmonctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/libembmon.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 docs/embmond.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+clean:
+	rm -rf build/obj build/gen build/tests build/tools build/examples build/sanitize build/lib* \
+	    build/embmond build/embmonctl
+
+-include $(shell find $(OUT)/obj $(OUT)/gen -name '*.d' 2>/dev/null)

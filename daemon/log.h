@@ -1,0 +1,24 @@
+/* The log: one line to stderr per message, as text or as JSON. The severity is in the name of the
+ * function; nothing here ends the process. Format and level are set once by main() before anything
+ * else runs. A peer's text is never a format string; control characters are escaped. */
+#ifndef EMBMON_DAEMON_LOG_H
+#define EMBMON_DAEMON_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR = 0, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* quiet: errors and warnings only; verbose: debug lines too. */
+void log_configure(enum log_level level, bool json);
+
+__attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void log_warn(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void log_info(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void log_debug(const char *format, ...);
+
+struct alert_change;
+
+/* An alert's change: as text two lines (what, and the hint), as JSON the alert's own object. */
+void log_alert(const struct alert_change *change);
+
+#endif

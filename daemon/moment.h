@@ -1,0 +1,12 @@
+/* Time is an argument: whoever reads a clock does it at the rim, once per event, and hands this on. */
+#ifndef EMBMON_DAEMON_MOMENT_H
+#define EMBMON_DAEMON_MOMENT_H
+
+#include <stdint.h>
+
+struct moment {
+    uint64_t ms; /* monotonic milliseconds: intervals and deadlines */
+    double wall; /* seconds since 1970, finite: stamps only */
+};
+
+#endif

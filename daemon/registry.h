@@ -1,0 +1,50 @@
+/* The runs that are loaded, by name: which session joins which run, and what a run is called.
+ * Counts what happened to every post. Also what embmonctl asks about. */
+#ifndef EMBMON_DAEMON_REGISTRY_H
+#define EMBMON_DAEMON_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/moment.h"
+#include "daemon/run.h"
+#include "proto/message.h"
+
+struct registry; /* opaque */
+
+struct registry_totals {
+    uint64_t acked, rejected, dropped; /* posts, over all runs since the start */
+    size_t sessions;                   /* welcomed and connected */
+    uint64_t invalid_frames;           /* frames that ended a connection */
+    uint64_t unknown_frames;           /* frames of a type we do not know, skipped */
+};
+
+/* logdir: made by the caller, borrowed. NULL when out of memory. */
+struct registry *registry_new(const char *logdir, struct moment now);
+
+/* Flushes and closes all runs. */
+void registry_free(struct registry *registry, struct moment now);
+
+/* Finds or makes the run a Hello asks for and joins it. NULL and *problem (static sentence) when that
+ * cannot be. */
+struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
+                                 struct moment now, const char **problem);
+
+/* Closes what is due, flushes, unloads runs that were idle for an hour. Call at least every 100 ms
+ * while sessions are open. */
+void registry_tick(struct registry *registry, struct moment now);
+
+/* Writes what is queued to the event files. */
+void registry_flush(struct registry *registry);
+
+/* Loaded runs in the order they were loaded. */
+size_t registry_runs(const struct registry *registry);
+struct run *registry_run(const struct registry *registry, size_t index);
+struct run *registry_find(const struct registry *registry, const char *name);
+
+struct registry_totals *registry_totals(struct registry *registry);
+const char *registry_logdir(const struct registry *registry);
+struct moment registry_started(const struct registry *registry);
+
+#endif

@@ -1,0 +1,117 @@
+/* A run: one training as the user sees it, of one or many ranks. Owns the model's layers, the open
+ * steps, the detectors' memory, the alerts and the event files, and calls them in order:
+ * sample -> step -> detect -> alert -> record. */
+#ifndef EMBMON_DAEMON_RUN_H
+#define EMBMON_DAEMON_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/alert/change.h"
+#include "daemon/model.h"
+#include "daemon/moment.h"
+#include "proto/message.h"
+
+struct run;        /* opaque */
+struct run_member; /* one session's place in a run */
+
+/* What a run tells a member; output goes to its session. */
+struct run_member_events {
+    void *context;
+    void (*notice)(void *context, const struct alert_change *change);
+    void (*wish)(void *context, uint32_t steps, const char *layer);
+};
+
+struct run_options {
+    const char *logdir; /* borrowed for the call */
+    const char *name;   /* the folder below it */
+    const char *wanted; /* the name the first session wanted */
+    const char *key;    /* of the launch, "" when none */
+    uint32_t world_size;
+    bool resume; /* the trainer resumes: SessionLog START, nothing learnt is kept */
+};
+
+/* Makes the folder, opens the event file, reads where an earlier writer stopped. NULL and *problem
+ * (a static sentence) when that fails. */
+struct run *run_open(const struct run_options *options, struct moment now, const char **problem);
+
+/* Ends all open steps, closes what fires, flushes. NULL is fine. */
+void run_close(struct run *run, struct moment now);
+
+/* ---- members */
+
+/* True when a session of this Hello may join: see embmond(8), "Runs". */
+bool run_admits(const struct run *run, const struct msg_hello *hello, struct moment now);
+
+/* Joins; a session that was here before (same random id) gets its place back. */
+struct run_member *run_join(struct run *run, const struct msg_hello *hello, struct moment now);
+void run_member_listen(struct run_member *member, const struct run_member_events *events);
+struct run *run_member_run(const struct run_member *member);
+
+/* The highest sequence number that is kept, for Welcome and Ack. */
+uint64_t run_member_kept(const struct run_member *member);
+
+/* True while this rank is 8 closed-for-it steps ahead of the ranks that are waited for. */
+bool run_member_paused(const struct run_member *member);
+
+/* The connection is lost, or said goodbye: ends the member's open steps. The place stays. */
+void run_member_leave(struct run_member *member, bool bye, struct moment now);
+
+/* ---- what a member posts. 0 (merged), or a reason: late, unknown, limit, invalid. */
+enum nack_reason run_layers(struct run_member *member, const struct msg_layers *layers,
+                            const char **problem);
+enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
+                            struct moment now);
+enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
+                            struct moment now);
+enum nack_reason run_step_end(struct run_member *member, const struct msg_step_end *end,
+                              struct moment now);
+enum nack_reason run_epoch(struct run_member *member, const struct msg_epoch *epoch,
+                           struct moment now);
+void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartbeat,
+                   struct moment now);
+
+/* Closes the steps that are due, at least every 100 ms. */
+void run_tick(struct run *run, struct moment now);
+void run_flush(struct run *run);
+
+/* True when no session is connected and none was heard for an hour: may be closed. */
+bool run_idle(const struct run *run, struct moment now);
+
+/* ---- what is asked about it */
+
+struct run_status {
+    const char *name;
+    bool live;        /* a session is connected */
+    int64_t step;     /* last closed training step, -1: none */
+    uint64_t steps;   /* closed, all phases */
+    size_t ranks;     /* that ever took part */
+    size_t layers;
+    size_t firing;    /* alerts firing now */
+    uint64_t acked, rejected, dropped; /* posts */
+    size_t bytes;     /* memory held by open steps and windows */
+    size_t bytes_pending; /* wait for the disk */
+    const char *write_error; /* "" while the last write succeeded */
+};
+void run_get_status(const struct run *run, struct run_status *status);
+
+uint64_t run_next_step(const struct run *run); /* first training step that is not recorded yet */
+uint32_t run_every(const struct run *run);     /* sampled steps are multiples of this */
+const char *run_name(const struct run *run);
+const struct model *run_model(const struct run *run);
+
+/* The layer's gradient norm at its last step (NaN: none yet) and its worst alert state. */
+void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state);
+
+/* Calls each(context, detector, reason) for every detector that is silent about the layer. */
+void run_layer_silent(const struct run *run, size_t layer,
+                      void (*each)(void *context, const char *detector, const char *reason),
+                      void *context);
+
+/* Calls each(context, newest change, ever_fired) for every alert of the run, oldest first. */
+void run_alerts(const struct run *run,
+                void (*each)(void *context, const struct alert_change *change, bool ever_fired),
+                void *context);
+
+#endif

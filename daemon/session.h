@@ -1,0 +1,46 @@
+/* One connection: bytes in, bytes out. Cuts frames, decodes messages, keeps the order Hello - Welcome
+ * - Layers - posts - Bye, answers with acks and nacks, and hands the posts to its run. Knows no
+ * sockets: the rim feeds it and sends what it writes. */
+#ifndef EMBMON_DAEMON_SESSION_H
+#define EMBMON_DAEMON_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/moment.h"
+
+struct session;
+struct registry;
+
+/* registry: borrowed, outlives the session. NULL when out of memory. */
+struct session *session_new(struct registry *registry, struct moment now);
+
+enum session_result {
+    SESSION_OPEN,  /* go on */
+    SESSION_PAUSE, /* do not read from this peer until session_paused() is false */
+    SESSION_CLOSE, /* send what is in the output, then close */
+};
+
+/* Takes n bytes as they come, in any cut; what is not a whole frame yet is kept. After SESSION_PAUSE
+ * bytes already fed are kept and handled by the next session_feed() (n may be 0). */
+enum session_result session_feed(struct session *session, const uint8_t *data, size_t n,
+                                 struct moment now);
+
+/* True while this peer is too far ahead of the other ranks to be read from. */
+bool session_paused(const struct session *session);
+
+/* What is to be sent: *n bytes, borrowed until the next call; they count as sent (the rim copies
+ * them). */
+const uint8_t *session_output(struct session *session, size_t *n);
+
+/* Once a second: false when the peer kept the handshake or a frame waiting too long (close it). */
+bool session_tick(struct session *session, struct moment now);
+
+/* Asks for attention of the rim: set when output was written outside session_feed(). */
+void session_on_output(struct session *session, void (*wake)(void *context), void *context);
+
+/* The connection is gone: ends the session's open steps and frees it. */
+void session_free(struct session *session, struct moment now);
+
+#endif

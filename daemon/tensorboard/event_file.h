@@ -1,0 +1,68 @@
+/* The event files of one run: `<logdir>/<run>/embmon/events.out.tfevents.*`.
+ *
+ * One writer per folder (it holds a lock on it), always into a file of its own: what an earlier
+ * writer left is read once, for the last step of each tag, and never touched. Records go out whole
+ * and in order; on a full disk the unwritten suffix waits, at most 64 MiB; above that histograms,
+ * then scalars, then texts are dropped and counted. The steps of a tag strictly increase: a value
+ * at or below the tag's last step is refused and counted as late.
+ *
+ * A tag's metadata goes out with its first value in each file. Nothing non-finite ever becomes an
+ * edge or a wall time; a scalar may be NaN or infinite. */
+#ifndef EMBMON_TENSORBOARD_EVENT_FILE_H
+#define EMBMON_TENSORBOARD_EVENT_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/tensorboard/histogram.h"
+
+struct event_file; /* opaque */
+
+struct event_file_stats {
+    uint64_t events;         /* queued, the file's own header included */
+    uint64_t bytes_written;  /* reached the file */
+    size_t bytes_pending;    /* wait for the disk */
+    uint64_t late;           /* refused: at or below the tag's last step */
+    uint64_t dropped_histograms, dropped_scalars, dropped_texts; /* disk full for too long */
+    int error;               /* errno of the last write, 0 when it succeeded */
+    const char *name;        /* of the file, borrowed until event_file_close() */
+};
+
+/* Opens the folder `directory` (made with its parents by the caller; borrowed name) for writing: locks
+ * it, reads the last steps, creates a file whose name sorts after all others:
+ * events.out.tfevents.<10 digits: max(wall, last + 1)>.<host>.<pid>.<n>.
+ * NULL and *problem, a sentence in a static buffer of the caller's thread, when that fails. */
+struct event_file *event_file_open(const char *directory, double wall, const char **problem);
+
+/* Flushes once and closes; bytes that could not be written are returned. NULL is fine. */
+size_t event_file_close(struct event_file *file);
+
+/* SessionLog START at `step`: once in a run's first file, and when its trainer resumes. */
+void event_file_start(struct event_file *file, double wall, uint64_t step);
+
+/* Queue one value. False: late or dropped, counted in the stats. */
+bool event_file_scalar(struct event_file *file, double wall, uint64_t step, const char *tag,
+                       double value);
+bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,
+                          const struct histogram *histogram);
+bool event_file_text(struct event_file *file, double wall, uint64_t step, const char *tag,
+                     const char *markdown);
+
+/* Writes what is queued. True when nothing is left to write. */
+bool event_file_flush(struct event_file *file);
+
+/* The last step of a tag, in this and in earlier files: -1 when it has none. */
+int64_t event_file_last_step(const struct event_file *file, const char *tag);
+
+/* Calls each(context, tag, last step) for every tag known. */
+void event_file_tags(const struct event_file *file,
+                     void (*each)(void *context, const char *tag, int64_t last_step),
+                     void *context);
+
+/* True when the folder held no event file before. */
+bool event_file_fresh(const struct event_file *file);
+
+void event_file_get_stats(const struct event_file *file, struct event_file_stats *stats);
+
+#endif

@@ -1,0 +1,210 @@
+/* Messages as plain structs, every field validated: the only module that knows the generated code.
+ *
+ * Decoding takes a frame's payload and gives a struct whose strings and arrays live in the decoder's
+ * arena: borrowed until the next message_decode() with that decoder or its end. The arena has a
+ * budget (hostile payloads unpack to a hundred times their size); a payload that needs more is
+ * refused.
+ * Encoding appends a whole plain frame, header included, to a buffer.
+ */
+#ifndef EMBMON_PROTO_MESSAGE_H
+#define EMBMON_PROTO_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/frame.h"
+#include "proto/summary.h"
+
+enum {
+    PROTOCOL_VERSION = 1,
+    SESSION_BYTES = 16,
+    RANKS_MAX = 1024,
+    LAYERS_MAX = 4096,
+    VARIABLES_MAX = 16384,
+    SHAPE_MAX = 8,
+    INPUTS_MAX = 64,
+    EVERY_MAX = 1 << 20,
+    ID_MAX = 1 << 20,    /* ids of layers and variables, chosen by the client */
+    TEXT_MAX = 64 << 10, /* bytes of a Reply chunk */
+};
+#define STEP_MAX ((uint64_t)1 << 53) /* beyond it a double, and so a chart, loses steps */
+
+struct msg_hello {
+    uint32_t protocol_min, protocol_max;
+    uint8_t session[SESSION_BYTES];
+    const char *given, *name, *key; /* "" where absent, never NULL */
+    uint32_t rank, world_size;
+    bool resume;
+    uint32_t every;
+};
+
+struct msg_welcome {
+    uint32_t protocol;
+    const char *run;
+    uint64_t next_step;
+    uint32_t every;
+    uint64_t sequence;
+    uint32_t frame_limit;
+};
+
+struct msg_layer {
+    uint32_t id;
+    const char *path;
+    uint32_t kind;
+    const char *activation;
+    bool trainable, sharded, has_padding;
+    uint64_t rows, columns;
+    int64_t padding_id;
+    const uint32_t *inputs;
+    size_t input_count;
+    const int64_t *shape;
+    size_t shape_length;
+    uint32_t dtype;
+};
+
+struct msg_variable {
+    uint32_t id, layer;
+    const char *name;
+    const int64_t *shape;
+    size_t shape_length;
+    uint32_t dtype;
+};
+
+struct msg_layers {
+    const struct msg_layer *layers;
+    size_t layer_count;
+    const struct msg_variable *variables;
+    size_t variable_count;
+};
+
+struct msg_heartbeat {
+    uint64_t produced, dropped;
+};
+
+struct msg_sample {
+    uint64_t sequence;
+    uint32_t target, signal, phase;
+    uint64_t step;
+    struct summary summary; /* decoded: its counts are borrowed, do not summary_free() */
+};
+
+struct msg_scalar {
+    uint64_t sequence;
+    uint32_t phase;
+    uint64_t step;
+    const char *name;
+    double value; /* any double */
+};
+
+struct msg_step_end {
+    uint64_t sequence;
+    uint32_t phase;
+    uint64_t step, posted, dropped;
+};
+
+struct msg_epoch {
+    uint64_t sequence, epoch, step;
+};
+
+struct msg_bye {
+    uint64_t undelivered;
+};
+
+struct msg_ack {
+    uint64_t kept, durable;
+};
+
+enum nack_reason {
+    NACK_INVALID = 1, /* a field is out of its range */
+    NACK_LATE = 2,    /* its step is already closed */
+    NACK_UNKNOWN = 3, /* its layer or variable was not declared */
+    NACK_LIMIT = 4,   /* a limit of the run is reached */
+    NACK_REFUSED = 5, /* Hello: no common protocol, bad name, no folder; the connection ends */
+};
+
+struct msg_nack {
+    uint64_t sequence;
+    uint32_t reason;
+    const char *detail;
+};
+
+struct msg_notice {
+    double time;
+    uint32_t phase;
+    const char *layer, *variable, *signal, *detector;
+    uint32_t severity, state;
+    uint64_t step, first_step;
+    double value, threshold, baseline;
+    const char *reason, *summary, *hint;
+};
+
+struct msg_wish {
+    uint32_t steps;
+    const char *layer;
+};
+
+struct msg_query {
+    const char *name, *run;
+    bool firing;
+};
+
+struct msg_reply {
+    uint32_t status;
+    bool last;
+    const uint8_t *text;
+    size_t length;
+};
+
+struct message {
+    enum frame_type type;
+    union {
+        struct msg_hello hello;
+        struct msg_welcome welcome;
+        struct msg_layers layers;
+        struct msg_heartbeat heartbeat;
+        struct msg_sample sample;
+        struct msg_scalar scalar;
+        struct msg_step_end step_end;
+        struct msg_epoch epoch;
+        struct msg_bye bye;
+        struct msg_ack ack;
+        struct msg_nack nack;
+        struct msg_notice notice;
+        struct msg_wish wish;
+        struct msg_query query;
+        struct msg_reply reply;
+    };
+};
+
+struct message_decoder; /* opaque: the arena */
+
+/* NULL when out of memory. */
+struct message_decoder *message_decoder_new(void);
+void message_decoder_free(struct message_decoder *decoder);
+
+enum message_result {
+    MESSAGE_OK = 0,
+    MESSAGE_UNKNOWN,   /* a frame type of a newer peer: skip it */
+    MESSAGE_INVALID,   /* a field is missing or out of its range */
+    MESSAGE_MALFORMED, /* not protobuf, or over the arena's budget */
+};
+
+/* Decodes and validates a frame. MESSAGE_INVALID and MESSAGE_MALFORMED: *problem is a static
+ * sentence, and for a numbered message that could be read message->type and its sequence are set,
+ * so that it can be answered with a Nack; the rest of *message is not to be used. */
+enum message_result message_decode(struct message_decoder *decoder, const struct frame *frame,
+                                   struct message *message, const char **problem);
+
+/* The sequence number of a numbered message (Sample, Scalar, StepEnd, Epoch); 0 for the others. */
+uint64_t message_sequence(const struct message *message);
+
+/* Bytes of the whole frame message_encode() writes. */
+size_t message_size(const struct message *message);
+
+/* Writes the whole frame (header and payload) to `to`, which holds message_size() bytes, and
+ * returns its length. Strings may be NULL for "". No allocation but for arrays of messages (Layers);
+ * 0 when that fails. */
+size_t message_encode(const struct message *message, uint8_t *to);
+
+#endif
