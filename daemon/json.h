@@ -7,12 +7,13 @@
 #include "daemon/alert/change.h"
 
 /* A number, or the string of a non-finite one. New reference, NULL when out of memory. */
-json_t *json_number_value(double value);
+json_t *json_from_double(double value);
 
 /* The object of alerts.jsonl (embmond(8)), all fields always present. New reference. */
 json_t *json_alert(const struct alert_change *change);
 
-/* One line without its newline; the caller frees it. NULL when out of memory. Takes no reference. */
+/* One line without its newline; the caller frees it. NULL when out of memory. Takes no reference.
+ */
 char *json_line(const json_t *value);
 
 #endif

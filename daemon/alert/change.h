@@ -6,22 +6,22 @@
 #include <stdint.h>
 
 struct alert_change {
-    double time;         /* seconds since 1970 */
-    const char *run;     /* strings are borrowed for the call; never NULL */
-    uint32_t phase;      /* enum embmon_phase */
-    const char *layer;   /* "" where the alert is of the whole model */
+    double time;          /* seconds since 1970 */
+    const char *run;      /* strings are borrowed for the call; never NULL */
+    uint32_t phase;       /* enum embmon_phase */
+    const char *layer;    /* "" where the alert is of the whole model */
     const char *variable; /* "" for a table, and for a layer as a whole */
-    const char *signal;  /* "gradient", "activation", "loss", ... */
+    const char *signal;   /* "gradient", "activation", "loss", ... */
     const char *detector;
-    uint32_t severity; /* enum embmon_severity */
-    uint32_t state;    /* enum embmon_alert_state */
-    uint64_t step;     /* of this change */
-    uint64_t first_step; /* the first sick step */
+    uint32_t severity;                 /* enum embmon_severity */
+    uint32_t state;                    /* enum embmon_alert_state */
+    uint64_t step;                     /* of this change */
+    uint64_t first_step;               /* the first sick step */
     double value, threshold, baseline; /* NaN: none, and then value_given etc. are false */
     unsigned char value_given, threshold_given, baseline_given;
     const uint32_t *ranks; /* ascending */
     size_t rank_count;
-    const char *reason; /* "", "cleared", "new level", "closed" */
+    const char *reason;  /* "", "cleared", "new level", "closed" */
     const char *summary; /* one sentence: what happened where, with this run's numbers */
     const char *hint;    /* what it usually means, what to look at next, how to confirm it */
 };
