@@ -145,8 +145,8 @@ DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
 void log_alert(const struct alert_change *c)
 {
     enum log_level level = c->state == EMBMON_FIRING ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
-    char text[LINE_MAX_BYTES], hint[LINE_MAX_BYTES], line[3 * LINE_MAX_BYTES];
-    char where[MESSAGE_MAX], escaped[LINE_MAX_BYTES];
+    char text[LINE_MAX_BYTES], hint[LINE_MAX_BYTES], line[4 * LINE_MAX_BYTES];
+    char where[LINE_MAX_BYTES], escaped[LINE_MAX_BYTES];
 
     if (level > settings.level)
         return;
