@@ -1,0 +1,92 @@
+#include "proto/crc32c.h"
+
+#include <string.h>
+
+/* table[s][b] is the CRC of byte b followed by s zero bytes. A CRC is linear: an entry is the
+ * exclusive or of the entries of its bits, so that the compiler makes all 2,048 from these 64. */
+#define BIT(i, bit, value) ((i) & (bit) ? (value) : 0u)
+#define ENTRY(i, a, b, c, d, e, f, g, h)                                                           \
+    (BIT(i, 1u, a) ^ BIT(i, 2u, b) ^ BIT(i, 4u, c) ^ BIT(i, 8u, d) ^ BIT(i, 16u, e) ^              \
+     BIT(i, 32u, f) ^ BIT(i, 64u, g) ^ BIT(i, 128u, h))
+#define ENTRIES_4(i, ...)                                                                          \
+    ENTRY(i, __VA_ARGS__), ENTRY((i) + 1u, __VA_ARGS__), ENTRY((i) + 2u, __VA_ARGS__),             \
+        ENTRY((i) + 3u, __VA_ARGS__)
+#define ENTRIES_16(i, ...)                                                                         \
+    ENTRIES_4(i, __VA_ARGS__), ENTRIES_4((i) + 4u, __VA_ARGS__), ENTRIES_4((i) + 8u, __VA_ARGS__), \
+        ENTRIES_4((i) + 12u, __VA_ARGS__)
+#define ENTRIES_64(i, ...)                                                                         \
+    ENTRIES_16(i, __VA_ARGS__), ENTRIES_16((i) + 16u, __VA_ARGS__),                                \
+        ENTRIES_16((i) + 32u, __VA_ARGS__), ENTRIES_16((i) + 48u, __VA_ARGS__)
+#define SLICE(...)                                                                                 \
+    {                                                                                              \
+        ENTRIES_64(0u, __VA_ARGS__), ENTRIES_64(64u, __VA_ARGS__), ENTRIES_64(128u, __VA_ARGS__),  \
+            ENTRIES_64(192u, __VA_ARGS__)                                                          \
+    }
+
+/* clang-format off */
+static const uint32_t table[8][256] = {
+    SLICE(0xf26b8303, 0xe13b70f7, 0xc79a971f, 0x8ad958cf, 0x105ec76f, 0x20bd8ede, 0x417b1dbc, 0x82f63b78),
+    SLICE(0x13a29877, 0x274530ee, 0x4e8a61dc, 0x9d14c3b8, 0x3fc5f181, 0x7f8be302, 0xff17c604, 0xfbc3faf9),
+    SLICE(0xa541927e, 0x4f6f520d, 0x9edea41a, 0x38513ec5, 0x70a27d8a, 0xe144fb14, 0xc76580d9, 0x8b277743),
+    SLICE(0xdd45aab8, 0xbf672381, 0x7b2231f3, 0xf64463e6, 0xe964b13d, 0xd725148b, 0xaba65fe7, 0x52a0c93f),
+    SLICE(0x38116fac, 0x7022df58, 0xe045beb0, 0xc5670b91, 0x8f2261d3, 0x1ba8b557, 0x37516aae, 0x6ea2d55c),
+    SLICE(0xef306b19, 0xdb8ca0c3, 0xb2f53777, 0x6006181f, 0xc00c303e, 0x85f4168d, 0x0e045beb, 0x1c08b7d6),
+    SLICE(0x68032cc8, 0xd0065990, 0xa5e0c5d1, 0x4e2dfd53, 0x9c5bfaa6, 0x3d5b83bd, 0x7ab7077a, 0xf56e0ef4),
+    SLICE(0x493c7d27, 0x9278fa4e, 0x211d826d, 0x423b04da, 0x847609b4, 0x0d006599, 0x1a00cb32, 0x34019664),
+};
+/* clang-format on */
+
+static uint32_t load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t n)
+{
+    const uint8_t *p = data;
+
+    crc = ~crc;
+    for (; n >= 8; p += 8, n -= 8) {
+        uint32_t low = crc ^ load32(p), high = load32(p + 4);
+
+        crc = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^
+              table[4][low >> 24] ^ table[3][high & 255] ^ table[2][high >> 8 & 255] ^
+              table[1][high >> 16 & 255] ^ table[0][high >> 24];
+    }
+    for (; n > 0; p++, n--)
+        crc = crc >> 8 ^ table[0][(crc ^ *p) & 255];
+    return ~crc;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const void *data,
+                                                                 size_t n)
+{
+    const uint8_t *p = data;
+    uint64_t state = ~crc;
+
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t word;
+
+        memcpy(&word, p, sizeof word); /* the processor is little-endian */
+        state = __builtin_ia32_crc32di(state, word);
+    }
+    for (; n > 0; p++, n--)
+        state = __builtin_ia32_crc32qi((uint32_t)state, *p);
+    return ~(uint32_t)state;
+}
+#endif
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t n)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2"))
+        return by_instruction(crc, data, n);
+#endif
+    return crc32c_portable(crc, data, n);
+}
+
+uint32_t crc32c_mask(uint32_t crc)
+{
+    return (crc >> 15 | crc << 17) + 0xa282ead8u;
+}

@@ -1,0 +1,92 @@
+#include "proto/name.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* The first of the n bytes as a code point, and in *length its bytes; -1 when they are not UTF-8.
+ * The table of RFC 3629 section 4: the second byte's range is what rules out overlong forms,
+ * surrogates and all beyond U+10FFFF. */
+static int32_t code_point(const uint8_t *p, size_t n, size_t *length)
+{
+    uint8_t low = 0x80, high = 0xbf;
+    int32_t point;
+
+    *length = 1;
+    if (p[0] < 0x80)
+        return p[0];
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return -1;
+    *length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (*length > n)
+        return -1;
+    if (p[0] == 0xe0)
+        low = 0xa0;
+    else if (p[0] == 0xed)
+        high = 0x9f;
+    else if (p[0] == 0xf0)
+        low = 0x90;
+    else if (p[0] == 0xf4)
+        high = 0x8f;
+    if (p[1] < low || p[1] > high)
+        return -1;
+    point = p[0] & (0x7f >> *length);
+    for (size_t i = 1; i < *length; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return -1;
+        point = point << 6 | (p[i] & 0x3f);
+    }
+    return point;
+}
+
+bool name_is_text(const char *text, size_t n)
+{
+    const uint8_t *p = (const uint8_t *)text;
+    size_t length;
+
+    for (; n > 0; p += length, n -= length) {
+        int32_t point = code_point(p, n, &length);
+
+        if (point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029)
+            return false;
+    }
+    return true;
+}
+
+bool name_is_path(const char *name)
+{
+    size_t n = strnlen(name, NAME_LAYER_MAX + 1);
+
+    if (n == 0 || n > NAME_LAYER_MAX || !name_is_text(name, n))
+        return false;
+    return name[0] != '/' && name[n - 1] != '/' && !strstr(name, "//");
+}
+
+static bool starts_part(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+static bool continues_part(char c)
+{
+    return starts_part(c) || c == '.' || c == '=' || c == '+' || c == '-';
+}
+
+bool name_is_run(const char *name)
+{
+    size_t n = strnlen(name, NAME_RUN_MAX + 1), parts = 0, length = 0;
+
+    if (n == 0 || n > NAME_RUN_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (length == 0) {
+            if (!starts_part(name[i]) || ++parts > NAME_PARTS_MAX)
+                return false;
+            length = 1;
+        } else if (name[i] == '/') {
+            length = 0;
+        } else if (!continues_part(name[i]) || ++length > NAME_PART_MAX) {
+            return false;
+        }
+    }
+    return length > 0;
+}
