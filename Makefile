@@ -86,6 +86,9 @@ $(OUT)/libembmon.a: $(CLIENT_OBJ)
 $(OUT)/examples/%: $(OUT)/obj/examples/%.o $(OUT)/libembmon.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS) -pthread
+# examples/NAME/*.c belong to examples/NAME.c.
+$(foreach example,$(EXAMPLES:.c=),\
+    $(eval $(OUT)/$(example): $(call object,$(wildcard $(example)/*.c))))
 
 $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
@@ -129,7 +132,8 @@ verdicts:
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/verdicts.py
 
-FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] examples/*.c \
+FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
+              examples/*.c examples/*/*.[ch] \
               tests/unit/*.[ch] tests/tools/*.[ch])
 lint:
 	@build/venv/bin/clang-format --dry-run --Werror $(FORMATTED)
