@@ -51,10 +51,10 @@ enum frame_result {
     FRAME_BAD_MAGIC,   /* not our protocol; everything below ends the connection */
     FRAME_BAD_VERSION, /* a framing version this end does not speak */
     FRAME_BAD_FLAGS,
-    FRAME_TOO_LONG,  /* length above the ceiling */
-    FRAME_BAD_CRC,   /* bytes were damaged on the way */
-    FRAME_BAD_ZLIB,  /* not one whole zlib stream */
-    FRAME_BOMB,      /* inflates above the ceiling */
+    FRAME_TOO_LONG, /* length above the ceiling */
+    FRAME_BAD_CRC,  /* bytes were damaged on the way */
+    FRAME_BAD_ZLIB, /* not one whole zlib stream */
+    FRAME_BOMB,     /* inflates above the ceiling */
     FRAME_NO_MEMORY,
 };
 
@@ -77,9 +77,9 @@ struct frame_codec {
 void frame_codec_free(struct frame_codec *codec);
 
 /* Reads the frame at the start of data[0 ... n).
- * FRAME_OK: *frame, and *used bytes belong to it. FRAME_MORE: *used is the number of bytes the whole
- * frame needs as far as known (>= FRAME_HEADER). Else: an error, *used is 0.
- * payload_max, inflated_max: ceilings in bytes. */
+ * FRAME_OK: *frame, and *used bytes belong to it. FRAME_MORE: *used is the number of bytes the
+ * whole frame needs as far as known (>= FRAME_HEADER). Else: an error, *used is 0. payload_max,
+ * inflated_max: ceilings in bytes. */
 enum frame_result frame_read(struct frame *frame, size_t *used, const uint8_t *data, size_t n,
                              struct frame_codec *codec, size_t payload_max, size_t inflated_max);
 

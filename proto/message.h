@@ -1,10 +1,9 @@
 /* Messages as plain structs, every field validated: the only module that knows the generated code.
  *
- * Decoding takes a frame's payload and gives a struct whose strings and arrays live in the decoder's
- * arena: borrowed until the next message_decode() with that decoder or its end. The arena has a
- * budget (hostile payloads unpack to a hundred times their size); a payload that needs more is
- * refused.
- * Encoding appends a whole plain frame, header included, to a buffer.
+ * Decoding takes a frame's payload and gives a struct whose strings and arrays live in the
+ * decoder's arena: borrowed until the next message_decode() with that decoder or its end. The arena
+ * has a budget (hostile payloads unpack to a hundred times their size); a payload that needs more
+ * is refused. Encoding appends a whole plain frame, header included, to a buffer.
  */
 #ifndef EMBMON_PROTO_MESSAGE_H
 #define EMBMON_PROTO_MESSAGE_H
@@ -203,8 +202,8 @@ uint64_t message_sequence(const struct message *message);
 size_t message_size(const struct message *message);
 
 /* Writes the whole frame (header and payload) to `to`, which holds message_size() bytes, and
- * returns its length. Strings may be NULL for "". No allocation but for arrays of messages (Layers);
- * 0 when that fails. */
+ * returns its length. Strings may be NULL for "". No allocation. Both are 0 for a type that
+ * is unknown. */
 size_t message_encode(const struct message *message, uint8_t *to);
 
 #endif

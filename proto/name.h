@@ -1,5 +1,6 @@
 /* What a run, a layer, a variable and a scalar may be called. Checked before a name reaches a path,
- * a tag or a log line; a bad name is refused, never repaired, so that two names never become one. */
+ * a tag or a log line; a bad name is refused, never repaired, so that two names never become one.
+ */
 #ifndef EMBMON_PROTO_NAME_H
 #define EMBMON_PROTO_NAME_H
 
@@ -13,11 +14,13 @@ enum {
     NAME_LAYER_MAX = 255, /* bytes of a layer's path, a variable's or a scalar's name */
 };
 
-/* A run: parts of [A-Za-z0-9_][A-Za-z0-9_.=+-]* joined by single '/', as a folder below the logdir. */
+/* A run: parts of [A-Za-z0-9_][A-Za-z0-9_.=+-]* joined by single '/', as a folder below the logdir.
+ */
 bool name_is_run(const char *name);
 
-/* A layer's path, a variable or a scalar: 1 ... 255 bytes of valid UTF-8 without control characters,
- * not starting or ending with '/', no empty part. Frameworks name layers freely ("tf.math.add:0"). */
+/* A layer's path, a variable or a scalar: 1 ... 255 bytes of valid UTF-8 without control
+ * characters, not starting or ending with '/', no empty part. Frameworks name layers freely
+ * ("tf.math.add:0"). */
 bool name_is_path(const char *name);
 
 /* The n bytes are valid UTF-8 (RFC 3629: no overlong forms, no surrogates) without NUL, other

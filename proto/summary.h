@@ -68,9 +68,8 @@ __attribute__((warn_unused_result)) bool summary_add(struct summary *into,
 
 /* Makes the span hold `length` counts from bucket `first` on, copied and trimmed of zero ends.
  * False: out of memory, or not within the table; the span is then unchanged. */
-__attribute__((warn_unused_result)) bool summary_set_span(struct summary_span *span,
-                                                          uint32_t first, const uint64_t *counts,
-                                                          uint32_t length);
+__attribute__((warn_unused_result)) bool summary_set_span(struct summary_span *span, uint32_t first,
+                                                          const uint64_t *counts, uint32_t length);
 
 /* Sets an extra, keeping the keys in order. False when all places are taken or the key is 0. */
 bool summary_set_extra(struct summary *s, uint32_t key, double value);
@@ -78,7 +77,8 @@ bool summary_set_extra(struct summary *s, uint32_t key, double value);
 /* The value of an extra, or `missing`. */
 double summary_extra(const struct summary *s, uint32_t key, double missing);
 
-/* Checks every invariant. Returns NULL, or a static sentence on the first one that does not hold. */
+/* Checks every invariant. Returns NULL, or a static sentence on the first one that does not hold.
+ */
 const char *summary_check(const struct summary *s);
 
 /* Elements that are neither NaN nor infinite. */

@@ -1,0 +1,434 @@
+#include "proto/message.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "embmon.pb-c.h"
+#include "proto/arena.h"
+#include "proto/message_check.h"
+#include "proto/message_fields.h"
+
+/* What a payload may unpack to. Honest messages of many tiny parts (thousands of layers with names
+ * of one letter) need fifty times their size, most of it the library's own lists: the allowance. */
+enum { BUDGET_MAX = 64 << 20, BUDGET_PER_BYTE = 16, BUDGET_ALLOWANCE = 4 << 20 };
+
+struct message_decoder {
+    struct arena arena;
+    ProtobufCAllocator allocator;
+    const char *problem; /* found while copying */
+};
+
+#define TAKE_NUMBER(field) to->field = from->field;
+#define TAKE_TEXT(field)   to->field = text_from(decoder, from->field);
+#define GIVE_NUMBER(field) to->field = from->field;
+#define GIVE_TEXT(field)   to->field = text_to(from->field);
+
+/* ---- decoding ---- */
+
+/* The library keeps no length of a string: one with a NUL inside would silently be cut, and pass
+ * for another name. It does ask the arena for exactly the string's bytes and one more. */
+static const char *text_from(struct message_decoder *decoder, const char *text)
+{
+    if (text != protobuf_c_empty_string && arena_size(text) != strlen(text) + 1)
+        decoder->problem = "a text has a NUL inside";
+    return text;
+}
+
+#define TAKE(type, name, Generated, FIELDS)                                                        \
+    static void take_##name(struct message_decoder *decoder, const Generated *from,                \
+                            struct msg_##name *to)                                                 \
+    {                                                                                              \
+        (void)decoder;                                                                             \
+        FIELDS(TAKE_NUMBER, TAKE_TEXT)                                                             \
+    }
+MESSAGES(TAKE)
+
+static void take_span(struct message_decoder *decoder, uint32_t first, uint64_t *counts, size_t n,
+                      struct summary_span *to)
+{
+    uint32_t skip = 0;
+
+    if (n > BUCKETS || first > BUCKETS - n) {
+        decoder->problem = "a span reaches beyond the bucket table";
+        return;
+    }
+    while (n > 0 && counts[n - 1] == 0)
+        n--;
+    while (skip < n && counts[skip] == 0)
+        skip++;
+    if (n == 0)
+        return;
+    to->first = first + skip;
+    to->length = (uint32_t)n - skip;
+    to->counts = counts + skip;
+    to->capacity = to->length;
+}
+
+static void take_summary(struct message_decoder *decoder, const Embmon__Summary *from,
+                         struct summary *to)
+{
+    if (!from) {
+        decoder->problem = "a sample has no summary";
+        return;
+    }
+    SUMMARY_FIELDS(TAKE_NUMBER, TAKE_TEXT)
+    take_span(decoder, from->negative_first, from->negative_counts, from->n_negative_counts,
+              &to->negative);
+    take_span(decoder, from->positive_first, from->positive_counts, from->n_positive_counts,
+              &to->positive);
+    if (from->n_extra_keys != from->n_extra_values || from->n_extra_keys > SUMMARY_EXTRAS_MAX) {
+        decoder->problem = "the extras are more than 8, or their keys and values differ in number";
+        return;
+    }
+    to->extra_count = (uint32_t)from->n_extra_keys;
+    for (uint32_t i = 0; i < to->extra_count; i++)
+        to->extras[i] = (struct summary_extra){from->extra_keys[i], from->extra_values[i]};
+}
+
+static void take_layer(struct message_decoder *decoder, const Embmon__Layer *from,
+                       struct msg_layer *to)
+{
+    LAYER_FIELDS(TAKE_NUMBER, TAKE_TEXT)
+    to->inputs = from->inputs;
+    to->input_count = from->n_inputs;
+    to->shape = from->shape;
+    to->shape_length = from->n_shape;
+}
+
+static void take_variable(struct message_decoder *decoder, const Embmon__Variable *from,
+                          struct msg_variable *to)
+{
+    VARIABLE_FIELDS(TAKE_NUMBER, TAKE_TEXT)
+    to->shape = from->shape;
+    to->shape_length = from->n_shape;
+}
+
+/* False beyond the arena's budget. */
+static bool take_layers(struct message_decoder *decoder, const Embmon__Layers *from,
+                        struct msg_layers *to)
+{
+    struct msg_variable *variables;
+    struct msg_layer *layers;
+
+    if (from->n_layers > LAYERS_MAX || from->n_variables > VARIABLES_MAX) {
+        decoder->problem = "there are more than 4,096 layers or 16,384 variables";
+        return true;
+    }
+    layers = arena_alloc(&decoder->arena, from->n_layers * sizeof *layers);
+    variables = arena_alloc(&decoder->arena, from->n_variables * sizeof *variables);
+    if (!layers || !variables)
+        return false;
+    for (size_t i = 0; i < from->n_layers; i++)
+        take_layer(decoder, from->layers[i], &layers[i]);
+    for (size_t i = 0; i < from->n_variables; i++)
+        take_variable(decoder, from->variables[i], &variables[i]);
+    *to = (struct msg_layers){layers, from->n_layers, variables, from->n_variables};
+    return true;
+}
+
+static void take_session(struct message_decoder *decoder, const ProtobufCBinaryData *from,
+                         uint8_t to[SESSION_BYTES])
+{
+    if (from->len == SESSION_BYTES)
+        memcpy(to, from->data, SESSION_BYTES);
+    else
+        decoder->problem = "the session is not 16 bytes";
+}
+
+/* Copies what was unpacked; the allocator has seen to alignment. False beyond the budget. */
+static bool take_message(struct message_decoder *decoder, const void *from, struct message *to)
+{
+    switch (to->type) {
+#define TAKE_CASE(type, name, Generated, FIELDS)                                                   \
+    case type:                                                                                     \
+        take_##name(decoder, from, &to->name);                                                     \
+        break;
+        MESSAGES(TAKE_CASE)
+    case FRAME_LAYERS:
+        return take_layers(decoder, from, &to->layers);
+    }
+    if (to->type == FRAME_HELLO) {
+        take_session(decoder, &((const Embmon__Hello *)from)->session, to->hello.session);
+    } else if (to->type == FRAME_SAMPLE) {
+        take_summary(decoder, ((const Embmon__Sample *)from)->summary, &to->sample.summary);
+    } else if (to->type == FRAME_REPLY) {
+        to->reply.text = ((const Embmon__Reply *)from)->text.data;
+        to->reply.length = ((const Embmon__Reply *)from)->text.len;
+    }
+    return true;
+}
+
+static const ProtobufCMessageDescriptor *descriptor_of(uint16_t type)
+{
+    switch (type) {
+#define DESCRIPTOR_CASE(type, name, Generated, FIELDS)                                             \
+    case type:                                                                                     \
+        return &embmon__##name##__descriptor;
+        MESSAGES(DESCRIPTOR_CASE)
+    case FRAME_LAYERS:
+        return &embmon__layers__descriptor;
+    }
+    return NULL;
+}
+
+uint64_t message_sequence(const struct message *message)
+{
+    switch ((int)message->type) {
+    case FRAME_SAMPLE:
+        return message->sample.sequence;
+    case FRAME_SCALAR:
+        return message->scalar.sequence;
+    case FRAME_STEP_END:
+        return message->step_end.sequence;
+    case FRAME_EPOCH:
+        return message->epoch.sequence;
+    }
+    return 0;
+}
+
+static void set_sequence(struct message *message, uint64_t sequence)
+{
+    switch ((int)message->type) {
+    case FRAME_SAMPLE:
+        message->sample.sequence = sequence;
+        break;
+    case FRAME_SCALAR:
+        message->scalar.sequence = sequence;
+        break;
+    case FRAME_STEP_END:
+        message->step_end.sequence = sequence;
+        break;
+    case FRAME_EPOCH:
+        message->epoch.sequence = sequence;
+        break;
+    }
+}
+
+/* The sequence number of a payload that could not be unpacked, or 0: it is field 1, a varint, which
+ * senders write first. Without it the sender would wait for its answer for ever. */
+static uint64_t guess_sequence(const struct frame *frame)
+{
+    uint64_t value = 0;
+
+    if (frame->length == 0 || frame->payload[0] != 0x08)
+        return 0;
+    for (size_t i = 1; i < frame->length && i <= 10; i++) {
+        value |= (uint64_t)(frame->payload[i] & 0x7f) << (7 * (i - 1));
+        if (frame->payload[i] < 0x80)
+            return value;
+    }
+    return 0;
+}
+
+enum message_result message_decode(struct message_decoder *decoder, const struct frame *frame,
+                                   struct message *message, const char **problem)
+{
+    const ProtobufCMessageDescriptor *descriptor = descriptor_of(frame->type);
+    size_t budget = BUDGET_MAX;
+    const void *unpacked;
+
+    memset(message, 0, sizeof *message);
+    message->type = (enum frame_type)frame->type;
+    *problem = NULL;
+    if (!descriptor)
+        return MESSAGE_UNKNOWN;
+    if (frame->length < (BUDGET_MAX - BUDGET_ALLOWANCE) / BUDGET_PER_BYTE)
+        budget = frame->length * BUDGET_PER_BYTE + BUDGET_ALLOWANCE;
+    arena_reset(&decoder->arena, budget);
+    decoder->problem = NULL;
+    unpacked =
+        protobuf_c_message_unpack(descriptor, &decoder->allocator, frame->length, frame->payload);
+    if (!unpacked || !take_message(decoder, unpacked, message)) {
+        set_sequence(message, guess_sequence(frame));
+        *problem = "the payload is not this type's protobuf, or needs too much memory";
+        return MESSAGE_MALFORMED;
+    }
+    *problem = decoder->problem ? decoder->problem : message_check(message);
+    return *problem ? MESSAGE_INVALID : MESSAGE_OK;
+}
+
+static void *allocate(void *arena, size_t n)
+{
+    return arena_alloc(arena, n);
+}
+
+static void release(void *arena, void *memory)
+{
+    (void)arena; /* all at once, at the next message */
+    (void)memory;
+}
+
+struct message_decoder *message_decoder_new(void)
+{
+    struct message_decoder *decoder = calloc(1, sizeof *decoder);
+
+    if (!decoder)
+        return NULL;
+    decoder->allocator = (ProtobufCAllocator){allocate, release, &decoder->arena};
+    return decoder;
+}
+
+void message_decoder_free(struct message_decoder *decoder)
+{
+    if (!decoder)
+        return;
+    arena_free(&decoder->arena);
+    free(decoder);
+}
+
+/* ---- encoding ---- */
+
+/* The generated structs have no const; packing does not write to what they point to. */
+static char *text_to(const char *text)
+{
+    return text ? (char *)(uintptr_t)text : (char *)(uintptr_t)protobuf_c_empty_string;
+}
+
+#define GIVE(type, name, Generated, FIELDS)                                                        \
+    static void give_##name(const struct msg_##name *from, Generated *to)                          \
+    {                                                                                              \
+        embmon__##name##__init(to);                                                                \
+        FIELDS(GIVE_NUMBER, GIVE_TEXT)                                                             \
+    }
+MESSAGES(GIVE)
+
+/* A message in the generated form, its arrays borrowed. */
+struct generated {
+    union {
+        ProtobufCMessage base;
+#define GENERATED_MEMBER(type, name, Generated, FIELDS) Generated name;
+        MESSAGES(GENERATED_MEMBER)
+    };
+    Embmon__Summary summary;
+    uint32_t extra_keys[SUMMARY_EXTRAS_MAX];
+    double extra_values[SUMMARY_EXTRAS_MAX];
+};
+
+static void give_summary(const struct summary *from, struct generated *message)
+{
+    Embmon__Summary *to = &message->summary;
+
+    embmon__summary__init(to);
+    SUMMARY_FIELDS(GIVE_NUMBER, GIVE_TEXT)
+    to->negative_first = from->negative.first;
+    to->negative_counts = from->negative.counts;
+    to->n_negative_counts = from->negative.length;
+    to->positive_first = from->positive.first;
+    to->positive_counts = from->positive.counts;
+    to->n_positive_counts = from->positive.length;
+    for (uint32_t i = 0; i < from->extra_count; i++) {
+        message->extra_keys[i] = from->extras[i].key;
+        message->extra_values[i] = from->extras[i].value;
+    }
+    to->extra_keys = message->extra_keys;
+    to->n_extra_keys = from->extra_count;
+    to->extra_values = message->extra_values;
+    to->n_extra_values = from->extra_count;
+    message->sample.summary = to;
+}
+
+/* False for types this end does not know. */
+static bool give_message(const struct message *from, struct generated *to)
+{
+    switch ((int)from->type) {
+#define GIVE_CASE(type, name, Generated, FIELDS)                                                   \
+    case type:                                                                                     \
+        give_##name(&from->name, &to->name);                                                       \
+        break;
+        MESSAGES(GIVE_CASE)
+    default:
+        return false;
+    }
+    if (from->type == FRAME_HELLO) {
+        to->hello.session.data = (uint8_t *)(uintptr_t)from->hello.session;
+        to->hello.session.len = SESSION_BYTES;
+    } else if (from->type == FRAME_SAMPLE) {
+        give_summary(&from->sample.summary, to);
+    } else if (from->type == FRAME_REPLY) {
+        to->reply.text.data = (uint8_t *)(uintptr_t)from->reply.text;
+        to->reply.text.len = from->reply.length;
+    }
+    return true;
+}
+
+static void give_layer(const struct msg_layer *from, Embmon__Layer *to)
+{
+    embmon__layer__init(to);
+    LAYER_FIELDS(GIVE_NUMBER, GIVE_TEXT)
+    to->inputs = (uint32_t *)(uintptr_t)from->inputs;
+    to->n_inputs = from->input_count;
+    to->shape = (int64_t *)(uintptr_t)from->shape;
+    to->n_shape = from->shape_length;
+}
+
+static void give_variable(const struct msg_variable *from, Embmon__Variable *to)
+{
+    embmon__variable__init(to);
+    VARIABLE_FIELDS(GIVE_NUMBER, GIVE_TEXT)
+    to->shape = (int64_t *)(uintptr_t)from->shape;
+    to->n_shape = from->shape_length;
+}
+
+/* Bytes of one part of Layers with its tag and length; written when `to` is not NULL. Thousands of
+ * parts go out one by one, so that no array of them is needed. */
+static size_t pack_part(uint8_t tag, const ProtobufCMessage *part, uint8_t *to)
+{
+    size_t length = protobuf_c_message_get_packed_size(part), used = 0;
+    uint8_t head[12];
+
+    head[used++] = tag;
+    for (size_t rest = length; rest > 0 || used == 1; rest >>= 7)
+        head[used++] = (uint8_t)((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
+    if (to) {
+        memcpy(to, head, used);
+        protobuf_c_message_pack(part, to + used);
+    }
+    return used + length;
+}
+
+/* Bytes of the payload; written when `to` is not NULL. */
+static size_t pack_layers(const struct msg_layers *layers, uint8_t *to)
+{
+    enum { LAYER_TAG = 1 << 3 | 2, VARIABLE_TAG = 2 << 3 | 2 };
+    size_t length = 0;
+
+    for (size_t i = 0; i < layers->layer_count; i++) {
+        Embmon__Layer layer;
+
+        give_layer(&layers->layers[i], &layer);
+        length += pack_part(LAYER_TAG, &layer.base, to ? to + length : NULL);
+    }
+    for (size_t i = 0; i < layers->variable_count; i++) {
+        Embmon__Variable variable;
+
+        give_variable(&layers->variables[i], &variable);
+        length += pack_part(VARIABLE_TAG, &variable.base, to ? to + length : NULL);
+    }
+    return length;
+}
+
+size_t message_size(const struct message *message)
+{
+    struct generated generated;
+
+    if (message->type == FRAME_LAYERS)
+        return FRAME_HEADER + pack_layers(&message->layers, NULL);
+    if (!give_message(message, &generated))
+        return 0;
+    return FRAME_HEADER + protobuf_c_message_get_packed_size(&generated.base);
+}
+
+size_t message_encode(const struct message *message, uint8_t *to)
+{
+    struct generated generated;
+    size_t length;
+
+    if (message->type == FRAME_LAYERS)
+        length = pack_layers(&message->layers, to + FRAME_HEADER);
+    else if (give_message(message, &generated))
+        length = protobuf_c_message_pack(&generated.base, to + FRAME_HEADER);
+    else
+        return 0;
+    frame_seal(to, (uint16_t)message->type, 0, length);
+    return FRAME_HEADER + length;
+}
