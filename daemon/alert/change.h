@@ -2,6 +2,7 @@
 #ifndef EMBMON_ALERT_CHANGE_H
 #define EMBMON_ALERT_CHANGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,8 @@ struct alert_change {
     uint32_t state;                    /* enum embmon_alert_state */
     uint64_t step;                     /* of this change */
     uint64_t first_step;               /* the first sick step */
-    double value, threshold, baseline; /* NaN: none, and then value_given etc. are false */
-    unsigned char value_given, threshold_given, baseline_given;
+    double value, threshold, baseline; /* meaningless where not given */
+    bool value_given, threshold_given, baseline_given;
     const uint32_t *ranks; /* ascending */
     size_t rank_count;
     const char *reason;  /* "", "cleared", "new level", "closed" */

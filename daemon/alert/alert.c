@@ -1,0 +1,207 @@
+#include "daemon/alert/alert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "daemon/alert/slot.h"
+#include "embmon/embmon.h"
+
+struct alerts *alerts_new(const char *run, alert_listener *listener, void *context)
+{
+    struct alerts *alerts = calloc(1, sizeof *alerts);
+
+    if (alerts) {
+        alerts->run = run;
+        alerts->listener = listener;
+        alerts->context = context;
+    }
+    return alerts;
+}
+
+void alerts_free(struct alerts *alerts)
+{
+    if (!alerts)
+        return;
+    for (size_t i = 0; i < alerts->count; i++) {
+        free(alerts->all[i]->ranks.ranks);
+        free(alerts->all[i]);
+    }
+    for (size_t p = 0; p < STEP_PHASES; p++)
+        free(alerts->slots[p]);
+    free(alerts->all);
+    free(alerts);
+}
+
+struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
+                         const char *layer)
+{
+    struct alert *alert;
+
+    if (slot->alert)
+        return slot->alert;
+    if (alerts->count == alerts->capacity) {
+        size_t capacity = alerts->capacity ? alerts->capacity * 2 : 16;
+        struct alert **more = reallocarray(alerts->all, capacity, sizeof(struct alert *));
+
+        if (!more)
+            return NULL;
+        alerts->all = more;
+        alerts->capacity = capacity;
+    }
+    alert = calloc(1, sizeof *alert);
+    if (!alert)
+        return NULL;
+    alert->change = (struct alert_change){
+        .run = alerts->run,
+        .phase = phase,
+        .layer = layer,
+        .variable = "",
+        .signal = detectors[detector].signal,
+        .detector = detectors[detector].name,
+        .severity = detectors[detector].severity,
+        .summary = alert->summary,
+        .hint = alert->hint,
+        .reason = "",
+    };
+    slot->alert = alerts->all[alerts->count++] = alert;
+    return alert;
+}
+
+void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const char *reason,
+               uint64_t step, struct moment now)
+{
+    struct alert *alert = slot->alert;
+    struct alert_change *change = &alert->change;
+
+    if (state == EMBMON_FIRING) {
+        alerts->firing++;
+        alerts->fired++;
+        alert->ever_fired = true;
+    } else if (slot->state == EMBMON_FIRING) {
+        alerts->firing--;
+    }
+    slot->state = state;
+    slot->level_steps = 0;
+    change->time = now.wall;
+    change->state = state;
+    change->step = step;
+    change->first_step = slot->first_step;
+    change->reason = reason;
+    alerts->listener(alerts->context, change);
+}
+
+void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
+                  struct moment now)
+{
+    struct alert *alert = slot->alert;
+
+    for (size_t c = 0; c < CLAUSES_MAX; c++)
+        tracker_reset(&slot->clauses[c]);
+    (void)snprintf(alert->summary, sizeof alert->summary,
+                   "%s%s%s, since step %" PRIu64 ", is over at step %" PRIu64 " (%s)",
+                   alert->change.detector, *alert->change.layer ? " of " : "", alert->change.layer,
+                   slot->first_step, step, reason);
+    slot_tell(alerts, slot, EMBMON_RESOLVED, reason, step, now);
+}
+
+/* ---- ending */
+
+/* Calls resolve() for every pending or firing alert of the kind. */
+static void resolve_all(struct alerts *alerts, bool levels_only, const char *reason, int64_t step,
+                        struct moment now)
+{
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        for (size_t i = 0; alerts->slots[p] && i < alerts->places * detector_count; i++) {
+            struct slot *slot = &alerts->slots[p][i];
+
+            if (slot->state == EMBMON_RESOLVED ||
+                (levels_only && !detectors[i / alerts->places].is_level))
+                continue;
+            slot_resolve(alerts, slot, reason,
+                         step >= 0 ? (uint64_t)step : slot->alert->change.step, now);
+        }
+    }
+}
+
+void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
+{
+    resolve_all(alerts, true, "new level", (int64_t)step, now);
+}
+
+void alerts_close(struct alerts *alerts, struct moment now)
+{
+    resolve_all(alerts, false, "closed", -1, now);
+}
+
+/* ---- asking */
+
+bool alerts_freeze(const struct alerts *alerts, size_t layer)
+{
+    const struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
+
+    for (size_t d = 0; slots && d < detector_count; d++) {
+        const struct slot *of = &slots[d * alerts->places];
+
+        if (layer != DETECT_MODEL) {
+            if (detectors[d].freezes && of[layer + 1].state != EMBMON_RESOLVED)
+                return true;
+            continue;
+        }
+        for (size_t p = 0; detectors[d].freezes == FREEZES_MODEL && p < alerts->places; p++) {
+            if (of[p].state != EMBMON_RESOLVED)
+                return true;
+        }
+    }
+    return false;
+}
+
+uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer)
+{
+    uint32_t state = EMBMON_RESOLVED;
+
+    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return state;
+    for (size_t d = 0; d < detector_count; d++) {
+        const struct slot *slot = slot_of(alerts, EMBMON_TRAIN, d, layer);
+
+        state = slot->state > state ? slot->state : state;
+    }
+    return state;
+}
+
+bool alerts_pending(const struct alerts *alerts, size_t layer)
+{
+    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (slot_of(alerts, EMBMON_TRAIN, d, layer)->state == EMBMON_PENDING)
+            return true;
+    }
+    return false;
+}
+
+const char *alerts_silent(const struct alerts *alerts, size_t detector, size_t layer)
+{
+    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return "no step was judged yet";
+    return slot_of(alerts, EMBMON_TRAIN, detector, layer)->silent;
+}
+
+size_t alerts_firing(const struct alerts *alerts)
+{
+    return alerts->firing;
+}
+
+uint64_t alerts_fired(const struct alerts *alerts)
+{
+    return alerts->fired;
+}
+
+void alerts_each(const struct alerts *alerts,
+                 void (*each)(void *context, const struct alert_change *change, bool ever_fired),
+                 void *context)
+{
+    for (size_t i = 0; i < alerts->count; i++)
+        each(context, &alerts->all[i]->change, alerts->all[i]->ever_fired);
+}

@@ -1,0 +1,65 @@
+/* Alerts: the verdicts of all detectors at a step become changes of state, each told once.
+ *
+ * Identity: phase, layer, detector. Causes mute their consequences: while a value is non-finite
+ * somewhere, explosions, spikes and divergence of the same run are not judged; of the layers with
+ * non-finite values only the first in forward order is named. An alert whose norm stays at its new
+ * level for 100 sampled steps, the loss not diverging, resolves with the reason "new level". */
+#ifndef EMBMON_ALERT_ALERT_H
+#define EMBMON_ALERT_ALERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/alert/change.h"
+#include "daemon/detect/detect.h"
+#include "daemon/moment.h"
+
+struct alerts; /* opaque: of one run */
+
+enum { ALERT_NEW_LEVEL_STEPS = 100 };
+
+typedef void alert_listener(void *context, const struct alert_change *change);
+
+/* run: its name, borrowed for the alerts' life. NULL when out of memory. */
+struct alerts *alerts_new(const char *run, alert_listener *listener, void *context);
+void alerts_free(struct alerts *alerts);
+
+/* Judges a closed step and tells the listener of every change. baseline: a layer's level is
+ * forgotten when its alert resolves as a new level. Out of memory: the step is not judged, false.
+ */
+bool alerts_judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                  const struct limits *limits, struct moment now);
+
+/* Judges an open step for non-finite values of one rank (m->only_rank), before it closes. */
+bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                        const struct limits *limits, struct moment now);
+
+/* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
+void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);
+
+/* The run ends: what is pending or firing resolves with the reason "closed". */
+void alerts_close(struct alerts *alerts, struct moment now);
+
+/* True while the layer (or DETECT_MODEL) must not learn its baseline. */
+bool alerts_freeze(const struct alerts *alerts, size_t layer);
+
+/* The worst state of a layer's alerts in training: enum embmon_alert_state. */
+uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer);
+
+/* True while an alert of the layer is pending. */
+bool alerts_pending(const struct alerts *alerts, size_t layer);
+
+/* Why a detector was silent about the layer at the last step, NULL when it was not. */
+const char *alerts_silent(const struct alerts *alerts, size_t detector, size_t layer);
+
+size_t alerts_firing(const struct alerts *alerts);
+uint64_t alerts_fired(const struct alerts *alerts); /* changes to firing since the start */
+
+/* Calls each(context, newest change, ever fired) for every alert, in the order they first came up.
+ */
+void alerts_each(const struct alerts *alerts,
+                 void (*each)(void *context, const struct alert_change *change, bool ever_fired),
+                 void *context);
+
+#endif

@@ -1,0 +1,253 @@
+/* The verdicts of all detectors at one step, and what they do to the alerts. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/alert/alert.h"
+#include "daemon/alert/slot.h"
+#include "embmon/embmon.h"
+
+struct judgement {
+    struct alerts *alerts;
+    const struct measures *m;
+    struct baseline *baseline;
+    const struct limits *limits;
+    struct moment now;
+    bool early;
+    bool nonfinite; /* sick at this very step */
+};
+
+/* Room for all layers in all phases seen so far and this one; slots keep their content. */
+static bool grow(struct alerts *alerts, uint32_t phase, size_t layers)
+{
+    size_t places = layers + 1 > alerts->places ? layers + 1 : alerts->places;
+    struct slot *more[STEP_PHASES] = {NULL};
+
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        if (!alerts->slots[p] && p != phase - 1)
+            continue;
+        more[p] = calloc(places * detector_count, sizeof *more[p]);
+        if (!more[p])
+            goto no_memory;
+    }
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        for (size_t d = 0; alerts->slots[p] && d < detector_count; d++)
+            memcpy(&more[p][d * places], &alerts->slots[p][d * alerts->places],
+                   alerts->places * sizeof *more[p]);
+        free(alerts->slots[p]);
+        alerts->slots[p] = more[p];
+    }
+    alerts->places = places;
+    return true;
+
+no_memory:
+    for (size_t p = 0; p < STEP_PHASES; p++)
+        free(more[p]);
+    return false;
+}
+
+static uint32_t hold_of(const struct clause *clause, const struct measures *m, size_t layer)
+{
+    bool other = layer != DETECT_MODEL && m->model->layers[layer].kind != EMBMON_EMBEDDING;
+
+    return other && clause->hold_others ? clause->hold_others : clause->hold;
+}
+
+static void take_finding(const struct judgement *j, struct alert *alert,
+                         const struct finding *finding)
+{
+    const struct rank_list *ranks = finding->ranks ? finding->ranks : &j->m->step->posted;
+    struct alert_change *change = &alert->change;
+
+    change->value = finding->value;
+    change->threshold = finding->threshold;
+    change->baseline = finding->baseline;
+    change->value_given = true; /* NaN is a value where the loss is NaN */
+    change->threshold_given = !isnan(finding->threshold);
+    change->baseline_given = !isnan(finding->baseline);
+    memcpy(alert->summary, finding->summary, sizeof alert->summary);
+    memcpy(alert->hint, finding->hint, sizeof alert->hint);
+    alert->ranks.length = 0;
+    for (size_t i = 0; i < ranks->length; i++) {
+        if (!rank_list_add(&alert->ranks, ranks->ranks[i]))
+            break; /* an alert with fewer ranks is better than none */
+    }
+    change->ranks = alert->ranks.ranks;
+    change->rank_count = alert->ranks.length;
+}
+
+static uint32_t state_of(const struct slot *slot)
+{
+    uint32_t state = EMBMON_RESOLVED;
+
+    for (size_t c = 0; c < CLAUSES_MAX; c++) {
+        if (slot->clauses[c].state > state)
+            state = slot->clauses[c].state;
+    }
+    return state;
+}
+
+/* Follows the clauses' states with the alert's; finding: of a sick clause, NULL when none was. */
+static void follow(const struct judgement *j, size_t d, size_t layer, struct slot *slot,
+                   const struct finding *finding)
+{
+    uint64_t step = j->m->step->number;
+    uint32_t state = state_of(slot);
+    const char *path = layer == DETECT_MODEL ? "" : j->m->model->layers[layer].path;
+    struct alert *alert;
+
+    if (state == EMBMON_RESOLVED) {
+        if (slot->state != EMBMON_RESOLVED)
+            slot_resolve(j->alerts, slot, "cleared", step, j->now);
+        return;
+    }
+    if (slot->state >= state || !finding) /* firing stays until every clause has cleared */
+        return;
+    if (slot->state == EMBMON_RESOLVED)
+        slot->first_step = step;
+    alert = slot_alert(j->alerts, slot, d, j->m->step->phase, path);
+    if (!alert)
+        return;
+    take_finding(j, alert, finding);
+    slot_tell(j->alerts, slot, state, "", step, j->now);
+}
+
+static bool nonfinite_fires(const struct judgement *j)
+{
+    const struct alerts *alerts = j->alerts;
+
+    if (j->nonfinite)
+        return true;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (!detectors[d].is_nonfinite)
+            continue;
+        for (size_t p = 0; p < alerts->places; p++) {
+            if (alerts->slots[j->m->step->phase - 1][d * alerts->places + p].state == EMBMON_FIRING)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* An exploded norm that stays where it is, with a loss that does not diverge, is a new level. */
+static void settle(const struct judgement *j, size_t d, size_t layer, struct slot *slot)
+{
+    size_t diverged = detector_find("loss_diverged");
+    uint64_t step = j->m->step->number;
+
+    if (!detectors[d].is_level || slot->state != EMBMON_FIRING)
+        return;
+    if (slot_of(j->alerts, j->m->step->phase, diverged, DETECT_MODEL)->state != EMBMON_RESOLVED) {
+        slot->level_steps = 0;
+        return;
+    }
+    if (++slot->level_steps < ALERT_NEW_LEVEL_STEPS)
+        return;
+    norm_baseline_reset(&j->baseline->layers[layer]);
+    norm_baseline_reset(&j->baseline->model);
+    slot_resolve(j->alerts, slot, "new level", step, j->now);
+}
+
+/* One detector on one layer. Returns true when it was sick. */
+static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
+{
+    const struct detector *detector = &detectors[d];
+    struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
+    struct finding findings[CLAUSES_MAX], *worst = NULL;
+    bool told = false;
+
+    slot->silent = NULL;
+    for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
+        struct finding *finding = &findings[c];
+        struct tracker *tracker = &slot->clauses[c];
+        uint32_t hold = hold_of(&detector->clauses[c], j->m, layer);
+        enum verdict verdict;
+
+        *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
+        verdict = detector->clauses[c].judge(j->m, layer, j->baseline, j->limits, finding);
+        if (verdict == VERDICT_SICK && muted) {
+            finding->silent = muted;
+            verdict = VERDICT_SILENT;
+        }
+        if (verdict == VERDICT_SICK) {
+            tracker_sick(tracker, hold, finding->hold_back);
+            if (!worst || tracker->state > slot->clauses[worst - findings].state)
+                worst = finding;
+        } else if (verdict == VERDICT_CLEAR && !j->early) {
+            tracker_clear(tracker, hold);
+        } else if (finding->silent) {
+            slot->silent = finding->silent;
+        }
+        told = told || verdict != VERDICT_SILENT;
+    }
+    if (told)
+        slot->silent = NULL;
+    follow(j, d, layer, slot, worst);
+    if (!j->early)
+        settle(j, d, layer, slot);
+    return worst != NULL;
+}
+
+/* The layer whose alert of this detector fires already, or DETECT_MODEL. */
+static size_t named_layer(const struct judgement *j, size_t d)
+{
+    for (size_t layer = 0; layer < j->m->layer_count; layer++) {
+        if (slot_of(j->alerts, j->m->step->phase, d, layer)->state == EMBMON_FIRING)
+            return layer;
+    }
+    return DETECT_MODEL;
+}
+
+static void judge_detector(struct judgement *j, size_t d)
+{
+    const struct detector *detector = &detectors[d];
+    const char *muted =
+        detector->is_consequence && nonfinite_fires(j) ? "muted: values are non-finite" : NULL;
+    size_t named = detector->first_only ? named_layer(j, d) : DETECT_MODEL;
+    bool sick = false;
+
+    if (detector->of_model) {
+        sick = judge_layer(j, d, DETECT_MODEL, muted);
+    } else {
+        for (size_t layer = 0; layer < j->m->layer_count; layer++) {
+            bool follows = named != DETECT_MODEL && named != layer;
+
+            if (judge_layer(j, d, layer, follows ? "muted: an earlier layer is named" : muted)) {
+                sick = true;
+                if (detector->first_only)
+                    named = layer;
+            }
+        }
+    }
+    j->nonfinite = j->nonfinite || (sick && detector->is_nonfinite);
+}
+
+static bool judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                  const struct limits *limits, struct moment now, bool early)
+{
+    struct judgement j = {alerts, m, baseline, limits, now, early, false};
+
+    if ((m->layer_count + 1 > alerts->places || !alerts->slots[m->step->phase - 1]) &&
+        !grow(alerts, m->step->phase, m->layer_count))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (early && (!detectors[d].is_nonfinite || detectors[d].of_model))
+            continue;
+        if (detectors[d].training_only && m->step->phase != EMBMON_TRAIN)
+            continue;
+        judge_detector(&j, d);
+    }
+    return true;
+}
+
+bool alerts_judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                  const struct limits *limits, struct moment now)
+{
+    return judge(alerts, m, baseline, limits, now, false);
+}
+
+bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                        const struct limits *limits, struct moment now)
+{
+    return judge(alerts, m, baseline, limits, now, true);
+}

@@ -1,0 +1,59 @@
+/* What alert.c and judge.c share: the memory behind struct alerts. */
+#ifndef EMBMON_ALERT_SLOT_H
+#define EMBMON_ALERT_SLOT_H
+
+#include "daemon/alert/alert.h"
+#include "daemon/alert/tracker.h"
+#include "daemon/step.h"
+
+/* One alert, made when it is first pending. Its strings live here. */
+struct alert {
+    struct alert_change change; /* the newest; its pointers are into this struct and the model */
+    bool ever_fired;
+    char summary[FINDING_SUMMARY];
+    char hint[FINDING_HINT];
+    struct rank_list ranks;
+};
+
+/* What one detector holds against one layer. */
+struct slot {
+    struct tracker clauses[CLAUSES_MAX];
+    struct alert *alert; /* owned; NULL while it never came up */
+    const char *silent;  /* why it could not tell at the last step */
+    uint64_t first_step; /* of the present trouble */
+    uint32_t state;
+    uint32_t level_steps; /* sampled steps firing at a new level */
+};
+
+struct alerts {
+    const char *run;
+    alert_listener *listener;
+    void *context;
+    struct slot *slots[STEP_PHASES]; /* [detector * places + place]; place 0: the model */
+    size_t places;                   /* layers + 1 */
+    struct alert **all;              /* borrowed from the slots, in order of coming up */
+    size_t count, capacity;
+    uint64_t fired;
+    size_t firing;
+};
+
+/* The slot of a layer, or of the model with DETECT_MODEL. The phase's slots must be there. */
+static inline struct slot *slot_of(const struct alerts *alerts, uint32_t phase, size_t detector,
+                                   size_t layer)
+{
+    size_t place = layer == DETECT_MODEL ? 0 : layer + 1;
+
+    return &alerts->slots[phase - 1][detector * alerts->places + place];
+}
+
+/* The alert of a slot, made when it first comes up; NULL when out of memory. */
+struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
+                         const char *layer);
+
+/* Sets the state of a slot that has an alert, and tells the listener. */
+void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const char *reason,
+               uint64_t step, struct moment now);
+void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
+                  struct moment now);
+
+#endif

@@ -1,0 +1,169 @@
+#include "daemon/baseline.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double ALPHA = 0.97;    /* of the exponential average */
+static const double RISE_MAX = 0.01; /* of the log level, a step */
+static const double RATE_JUMP = 3.0;
+static const double SHORT_BATCH = 0.9;
+static const double LOSS_FLOOR = 0.1;
+enum { WARM_UP_STEPS = 3 };
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(const double *values, size_t n)
+{
+    double sorted[BASELINE_LEARN];
+
+    memcpy(sorted, values, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
+}
+
+void norm_baseline_add(struct norm_baseline *b, double norm)
+{
+    double x, move;
+
+    if (!isfinite(norm) || norm <= 0)
+        return;
+    b->recent[b->recent_next] = norm;
+    b->recent_next = (b->recent_next + 1) % BASELINE_RECENT;
+    if (b->recent_count < BASELINE_RECENT)
+        b->recent_count++;
+    x = log(norm);
+    if (b->learnt < BASELINE_LEARN) {
+        b->first[b->learnt++] = x;
+        if (b->learnt == BASELINE_LEARN)
+            b->level = median(b->first, BASELINE_LEARN);
+        return;
+    }
+    move = (1 - ALPHA) * (x - b->level);
+    b->level += move > RISE_MAX ? RISE_MAX : move;
+}
+
+void norm_baseline_reset(struct norm_baseline *b)
+{
+    *b = (struct norm_baseline){0};
+}
+
+double norm_baseline_level(const struct norm_baseline *b)
+{
+    return b->learnt == BASELINE_LEARN ? exp(b->level) : NAN;
+}
+
+double norm_baseline_recent_max(const struct norm_baseline *b)
+{
+    double max = b->recent[0];
+
+    if (b->recent_count < BASELINE_RECENT)
+        return NAN;
+    for (size_t i = 1; i < BASELINE_RECENT; i++)
+        max = fmax(max, b->recent[i]);
+    return max;
+}
+
+void baseline_init(struct baseline *b)
+{
+    *b = (struct baseline){.rate = NAN, .steps_since_rise = UINT32_MAX};
+}
+
+void baseline_free(struct baseline *b)
+{
+    free(b->layers);
+    free(b->variables);
+    *b = (struct baseline){0};
+}
+
+/* The array with room for `wanted` items, the new ones zeroed; NULL when out of memory. */
+static void *resized(void *items, size_t count, size_t wanted, size_t size)
+{
+    char *more = reallocarray(items, wanted, size);
+
+    if (more)
+        memset(more + count * size, 0, (wanted - count) * size);
+    return more;
+}
+
+bool baseline_resize(struct baseline *b, size_t layers, size_t variables)
+{
+    struct norm_baseline *more_layers;
+    struct variable_memory *more_variables;
+
+    if (layers > b->layer_count) {
+        more_layers = resized(b->layers, b->layer_count, layers, sizeof *more_layers);
+        if (!more_layers)
+            return false;
+        b->layers = more_layers;
+        b->layer_count = layers;
+    }
+    if (variables > b->variable_count) {
+        more_variables =
+            resized(b->variables, b->variable_count, variables, sizeof *more_variables);
+        if (!more_variables)
+            return false;
+        b->variables = more_variables;
+        b->variable_count = variables;
+    }
+    return true;
+}
+
+void baseline_forget_levels(struct baseline *b)
+{
+    norm_baseline_reset(&b->model);
+    for (size_t i = 0; i < b->layer_count; i++)
+        norm_baseline_reset(&b->layers[i]);
+}
+
+void baseline_loss(struct baseline *b, double loss)
+{
+    if (isfinite(loss) && b->loss_count < FIRST_LOSSES)
+        b->losses[b->loss_count++] = loss;
+}
+
+double baseline_first_loss(const struct baseline *b)
+{
+    double loss;
+
+    if (b->loss_count == 0)
+        return NAN;
+    loss = median(b->losses, b->loss_count);
+    return copysign(fmax(fabs(loss), LOSS_FLOOR), loss);
+}
+
+bool baseline_rate(struct baseline *b, double rate)
+{
+    bool jumped = false;
+
+    if (b->steps_since_rise < UINT32_MAX)
+        b->steps_since_rise++;
+    if (!isfinite(rate))
+        return false;
+    if (isfinite(b->rate)) {
+        if (rate > b->rate)
+            b->steps_since_rise = 0;
+        jumped = b->rate > 0 && rate > RATE_JUMP * b->rate;
+    }
+    b->rate = rate;
+    return jumped;
+}
+
+bool baseline_warming_up(const struct baseline *b)
+{
+    return b->steps_since_rise < WARM_UP_STEPS;
+}
+
+bool baseline_short_batch(struct baseline *b, double batch)
+{
+    if (!isfinite(batch))
+        return false;
+    if (batch > b->usual_batch)
+        b->usual_batch = batch;
+    return batch < SHORT_BATCH * b->usual_batch;
+}

@@ -1,0 +1,71 @@
+/* What the detectors remember of the past: the usual level of each norm, the first loss, the
+ * learning rate's course, the usual batch, the latest weights. (docs/ARCHITECTURE.md, "Detectors")
+ *
+ * Baseline of a norm, in the log domain: the median of its first 25 values, then an exponential
+ * average (0.97) that moves up by at most 0.01 a step, so that it cannot follow an explosion.
+ * Recent: its last 10 values. Only finite, non-zero norms of full batches enter. */
+#ifndef EMBMON_DAEMON_BASELINE_H
+#define EMBMON_DAEMON_BASELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BASELINE_LEARN = 25, BASELINE_RECENT = 10, FIRST_LOSSES = 5 };
+
+struct norm_baseline {
+    double first[BASELINE_LEARN]; /* logs, while learning */
+    uint32_t learnt;
+    double level; /* log of the usual norm, once learnt == BASELINE_LEARN */
+    double recent[BASELINE_RECENT];
+    uint32_t recent_count, recent_next;
+};
+
+void norm_baseline_add(struct norm_baseline *b, double norm);
+void norm_baseline_reset(struct norm_baseline *b);
+double norm_baseline_level(const struct norm_baseline *b);      /* NaN until it is learnt */
+double norm_baseline_recent_max(const struct norm_baseline *b); /* NaN until there are 10 */
+
+struct variable_memory {
+    bool weighed;
+    double weight_squares; /* of the latest posted weights, per part */
+    uint64_t weight_count; /* elements, per part */
+};
+
+struct baseline {
+    struct norm_baseline model; /* the norm of all gradients together */
+    struct norm_baseline *layers;
+    size_t layer_count;
+    struct variable_memory *variables;
+    size_t variable_count;
+    double losses[FIRST_LOSSES];
+    uint32_t loss_count;
+    double rate;               /* of the last sampled step, NaN: none posted */
+    uint32_t steps_since_rise; /* sampled steps since the rate last rose */
+    double usual_batch;        /* the largest seen */
+};
+
+void baseline_init(struct baseline *b);
+void baseline_free(struct baseline *b);
+
+/* Makes room for so many layers and variables. False: out of memory. */
+bool baseline_resize(struct baseline *b, size_t layers, size_t variables);
+
+/* Forgets the levels of all norms: the training goes on at a new level by intent. */
+void baseline_forget_levels(struct baseline *b);
+
+void baseline_loss(struct baseline *b, double loss);
+
+/* Median of the first 5 finite losses, in abs at least 0.1 with its sign; NaN: no loss posted. */
+double baseline_first_loss(const struct baseline *b);
+
+/* Takes the step's rate (NaN: not posted). True: it jumped by more than 3 times. */
+bool baseline_rate(struct baseline *b, double rate);
+
+/* True when the rate rose within the last 3 sampled steps. */
+bool baseline_warming_up(const struct baseline *b);
+
+/* True when a batch of this size (NaN: not posted) is smaller than 0.9 of the usual one. */
+bool baseline_short_batch(struct baseline *b, double batch);
+
+#endif

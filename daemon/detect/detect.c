@@ -1,0 +1,109 @@
+#include "daemon/detect/detect.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/detect/families.h"
+#include "embmon/embmon.h"
+
+/* Measured on 25 healthy and 17 sick small trainings; docs/ARCHITECTURE.md says how to move them.
+ */
+const struct limits limits_default = {
+    .vanishing_ratio = 1e-3,
+    .vanishing_norm = 1e-4,
+    .exploding_layer = 100,
+    .exploding_model = 10,
+    .exploding_update = 3,
+    .update_elements = 64,
+    .spike_layer = 8,
+    .spike_model = 3,
+    .diverged_loss = 5,
+};
+
+/* Causes stand before their consequences. */
+const struct detector detectors[] = {
+    {.name = "activation_nonfinite",
+     .signal = "activation",
+     .severity = EMBMON_CRITICAL,
+     .first_only = true,
+     .is_nonfinite = true,
+     .freezes = FREEZES_MODEL,
+     .clauses = {{activation_nonfinite, 1, 0}}},
+    {.name = "gradient_nonfinite",
+     .signal = "gradient",
+     .severity = EMBMON_CRITICAL,
+     .first_only = true,
+     .is_nonfinite = true,
+     .freezes = FREEZES_MODEL,
+     .clauses = {{gradient_nonfinite, 1, 0}}},
+    {.name = "loss_nonfinite",
+     .signal = "loss",
+     .severity = EMBMON_CRITICAL,
+     .of_model = true,
+     .is_nonfinite = true,
+     .freezes = FREEZES_MODEL,
+     .clauses = {{loss_nonfinite, 1, 0}}},
+    {.name = "gradient_exploding",
+     .signal = "gradient",
+     .severity = EMBMON_CRITICAL,
+     .is_consequence = true,
+     .is_level = true,
+     .freezes = FREEZES_MODEL,
+     .training_only = true,
+     .clauses = {{gradient_exploding_norm, 3, 0}, {gradient_exploding_update, 1, 0}}},
+    {.name = "loss_diverged",
+     .signal = "loss",
+     .severity = EMBMON_CRITICAL,
+     .of_model = true,
+     .is_consequence = true,
+     .training_only = true,
+     .clauses = {{loss_diverged, 2, 0}}},
+    {.name = "gradient_spike",
+     .signal = "gradient",
+     .severity = EMBMON_WARNING,
+     .is_consequence = true,
+     .freezes = FREEZES_MODEL,
+     .training_only = true,
+     .clauses = {{gradient_spike, 1, 0}}},
+    {.name = "gradient_vanishing",
+     .signal = "gradient",
+     .severity = EMBMON_WARNING,
+     .freezes = FREEZES_LAYER,
+     .training_only = true,
+     .clauses = {{gradient_vanishing, 10, 150}}},
+};
+const size_t detector_count = sizeof detectors / sizeof *detectors;
+
+size_t detector_find(const char *name)
+{
+    size_t i = 0;
+
+    while (i < detector_count && strcmp(detectors[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+void finding_summary(struct finding *finding, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(finding->summary, sizeof finding->summary, format, arguments);
+    va_end(arguments);
+}
+
+void finding_hint(struct finding *finding, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(finding->hint, sizeof finding->hint, format, arguments);
+    va_end(arguments);
+}
+
+enum verdict finding_silent(struct finding *finding, const char *why)
+{
+    finding->silent = why;
+    return VERDICT_SILENT;
+}

@@ -1,0 +1,90 @@
+/* Detectors: each looks at one layer (or the whole model) at one step and says whether it is sick.
+ *
+ * A detector is one function of the type below and one row in the table of detect.c. It keeps no
+ * state: what it needs of the past is in the baseline; how often it must be sick before an alert
+ * fires (its hold) is the alert's business. To add one: write the function in the family's file,
+ * declare it in families.h, add the row, and a test that it fires, holds, clears and stays silent.
+ */
+#ifndef EMBMON_DETECT_DETECT_H
+#define EMBMON_DETECT_DETECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/baseline.h"
+#include "daemon/measure.h"
+
+/* Thresholds; the defaults are those of limits_default(). */
+struct limits {
+    double vanishing_ratio;  /* layer's norm by the last trainable layer's */
+    double vanishing_norm;   /* layer's norm by max(1, abs(first loss)) */
+    double exploding_layer;  /* layer's norm by its baseline */
+    double exploding_model;  /* model's norm by its baseline */
+    double exploding_update; /* update ratio */
+    double update_elements;  /* fewest weights an update ratio is judged on */
+    double spike_layer;      /* layer's norm by the maximum of its last 10 */
+    double spike_model;
+    double diverged_loss; /* loss by abs(first loss) */
+};
+extern const struct limits limits_default;
+
+enum verdict {
+    VERDICT_SILENT, /* cannot tell; the finding says why */
+    VERDICT_CLEAR,
+    VERDICT_SICK,
+};
+
+enum { FINDING_SUMMARY = 512, FINDING_HINT = 1024 };
+
+struct finding {
+    double value, threshold, baseline; /* NaN: none */
+    const struct rank_list *ranks;     /* NULL: all that posted */
+    bool hold_back;                    /* stay pending: not the time to fire */
+    const char *silent;                /* static; why it cannot tell */
+    char summary[FINDING_SUMMARY];
+    char hint[FINDING_HINT];
+};
+
+#define DETECT_MODEL SIZE_MAX /* the layer of detectors that judge the whole model */
+
+/* Judges one layer; the finding comes cleared. */
+typedef enum verdict detect_fn(const struct measures *m, size_t layer,
+                               const struct baseline *baseline, const struct limits *limits,
+                               struct finding *finding);
+
+enum { CLAUSES_MAX = 2, HOLD_MAX = 256 };
+
+/* Each clause keeps its own hold; the alert is their union. */
+struct clause {
+    detect_fn *judge;
+    uint32_t hold;        /* sick steps of the last 2 x hold until it fires; 1: at once */
+    uint32_t hold_others; /* of layers that are not embeddings; 0: the same */
+};
+
+struct detector {
+    const char *name; /* a contract: never changes its meaning */
+    const char *signal;
+    uint32_t severity;   /* enum embmon_severity */
+    bool of_model;       /* judges the whole model, not each layer */
+    bool first_only;     /* only the first layer in forward order is named */
+    bool is_nonfinite;   /* while it fires, consequences are muted */
+    bool is_consequence; /* muted by non-finite values of the same run */
+    bool is_level;       /* follows a level: resolves as "new level" when it stays there */
+    enum {
+        FREEZES_NOTHING,
+        FREEZES_LAYER,
+        FREEZES_MODEL
+    } freezes; /* what does not learn its
+baseline while this is pending or firing; the model: and the layer */
+    bool training_only;
+    struct clause clauses[CLAUSES_MAX]; /* judge NULL: unused */
+};
+
+extern const struct detector detectors[];
+extern const size_t detector_count;
+
+/* The index of a detector, or detector_count. */
+size_t detector_find(const char *name);
+
+#endif

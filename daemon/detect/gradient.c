@@ -1,0 +1,244 @@
+#include <inttypes.h>
+#include <math.h>
+
+#include "daemon/detect/families.h"
+#include "embmon/embmon.h"
+
+static const char NO_GRADIENT[] = "no gradient was posted for this layer";
+
+static const struct step_cell *first_nonfinite_cell(const struct measures *m, size_t layer,
+                                                    const struct variable **variable)
+{
+    for (size_t v = 0; v < m->model->variable_count; v++) {
+        const struct step_cell *cell;
+
+        if (m->model->variables[v].layer != layer)
+            continue;
+        cell = step_cell(m->step, v, EMBMON_GRADIENT);
+        if (cell && summary_nonfinite(&cell->summary) > 0) {
+            *variable = &m->model->variables[v];
+            return cell;
+        }
+    }
+    return NULL;
+}
+
+/* Any NaN or infinity in the layer's gradient. */
+enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
+                                const struct baseline *baseline, const struct limits *limits,
+                                struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    const struct variable *variable = NULL;
+    const struct step_cell *cell;
+
+    (void)baseline, (void)limits;
+    if (!measure->has_gradient)
+        return finding_silent(finding, NO_GRADIENT);
+    finding->value = (double)measure->nonfinite_gradient;
+    finding->threshold = 0;
+    if (measure->nonfinite_gradient == 0)
+        return VERDICT_CLEAR;
+    cell = first_nonfinite_cell(m, layer, &variable);
+    if (!cell) /* counted in a cell, so it is there; a detector must not trust that */
+        return VERDICT_CLEAR;
+    finding->ranks = &cell->nonfinite;
+    finding_summary(
+        finding,
+        "the gradient of %s holds %" PRIu64 " non-finite values of %.0f (%" PRIu64 " NaN, %" PRIu64
+        " infinite) at step %" PRIu64,
+        variable->label, measure->nonfinite_gradient, measure->elements, cell->summary.nans,
+        cell->summary.positive_infinities + cell->summary.negative_infinities, m->step->number);
+    finding_hint(
+        finding,
+        "%s is the first layer in forward order whose gradient is not finite; the layers "
+        "that follow it in the same step are its consequences. Usually a division by zero "
+        "(an average over no token, a count of 0), log(0) or sqrt(0) in the loss, or an "
+        "overflow in half precision. Look at the batch of step %" PRIu64
+        ": empty sequences, zero weights or counts, probabilities of exactly 0 or 1. To "
+        "confirm, run that batch alone and check the loss and each layer's output for NaN; "
+        "guard the division (max(count, 1)) or the logarithm (log(p + eps)). Weights "
+        "updated with this gradient are lost: go back to a checkpoint before this step.",
+        m->model->layers[layer].path, m->step->number);
+    return VERDICT_SICK;
+}
+
+static enum verdict vanished_wholly(const struct measures *m, size_t layer, struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    const char *path = m->model->layers[layer].path;
+
+    finding->value = 0;
+    finding->threshold = 0;
+    if (isnan(measure->looked_up))
+        finding_summary(finding,
+                        "every element of the gradient of %s is exactly 0 at step %" PRIu64, path,
+                        m->step->number);
+    else
+        finding_summary(finding,
+                        "%.0f rows of %s were looked up at step %" PRIu64
+                        " and not one got a gradient: the gradient is exactly 0",
+                        measure->looked_up, path, m->step->number);
+    finding_hint(
+        finding,
+        "A gradient of exactly 0 means that no path carries the error back to %s, not that "
+        "it is small: tables or a layer behind it started at all zeros (each then cancels "
+        "the other's gradient for ever), every unit behind it is dead (ReLU below 0 for the "
+        "whole batch, saturated sigmoids in float32), the output does not use it, or it is "
+        "cut off (stop_gradient, detach). Check how it and the layers behind it are "
+        "initialised, then their activations/ histograms: one spike at 0 names the layer "
+        "that blocks. To confirm, start %s from small random values and look at "
+        "gradient_norm/%s again.",
+        path, path, path);
+    return VERDICT_SICK;
+}
+
+/* The gradient does not arrive: next to nothing compared with the last trainable layer and with the
+ * loss, or exactly nothing. */
+enum verdict gradient_vanishing(const struct measures *m, size_t layer,
+                                const struct baseline *baseline, const struct limits *limits,
+                                struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    const struct layer *info = &m->model->layers[layer];
+    double first_loss = fabs(baseline_first_loss(baseline));
+    double by_loss = limits->vanishing_norm * fmax(1, isnan(first_loss) ? 1 : first_loss);
+    double by_ratio = limits->vanishing_ratio * m->last_norm;
+
+    if (!info->trainable)
+        return finding_silent(finding, "the layer is declared not trainable");
+    if (info->kind == EMBMON_NORM)
+        return finding_silent(finding, "not judged for normalisation layers");
+    if (!measure->has_gradient)
+        return finding_silent(finding, NO_GRADIENT);
+    if (measure->nonfinite_gradient > 0)
+        return finding_silent(finding, "the gradient is not finite");
+    finding->hold_back = baseline_warming_up(baseline);
+    if (measure->norm <= 0)
+        return vanished_wholly(m, layer, finding);
+    finding->value = measure->norm;
+    finding->threshold = isnan(by_ratio) ? by_loss : fmin(by_ratio, by_loss);
+    finding->baseline = norm_baseline_level(&baseline->layers[layer]);
+    if (isnan(by_ratio))
+        return finding_silent(finding, "no other layer has a gradient to compare with");
+    if (measure->norm >= finding->threshold)
+        return VERDICT_CLEAR;
+    finding_summary(finding,
+                    "the gradient norm of %s is %.3g at step %" PRIu64
+                    ", %.2g of that of %s (%.3g): it vanishes on the way back",
+                    info->path, measure->norm, m->step->number, measure->norm / m->last_norm,
+                    m->model->layers[m->last_layer].path, m->last_norm);
+    finding_hint(
+        finding,
+        "The error reaches %s and is lost before %s: usually a deep stack of sigmoid or "
+        "tanh layers that saturate, weights that start too small, or an embedding scaled "
+        "down behind its look-up. Look at gradients_log10/ of the layers between the two: "
+        "the one where the ridge jumps left loses it; and at its activations/. To confirm, "
+        "replace that activation by relu or put a normalisation before it, and compare "
+        "gradient_norm/%s.",
+        m->model->layers[m->last_layer].path, info->path, info->path);
+    return VERDICT_SICK;
+}
+
+static const char EXPLODING_HINT[] =
+    "Usually the learning rate is too high for this optimizer and batch (plain SGD on summed "
+    "losses "
+    "above all), or one batch with extreme inputs or labels. Look at gradient_norm/%s beside loss "
+    "and "
+    "learning_rate: did the norm grow over several steps (rate), or jump in one (data)? To "
+    "confirm, "
+    "repeat from a checkpoint before step %" PRIu64 " with a tenth of the rate; if that is stable, "
+    "lower the rate, warm it up, or clip gradients by their global norm.";
+
+/* The norm has left its usual level by two decades, and the whole model's norm with it. */
+enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
+                                     const struct baseline *baseline, const struct limits *limits,
+                                     struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    double usual = norm_baseline_level(&baseline->layers[layer]);
+    double usual_model = norm_baseline_level(&baseline->model);
+    const char *path = m->model->layers[layer].path;
+
+    if (!measure->has_gradient)
+        return finding_silent(finding, NO_GRADIENT);
+    if (measure->nonfinite_gradient > 0)
+        return finding_silent(finding, "the gradient is not finite");
+    if (isnan(usual) || isnan(usual_model))
+        return finding_silent(finding, "the usual norm is still being learnt (25 steps)");
+    finding->value = measure->norm;
+    finding->baseline = usual;
+    finding->threshold = limits->exploding_layer * usual;
+    if (measure->norm <= finding->threshold ||
+        m->model_norm <= limits->exploding_model * usual_model)
+        return VERDICT_CLEAR;
+    finding_summary(finding,
+                    "the gradient norm of %s is %.3g at step %" PRIu64
+                    ", %.0f times its usual %.3g, and the whole model's is %.0f times its own",
+                    path, measure->norm, m->step->number, measure->norm / usual, usual,
+                    m->model_norm / usual_model);
+    finding_hint(finding, EXPLODING_HINT, path, m->step->number);
+    return VERDICT_SICK;
+}
+
+/* One step moved the layer by several times its own size. */
+enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
+                                       const struct baseline *baseline, const struct limits *limits,
+                                       struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    const char *path = m->model->layers[layer].path;
+
+    (void)baseline;
+    if (isnan(measure->update_ratio))
+        return finding_silent(finding, "updates or weights were not posted, or the weights are 0");
+    if (measure->weights < limits->update_elements)
+        return finding_silent(finding, "too few weights for an update ratio");
+    finding->value = measure->update_ratio;
+    finding->threshold = limits->exploding_update;
+    if (measure->update_ratio <= limits->exploding_update)
+        return VERDICT_CLEAR;
+    finding_summary(finding,
+                    "the update of %s at step %" PRIu64
+                    " is %.3g times as large as its weights: one step overwrote the layer",
+                    path, m->step->number, measure->update_ratio);
+    finding_hint(finding, EXPLODING_HINT, path, m->step->number);
+    return VERDICT_SICK;
+}
+
+/* A single norm far above the last ten. */
+enum verdict gradient_spike(const struct measures *m, size_t layer, const struct baseline *baseline,
+                            const struct limits *limits, struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    double recent = norm_baseline_recent_max(&baseline->layers[layer]);
+    double recent_model = norm_baseline_recent_max(&baseline->model);
+    const char *path = m->model->layers[layer].path;
+
+    if (!measure->has_gradient)
+        return finding_silent(finding, NO_GRADIENT);
+    if (measure->nonfinite_gradient > 0)
+        return finding_silent(finding, "the gradient is not finite");
+    if (isnan(recent) || isnan(recent_model))
+        return finding_silent(finding, "fewer than 10 steps to compare with");
+    if (m->short_batch)
+        return finding_silent(finding, "a short batch: its norm is no measure");
+    finding->value = measure->norm;
+    finding->baseline = recent;
+    finding->threshold = limits->spike_layer * recent;
+    if (measure->norm <= finding->threshold || m->model_norm <= limits->spike_model * recent_model)
+        return VERDICT_CLEAR;
+    finding_summary(finding,
+                    "the gradient norm of %s jumped to %.3g at step %" PRIu64
+                    ", %.1f times the largest of its last 10 steps (%.3g)",
+                    path, measure->norm, m->step->number, measure->norm / recent, recent);
+    finding_hint(
+        finding,
+        "One step stands out: usually one batch with extreme inputs or labels, a bad shard, "
+        "or a learning rate that just rose. Look at anomaly/%s, which holds the gradient of "
+        "this step, and at the batch of step %" PRIu64
+        ". If the norm comes back by itself the training survives it; if spikes repeat, "
+        "clip gradients by their global norm and lower the rate.",
+        path, m->step->number);
+    return VERDICT_SICK;
+}

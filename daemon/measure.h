@@ -1,0 +1,55 @@
+/* The numbers of one step that detectors and records share: norms, ratios, counts, per layer and of
+ * the whole model. Computed once from the step's cells; nothing is remembered here. */
+#ifndef EMBMON_DAEMON_MEASURE_H
+#define EMBMON_DAEMON_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/baseline.h"
+#include "daemon/model.h"
+#include "daemon/step.h"
+
+struct layer_measure {
+    bool has_gradient; /* a gradient of the layer was posted, and it says something (see touched) */
+    bool has_activation;
+    double norm;      /* root of the sum of its variables' squared norms, finite elements */
+    double rms;       /* of all elements of its gradients */
+    double looked_up; /* rows whose ids came in, NaN: not posted as rows */
+    double touched;   /* rows with a non-zero gradient, NaN: not an embedding's gradient */
+    double elements;  /* of its gradients */
+    uint64_t nonfinite_gradient, nonfinite_activation;
+    double
+        update_ratio; /* pooled over its variables, NaN: updates or weights missing or all zero */
+    double weights;   /* elements of the weights the ratio divides by */
+};
+
+struct measures {
+    const struct step *step;
+    const struct model *model;
+    struct layer_measure *layers; /* owned, [model->layer_count] */
+    size_t layer_count, layer_capacity;
+    double model_norm; /* NaN: no gradient at all */
+    double last_norm;  /* of the last declared trainable layer with a finite, non-zero gradient */
+    size_t last_layer; /* meaningless while last_norm is NaN */
+    double loss, rate, batch; /* NaN: not posted */
+    bool short_batch;
+    int64_t only_rank; /* count only this rank's non-finite values; -1: all ranks' */
+};
+
+/* Fills m from a step, keeping its memory. baseline: holds the latest weights (the step's own are
+ * taken in by measure_weights() before) and the usual batch. False: out of memory. */
+bool measure_step(struct measures *m, const struct step *step, const struct model *model,
+                  struct baseline *baseline, int64_t only_rank);
+void measures_free(struct measures *m);
+
+/* Remembers the weights posted in this step. */
+void measure_weights(struct baseline *baseline, const struct step *step, const struct model *model);
+
+/* Norm of the update by the norm of the latest weights of one variable, NaN when one is missing or
+ * the weights are all zero. */
+double measure_update_ratio(const struct measures *m, const struct baseline *baseline,
+                            size_t variable);
+
+#endif

@@ -1,0 +1,191 @@
+#include "daemon/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "proto/name.h"
+
+struct model_name {
+    UT_hash_handle hh;
+    int index;
+    char text[];
+};
+
+static int names_find(struct model_name *names, const char *text)
+{
+    struct model_name *found;
+
+    HASH_FIND_STR(names, text, found);
+    return found ? found->index : -1;
+}
+
+/* Returns the owned copy of the text, or NULL when out of memory. */
+static const char *names_add(struct model_name **names, const char *text, size_t index)
+{
+    size_t n = strlen(text) + 1;
+    struct model_name *name = malloc(sizeof *name + n);
+
+    if (!name)
+        return NULL;
+    memcpy(name->text, text, n);
+    name->index = (int)index;
+    name->hh.tbl = NULL;
+    HASH_ADD_STR(*names, text, name);
+    if (!name->hh.tbl) { /* how uthash reports that it could not grow */
+        free(name);
+        return NULL;
+    }
+    return name->text;
+}
+
+static void names_free(struct model_name **names)
+{
+    struct model_name *name, *next;
+
+    HASH_ITER(hh, *names, name, next)
+    {
+        HASH_DEL(*names, name);
+        free(name);
+    }
+}
+
+bool model_init(struct model *model)
+{
+    *model = (struct model){0};
+    if (model_scalar(model, "loss") != SCALAR_LOSS ||
+        model_scalar(model, "learning_rate") != SCALAR_LEARNING_RATE ||
+        model_scalar(model, "batch_size") != SCALAR_BATCH_SIZE) {
+        model_free(model);
+        return false;
+    }
+    return true;
+}
+
+void model_free(struct model *model)
+{
+    for (size_t i = 0; i < model->layer_count; i++)
+        free(model->layers[i].activation);
+    free(model->layers);
+    free(model->variables);
+    free(model->scalars);
+    names_free(&model->by_path);
+    names_free(&model->by_label);
+    names_free(&model->by_scalar);
+    *model = (struct model){0};
+}
+
+/* Makes room for one more element; items is the array's current place. */
+static void *grown(void *items, size_t count, size_t *capacity, size_t size)
+{
+    size_t wanted = *capacity ? *capacity * 2 : 16;
+    void *more;
+
+    if (count < *capacity)
+        return items;
+    more = reallocarray(items, wanted, size);
+    if (more)
+        *capacity = wanted;
+    return more;
+}
+
+int model_variable(struct model *model, size_t layer, const char *name)
+{
+    char label[2 * (NAME_LAYER_MAX + 1)];
+    struct variable *variables;
+    const char *path = model->layers[layer].path;
+    const char *owned;
+    size_t index = model->variable_count;
+    int known;
+
+    (void)snprintf(label, sizeof label, "%s%s%s", path, *name ? "/" : "", name);
+    known = names_find(model->by_label, label);
+    if (known >= 0)
+        return model->variables[known].layer == layer ? known : MODEL_CONFLICT;
+    if (index >= VARIABLES_MAX)
+        return MODEL_FULL;
+    variables = grown(model->variables, index, &model->variable_capacity, sizeof *variables);
+    if (!variables)
+        return MODEL_NO_MEMORY;
+    model->variables = variables;
+    owned = names_add(&model->by_label, label, index);
+    if (!owned)
+        return MODEL_NO_MEMORY;
+    variables[index] = (struct variable){
+        .layer = layer, .label = owned, .name = *name ? owned + strlen(path) + 1 : ""};
+    model->variable_count++;
+    return (int)index;
+}
+
+int model_find(const struct model *model, const char *path)
+{
+    return names_find(model->by_path, path);
+}
+
+int model_layer(struct model *model, const struct msg_layer *from)
+{
+    struct layer *layers, *layer;
+    size_t index = model->layer_count;
+    int known = model_find(model, from->path), table;
+
+    if (known >= 0) {
+        layer = &model->layers[known];
+        if (layer->kind != from->kind || layer->rows != from->rows ||
+            layer->columns != from->columns)
+            return MODEL_CONFLICT;
+        layer->trainable = from->trainable; /* may be frozen or thawed between fits */
+        return known;
+    }
+    if (index >= LAYERS_MAX)
+        return MODEL_FULL;
+    layers = grown(model->layers, index, &model->layer_capacity, sizeof *layers);
+    if (!layers)
+        return MODEL_NO_MEMORY;
+    model->layers = layers;
+    layer = &layers[index];
+    *layer = (struct layer){
+        .kind = from->kind,
+        .trainable = from->trainable,
+        .sharded = from->sharded,
+        .has_padding = from->has_padding,
+        .rows = from->rows,
+        .columns = from->columns,
+        .padding_id = from->padding_id,
+        .activation = strdup(from->activation ? from->activation : ""),
+        .path = from->path, /* until the owned copy is there: its label is made from it */
+    };
+    if (!layer->activation)
+        return MODEL_NO_MEMORY;
+    table = model_variable(model, index, "");
+    if (table < 0 || !(layer->path = names_add(&model->by_path, from->path, index))) {
+        free(layer->activation);
+        return table < 0 ? table : MODEL_NO_MEMORY;
+    }
+    layer->table = (size_t)table;
+    model->layer_count++;
+    return (int)index;
+}
+
+int model_scalar(struct model *model, const char *name)
+{
+    const char **scalars;
+    size_t index = model->scalar_count;
+    int known = names_find(model->by_scalar, name);
+
+    if (known >= 0)
+        return known;
+    if (index >= SCALARS_MAX)
+        return MODEL_FULL;
+    scalars = grown(model->scalars, index, &model->scalar_capacity, sizeof *scalars);
+    if (!scalars)
+        return MODEL_NO_MEMORY;
+    model->scalars = scalars;
+    scalars[index] = names_add(&model->by_scalar, name, index);
+    if (!scalars[index])
+        return MODEL_NO_MEMORY;
+    model->scalar_count++;
+    return (int)index;
+}

@@ -1,0 +1,419 @@
+#include "daemon/step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rank_state {
+    bool heard;  /* ever, and has not said goodbye */
+    bool missed; /* a step timed out without it */
+    uint64_t heard_ms;
+};
+
+struct steps {
+    uint32_t world_size;
+    size_t byte_budget, bytes;
+    uint64_t started_ms;
+    struct step *open[STEP_PHASES]; /* ascending */
+    size_t open_count[STEP_PHASES];
+    int64_t closed[STEP_PHASES];
+    struct rank_state *ranks; /* [world_size] */
+    struct step *spare_steps;
+    struct step_cell *spare_cells;
+};
+
+/* ---- lists of ranks */
+
+static size_t rank_list_place(const struct rank_list *list, uint32_t rank)
+{
+    size_t low = 0, high = list->length;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (list->ranks[middle] < rank)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool rank_list_has(const struct rank_list *list, uint32_t rank)
+{
+    size_t place = rank_list_place(list, rank);
+
+    return place < list->length && list->ranks[place] == rank;
+}
+
+bool rank_list_add(struct rank_list *list, uint32_t rank)
+{
+    size_t place = rank_list_place(list, rank);
+
+    if (place < list->length && list->ranks[place] == rank)
+        return true;
+    if (list->length == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 4;
+        uint32_t *more = reallocarray(list->ranks, capacity, sizeof *more);
+
+        if (!more)
+            return false;
+        list->ranks = more;
+        list->capacity = capacity;
+    }
+    memmove(&list->ranks[place + 1], &list->ranks[place],
+            (list->length - place) * sizeof *list->ranks);
+    list->ranks[place] = rank;
+    list->length++;
+    return true;
+}
+
+/* ---- one step */
+
+const struct step_cell *step_cell(const struct step *step, size_t variable, uint32_t signal)
+{
+    size_t index = variable * STEP_SIGNALS + signal - 1;
+
+    return index < step->cell_count ? step->cells[index] : NULL;
+}
+
+double step_scalar(const struct step *step, size_t scalar)
+{
+    if (scalar >= step->scalar_count || step->scalars[scalar].count == 0)
+        return NAN;
+    return step->scalars[scalar].sum / (double)step->scalars[scalar].count;
+}
+
+static void step_free(struct step *step)
+{
+    free(step->cells);
+    free(step->scalars);
+    free(step->posted.ranks);
+    free(step->ended.ranks);
+    free(step);
+}
+
+static void cell_free(struct step_cell *cell)
+{
+    summary_free(&cell->summary);
+    free(cell->nonfinite.ranks);
+    free(cell);
+}
+
+/* ---- the open steps of a run */
+
+struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment now)
+{
+    struct steps *steps = calloc(1, sizeof *steps);
+
+    if (!steps)
+        return NULL;
+    steps->ranks = calloc(world_size, sizeof *steps->ranks);
+    if (!steps->ranks) {
+        free(steps);
+        return NULL;
+    }
+    steps->world_size = world_size;
+    steps->byte_budget = byte_budget;
+    steps->started_ms = now.ms;
+    for (size_t i = 0; i < STEP_PHASES; i++)
+        steps->closed[i] = -1;
+    return steps;
+}
+
+void steps_recycle(struct steps *steps, struct step *step)
+{
+    for (size_t i = 0; i < step->cell_count; i++) {
+        struct step_cell *cell = step->cells[i];
+
+        if (!cell)
+            continue;
+        steps->bytes -= summary_bytes(&cell->summary);
+        summary_clear(&cell->summary);
+        cell->nonfinite.length = 0;
+        cell->next = steps->spare_cells;
+        steps->spare_cells = cell;
+        step->cells[i] = NULL;
+    }
+    if (step->scalar_count)
+        memset(step->scalars, 0, step->scalar_count * sizeof *step->scalars);
+    step->posted.length = step->ended.length = 0;
+    step->any_ended = step->judged_early = false;
+    step->next = steps->spare_steps;
+    steps->spare_steps = step;
+}
+
+void steps_free(struct steps *steps)
+{
+    struct step *step;
+    struct step_cell *cell;
+
+    if (!steps)
+        return;
+    for (size_t i = 0; i < STEP_PHASES; i++) {
+        while ((step = steps->open[i])) {
+            steps->open[i] = step->next;
+            steps_recycle(steps, step);
+        }
+    }
+    while ((step = steps->spare_steps)) {
+        steps->spare_steps = step->next;
+        step_free(step);
+    }
+    while ((cell = steps->spare_cells)) {
+        steps->spare_cells = cell->next;
+        cell_free(cell);
+    }
+    free(steps->ranks);
+    free(steps);
+}
+
+/* The open step of this number, made when it is not there; NULL when out of memory. */
+static struct step *open_step(struct steps *steps, uint32_t phase, uint64_t number)
+{
+    struct step **link = &steps->open[phase - 1], *step;
+
+    while (*link && (*link)->number < number)
+        link = &(*link)->next;
+    if (*link && (*link)->number == number)
+        return *link;
+    step = steps->spare_steps;
+    if (step)
+        steps->spare_steps = step->next;
+    else if (!(step = calloc(1, sizeof *step)))
+        return NULL;
+    step->phase = phase;
+    step->number = number;
+    step->next = *link;
+    *link = step;
+    steps->open_count[phase - 1]++;
+    return step;
+}
+
+static bool is_late(const struct steps *steps, uint32_t phase, uint64_t number)
+{
+    return (int64_t)number <= steps->closed[phase - 1];
+}
+
+/* The array of pointers with room for `wanted`, new ones NULL. */
+static bool grow_cells(struct step *step, size_t wanted)
+{
+    struct step_cell **more;
+
+    if (wanted <= step->cell_count)
+        return true;
+    wanted += wanted / 2;
+    more = reallocarray(step->cells, wanted, sizeof(struct step_cell *));
+    if (!more)
+        return false;
+    for (size_t i = step->cell_count; i < wanted; i++)
+        more[i] = NULL;
+    step->cells = more;
+    step->cell_count = wanted;
+    return true;
+}
+
+static struct step_cell *open_cell(struct steps *steps, struct step *step, size_t index)
+{
+    struct step_cell *cell;
+
+    if (!grow_cells(step, index + 1))
+        return NULL;
+    if (step->cells[index])
+        return step->cells[index];
+    cell = steps->spare_cells;
+    if (cell)
+        steps->spare_cells = cell->next;
+    else if (!(cell = calloc(1, sizeof *cell)))
+        return NULL;
+    steps->bytes += summary_bytes(&cell->summary);
+    step->cells[index] = cell;
+    return cell;
+}
+
+enum steps_result steps_sample(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
+                               size_t variable, uint32_t signal, const struct summary *summary)
+{
+    struct step *step;
+    struct step_cell *cell;
+    size_t before;
+    bool added;
+
+    if (is_late(steps, phase, number))
+        return STEPS_LATE;
+    step = open_step(steps, phase, number);
+    if (!step || !rank_list_add(&step->posted, rank))
+        return STEPS_NO_MEMORY;
+    cell = open_cell(steps, step, variable * STEP_SIGNALS + signal - 1);
+    if (!cell)
+        return STEPS_NO_MEMORY;
+    if (summary_nonfinite(summary) && !rank_list_add(&cell->nonfinite, rank))
+        return STEPS_NO_MEMORY;
+    before = summary_bytes(&cell->summary);
+    added = summary_add(&cell->summary, summary);
+    steps->bytes += summary_bytes(&cell->summary) - before;
+    return added ? STEPS_OK : STEPS_WRAPS;
+}
+
+enum steps_result steps_scalar(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
+                               size_t scalar, double value)
+{
+    struct step *step;
+    struct step_scalar *into;
+
+    if (is_late(steps, phase, number))
+        return STEPS_LATE;
+    step = open_step(steps, phase, number);
+    if (!step || !rank_list_add(&step->posted, rank))
+        return STEPS_NO_MEMORY;
+    if (scalar >= step->scalar_count) {
+        size_t wanted = scalar + 8;
+        struct step_scalar *more = reallocarray(step->scalars, wanted, sizeof *more);
+
+        if (!more)
+            return STEPS_NO_MEMORY;
+        memset(more + step->scalar_count, 0, (wanted - step->scalar_count) * sizeof *more);
+        step->scalars = more;
+        step->scalar_count = wanted;
+    }
+    into = &step->scalars[scalar];
+    into->min = into->count ? fmin(into->min, value) : value;
+    into->max = into->count ? fmax(into->max, value) : value;
+    into->sum += value;
+    into->count++;
+    return STEPS_OK;
+}
+
+static void mark_ended(struct step *step, uint32_t rank, struct moment now)
+{
+    /* Without memory the step still closes, by its time-out. */
+    (void)rank_list_add(&step->ended, rank);
+    if (!step->any_ended) {
+        step->any_ended = true;
+        step->first_end_ms = now.ms;
+    }
+}
+
+enum steps_result steps_end(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
+                            struct moment now)
+{
+    if (is_late(steps, phase, number))
+        return STEPS_LATE;
+    if (!open_step(steps, phase, number))
+        return STEPS_NO_MEMORY;
+    steps->ranks[rank].missed = false;
+    for (struct step *s = steps->open[phase - 1]; s && s->number <= number; s = s->next)
+        mark_ended(s, rank, now);
+    return STEPS_OK;
+}
+
+void steps_heard(struct steps *steps, uint32_t rank, struct moment now)
+{
+    steps->ranks[rank].heard = true;
+    steps->ranks[rank].heard_ms = now.ms;
+}
+
+void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now)
+{
+    for (size_t i = 0; i < STEP_PHASES; i++) {
+        for (struct step *s = steps->open[i]; s; s = s->next) {
+            if (rank_list_has(&s->posted, rank))
+                mark_ended(s, rank, now);
+        }
+    }
+    if (bye)
+        steps->ranks[rank] = (struct rank_state){.missed = true};
+}
+
+bool steps_ahead(const struct steps *steps, uint32_t rank)
+{
+    for (size_t i = 0; i < STEP_PHASES; i++) {
+        size_t waiting = 0;
+
+        for (const struct step *s = steps->open[i]; s; s = s->next)
+            waiting += rank_list_has(&s->ended, rank);
+        if (waiting >= STEP_AHEAD_MAX)
+            return true;
+    }
+    return false;
+}
+
+static bool is_expected(const struct steps *steps, uint32_t rank, struct moment now)
+{
+    const struct rank_state *state = &steps->ranks[rank];
+
+    if (state->missed)
+        return false;
+    if (state->heard)
+        return now.ms - state->heard_ms < STEP_TIMEOUT_MS;
+    return now.ms - steps->started_ms < STEP_TIMEOUT_MS;
+}
+
+/* True when the step is to be closed; a rank that is waited for in vain has missed it. */
+static bool is_due(struct steps *steps, const struct step *step, struct moment now)
+{
+    bool complete = true;
+
+    if (!step->any_ended)
+        return false;
+    if (now.ms - step->first_end_ms >= STEP_TIMEOUT_MS) {
+        for (uint32_t r = 0; r < steps->world_size; r++) {
+            if (!rank_list_has(&step->ended, r))
+                steps->ranks[r].missed = true;
+        }
+        return true;
+    }
+    for (uint32_t r = 0; r < steps->world_size && complete; r++)
+        complete = rank_list_has(&step->ended, r) || !is_expected(steps, r, now);
+    return complete;
+}
+
+struct step *steps_early(struct steps *steps, uint32_t *rank)
+{
+    for (size_t i = 0; i < STEP_PHASES; i++) {
+        for (struct step *s = steps->open[i]; s; s = s->next) {
+            if (s->any_ended && !s->judged_early && s->ended.length > 0) {
+                s->judged_early = true;
+                *rank = s->ended.ranks[0];
+                return s;
+            }
+        }
+    }
+    return NULL;
+}
+
+struct step *steps_take(struct steps *steps, struct moment now, bool force)
+{
+    for (size_t i = 0; i < STEP_PHASES; i++) {
+        struct step *oldest = steps->open[i];
+        bool close = oldest && (force || steps->open_count[i] > STEPS_OPEN_MAX ||
+                                steps->bytes > steps->byte_budget);
+
+        /* A later step that is due closes the ones before it first, ended or not. */
+        for (struct step *s = oldest; s && !close; s = s->next)
+            close = is_due(steps, s, now);
+        if (!close)
+            continue;
+        steps->open[i] = oldest->next;
+        steps->open_count[i]--;
+        steps->closed[i] = (int64_t)oldest->number;
+        oldest->next = NULL;
+        return oldest;
+    }
+    return NULL;
+}
+
+int64_t steps_closed(const struct steps *steps, uint32_t phase)
+{
+    return steps->closed[phase - 1];
+}
+
+void steps_set_closed(struct steps *steps, uint32_t phase, int64_t number)
+{
+    steps->closed[phase - 1] = number;
+}
+
+size_t steps_bytes(const struct steps *steps)
+{
+    return steps->bytes;
+}

@@ -1,0 +1,112 @@
+/* Steps: the samples of all ranks become one closed struct step, in order.
+ *
+ * A step closes when every expected rank has ended it, or 5 s after the first did. A rank is
+ * expected while it was heard in the last 5 s, or while the run is younger than 5 s and it is below
+ * the world size; a rank that missed a step is not expected until it ends a step that is still
+ * open. Ending a step ends the rank's earlier ones. Steps of a phase close in ascending order; what
+ * comes for a closed one is late. Each phase counts its own steps. */
+#ifndef EMBMON_DAEMON_STEP_H
+#define EMBMON_DAEMON_STEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/model.h"
+#include "daemon/moment.h"
+#include "proto/message.h"
+#include "proto/summary.h"
+
+enum {
+    STEP_SIGNALS = 4,
+    STEP_PHASES = 3,
+    STEP_TIMEOUT_MS = 5000,
+    STEP_AHEAD_MAX = 8,  /* steps a rank may be ahead before it is not read from */
+    STEPS_OPEN_MAX = 64, /* a phase; beyond it the oldest closes early */
+};
+
+/* Ascending, each once. */
+struct rank_list {
+    uint32_t *ranks; /* owned */
+    size_t length, capacity;
+};
+bool rank_list_add(struct rank_list *list, uint32_t rank);
+bool rank_list_has(const struct rank_list *list, uint32_t rank);
+
+/* What came for one variable and signal, added up over the ranks. */
+struct step_cell {
+    struct summary summary;
+    struct rank_list nonfinite; /* ranks whose part holds a NaN or an infinity */
+    struct step_cell *next;     /* while it waits to be used again */
+};
+
+struct step_scalar {
+    double sum, min, max;
+    uint64_t count; /* 0: not posted */
+};
+
+struct step {
+    uint32_t phase;
+    uint64_t number;
+    struct step_cell **cells; /* [variable * STEP_SIGNALS + signal - 1], NULL: not posted */
+    size_t cell_count;
+    struct step_scalar *scalars; /* [model's scalar] */
+    size_t scalar_count;
+    struct rank_list posted; /* ranks with a sample or a scalar */
+    struct rank_list ended;
+    bool any_ended;
+    uint64_t first_end_ms;
+    bool judged_early; /* the first rank to end it was looked at for non-finite values */
+    struct step *next; /* the next higher number of this phase, while open */
+};
+
+/* The cell of a variable and signal (enum embmon_signal), NULL when nothing was posted. */
+const struct step_cell *step_cell(const struct step *step, size_t variable, uint32_t signal);
+
+/* Mean over the ranks, NaN when not posted. */
+double step_scalar(const struct step *step, size_t scalar);
+
+struct steps; /* opaque: the open steps of one run */
+
+/* byte_budget: of open steps; above it the oldest closes early. NULL: out of memory. */
+struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment now);
+void steps_free(struct steps *steps);
+
+enum steps_result { STEPS_OK, STEPS_LATE, STEPS_NO_MEMORY, STEPS_WRAPS };
+
+/* Adds a sample or a scalar of a rank. */
+enum steps_result steps_sample(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
+                               size_t variable, uint32_t signal, const struct summary *summary);
+enum steps_result steps_scalar(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
+                               size_t scalar, double value);
+
+/* The rank has ended this step and all its earlier ones. A step nobody posted to is made, so that
+ * it closes in order. */
+enum steps_result steps_end(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
+                            struct moment now);
+
+void steps_heard(struct steps *steps, uint32_t rank, struct moment now);
+
+/* The rank's open steps are ended; with bye it is not expected any more. */
+void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now);
+
+/* True while the rank has ended STEP_AHEAD_MAX steps that wait for others. */
+bool steps_ahead(const struct steps *steps, uint32_t rank);
+
+/* The open step that was ended by a first rank and not judged early yet, for that judgement: NULL
+ * when there is none. *rank: the one that ended it. */
+struct step *steps_early(struct steps *steps, uint32_t *rank);
+
+/* Takes the next step that is to be closed now, NULL when there is none. force: close even what
+ * nobody has ended. Hand it back with steps_recycle() when it is recorded. */
+struct step *steps_take(struct steps *steps, struct moment now, bool force);
+void steps_recycle(struct steps *steps, struct step *step);
+
+/* The last closed step of a phase, -1 when none; and setting it when a run is continued. */
+int64_t steps_closed(const struct steps *steps, uint32_t phase);
+void steps_set_closed(struct steps *steps, uint32_t phase, int64_t number);
+
+/* Bytes held by open steps. */
+size_t steps_bytes(const struct steps *steps);
+
+#endif
