@@ -27,6 +27,7 @@ struct event_file_stats {
     uint64_t dropped_histograms, dropped_scalars, dropped_texts; /* disk full for too long */
     int error;               /* errno of the last write, 0 when it succeeded */
     const char *name;        /* of the file, borrowed until event_file_close() */
+    uint64_t invalid;        /* refused: no valid tag or text, a step or edge out of range */
 };
 
 /* Opens the folder `directory` (made with its parents by the caller; borrowed name) for writing: locks
@@ -41,7 +42,7 @@ size_t event_file_close(struct event_file *file);
 /* SessionLog START at `step`: once in a run's first file, and when its trainer resumes. */
 void event_file_start(struct event_file *file, double wall, uint64_t step);
 
-/* Queue one value. False: late or dropped, counted in the stats. */
+/* Queue one value. False: late, dropped or invalid, counted in the stats. */
 bool event_file_scalar(struct event_file *file, double wall, uint64_t step, const char *tag,
                        double value);
 bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,

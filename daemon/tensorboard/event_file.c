@@ -1,0 +1,263 @@
+#include "daemon/tensorboard/event_file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/pending.h"
+#include "daemon/tensorboard/event.h"
+#include "daemon/tensorboard/folder.h"
+#include "daemon/tensorboard/resume.h"
+#include "daemon/tensorboard/tags.h"
+#include "proto/name.h"
+
+/* What may wait for the disk, by kind, so that an alert's text outlives the histograms. A queue
+ * that has no reason to wait is written out long before. */
+enum {
+    LIMIT_HISTOGRAMS = 56 << 20,
+    LIMIT_SCALARS = 60 << 20,
+    LIMIT_TEXTS = 64 << 20,
+    WRITE_OUT = 1 << 20,
+    TEXT_BYTES_MAX = 1 << 20,
+};
+
+struct event_file {
+    int folder; /* owned; holds the lock */
+    struct pending queue;
+    struct tags *tags;
+    struct event_file_stats stats; /* counters; the rest is filled in when asked */
+    double wall;                   /* the last finite one */
+    bool fresh;
+    char name[FOLDER_NAME_MAX];
+};
+
+/* ---- opening and closing */
+
+static bool read_steps(struct event_file *file, const struct folder_files *files)
+{
+    uint64_t whole;
+
+    for (size_t i = files->count; i > 0; i--) {
+        int fd = folder_read(file->folder, files->names[i - 1]);
+        bool fine;
+
+        if (fd < 0)
+            continue; /* no file a reader could follow either */
+        fine = resume_file(file->tags, fd, &whole);
+        close(fd);
+        if (!fine)
+            return false;
+    }
+    return true;
+}
+
+static bool start_file(struct event_file *file, const char **problem)
+{
+    struct event_head head = {.wall = file->wall};
+    struct folder_files files = {0};
+
+    if (!folder_list(file->folder, &files, problem))
+        return false;
+    file->fresh = files.count == 0;
+    *problem = "out of memory";
+    if (!read_steps(file, &files) || !event_version(&file->queue, LIMIT_TEXTS, &head))
+        goto out;
+    file->queue.fd = folder_create(file->folder, &files, file->wall, file->name, problem);
+out:
+    folder_files_free(&files);
+    return file->queue.fd >= 0;
+}
+
+struct event_file *event_file_open(const char *directory, double wall, const char **problem)
+{
+    struct event_file *file = calloc(1, sizeof *file);
+
+    *problem = "out of memory";
+    if (!file)
+        return NULL;
+    file->queue = (struct pending)PENDING_INIT;
+    file->folder = -1;
+    file->wall = isfinite(wall) ? wall : 0;
+    file->tags = tags_new();
+    if (!file->tags)
+        goto fail;
+    file->folder = folder_open(directory, problem);
+    if (file->folder < 0 || !start_file(file, problem))
+        goto fail;
+    file->stats.events = 1;
+    pending_flush(&file->queue);
+    return file;
+fail:
+    event_file_close(file);
+    return NULL;
+}
+
+size_t event_file_close(struct event_file *file)
+{
+    size_t lost;
+
+    if (!file)
+        return 0;
+    if (file->queue.fd >= 0)
+        pending_flush(&file->queue);
+    lost = pending_close(&file->queue);
+    if (file->folder >= 0)
+        close(file->folder);
+    tags_free(file->tags);
+    free(file);
+    return lost;
+}
+
+/* ---- writing */
+
+static double finite_wall(struct event_file *file, double wall)
+{
+    if (isfinite(wall))
+        file->wall = wall;
+    return file->wall;
+}
+
+/* A burst is written out early; while the disk refuses, only event_file_flush() tries again. */
+static void relieve(struct event_file *file)
+{
+    if (file->queue.length >= WRITE_OUT && file->queue.error == 0)
+        pending_flush(&file->queue);
+}
+
+/* The value's tag and head when it may be written, NULL when it is counted as late or invalid. */
+static struct tag *admit(struct event_file *file, struct event_head *head, bool valid)
+{
+    struct tag *tag = NULL;
+
+    if (valid && head->step <= INT64_MAX)
+        tag = tags_need(file->tags, head->tag, strlen(head->tag));
+    if (!tag) {
+        file->stats.invalid++;
+        return NULL;
+    }
+    if ((int64_t)head->step <= tag->last_step) {
+        file->stats.late++;
+        return NULL;
+    }
+    head->describe = !tag->described;
+    head->wall = finite_wall(file, head->wall);
+    return tag;
+}
+
+static bool settle(struct event_file *file, struct tag *tag, uint64_t step, bool queued,
+                   uint64_t *dropped)
+{
+    if (!queued) {
+        (*dropped)++;
+        return false;
+    }
+    tag->last_step = (int64_t)step;
+    tag->described = true;
+    file->stats.events++;
+    relieve(file);
+    return true;
+}
+
+void event_file_start(struct event_file *file, double wall, uint64_t step)
+{
+    struct event_head head = {.wall = finite_wall(file, wall), .step = step};
+
+    if (step <= INT64_MAX && event_start(&file->queue, LIMIT_TEXTS, &head))
+        file->stats.events++;
+}
+
+bool event_file_scalar(struct event_file *file, double wall, uint64_t step, const char *tag,
+                       double value)
+{
+    struct event_head head = {wall, step, tag, false};
+    struct tag *known = admit(file, &head, true);
+
+    return known &&
+           settle(file, known, step, event_scalar(&file->queue, LIMIT_SCALARS, &head, value),
+                  &file->stats.dropped_scalars);
+}
+
+/* One edge that is not finite leaves the tag's whole page blank. */
+static bool histogram_is_valid(const struct histogram *h)
+{
+    if (h->length == 0 || h->length > HISTOGRAM_BUCKETS_MAX)
+        return false;
+    for (size_t i = 0; i < h->length; i++)
+        if (!isfinite(h->left[i]) || !isfinite(h->right[i]) || !(h->left[i] <= h->right[i]) ||
+            !(h->count[i] >= 0) || !isfinite(h->count[i]))
+            return false;
+    return true;
+}
+
+bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,
+                          const struct histogram *histogram)
+{
+    struct event_head head = {wall, step, tag, false};
+    struct tag *known = admit(file, &head, histogram_is_valid(histogram));
+
+    return known && settle(file, known, step,
+                           event_histogram(&file->queue, LIMIT_HISTOGRAMS, &head, histogram),
+                           &file->stats.dropped_histograms);
+}
+
+/* Lines of valid text; tabs and line ends are the only control characters. */
+static bool markdown_is_valid(const char *markdown, size_t n)
+{
+    if (n > TEXT_BYTES_MAX)
+        return false;
+    while (*markdown) {
+        size_t line = strcspn(markdown, "\t\r\n");
+
+        if (line > 0 && !name_is_text(markdown, line))
+            return false;
+        markdown += line + (markdown[line] != '\0');
+    }
+    return true;
+}
+
+bool event_file_text(struct event_file *file, double wall, uint64_t step, const char *tag,
+                     const char *markdown)
+{
+    struct event_head head = {wall, step, tag, false};
+    size_t n = strlen(markdown);
+    struct tag *known = admit(file, &head, markdown_is_valid(markdown, n));
+
+    return known &&
+           settle(file, known, step, event_text(&file->queue, LIMIT_TEXTS, &head, markdown, n),
+                  &file->stats.dropped_texts);
+}
+
+bool event_file_flush(struct event_file *file)
+{
+    return pending_flush(&file->queue);
+}
+
+/* ---- what is known */
+
+int64_t event_file_last_step(const struct event_file *file, const char *tag)
+{
+    const struct tag *known = tags_find(file->tags, tag, strlen(tag));
+
+    return known ? known->last_step : -1;
+}
+
+void event_file_tags(const struct event_file *file,
+                     void (*each)(void *context, const char *tag, int64_t last_step), void *context)
+{
+    tags_each(file->tags, each, context);
+}
+
+bool event_file_fresh(const struct event_file *file)
+{
+    return file->fresh;
+}
+
+void event_file_get_stats(const struct event_file *file, struct event_file_stats *stats)
+{
+    *stats = file->stats;
+    stats->bytes_written = file->queue.written;
+    stats->bytes_pending = file->queue.length;
+    stats->error = file->queue.error;
+    stats->name = file->name;
+}

@@ -1,0 +1,36 @@
+/* Windows: what one tag has collected since its last record. Each has a ladder (daemon/ladder.h) that
+ * says when it is to be recorded; the label is the window's last step. */
+#ifndef EMBMON_TENSORBOARD_WINDOW_H
+#define EMBMON_TENSORBOARD_WINDOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/ladder.h"
+#include "proto/summary.h"
+
+/* A zeroed one is unused: it begins with its first value. */
+struct scalar_window {
+    struct ladder ladder;
+    uint64_t steps, last_step;
+    double sum, min, max; /* of the window's steps */
+};
+
+struct histogram_window {
+    struct ladder ladder;
+    uint64_t steps, last_step;
+    struct summary summary;
+};
+
+/* Adds a step's value. True: the window is to be recorded now, and then cleared. */
+bool scalar_window_add(struct scalar_window *w, uint64_t step, double value);
+double scalar_window_mean(const struct scalar_window *w);
+void scalar_window_clear(struct scalar_window *w);
+
+/* False also when out of memory: the window then lacks this step. */
+bool histogram_window_add(struct histogram_window *w, uint64_t step, const struct summary *summary);
+void histogram_window_clear(struct histogram_window *w);
+void histogram_window_free(struct histogram_window *w);
+
+#endif

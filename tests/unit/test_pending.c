@@ -1,0 +1,193 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/pending.h"
+
+static char path[64];
+
+static int make_file(void **state)
+{
+    (void)state;
+    strcpy(path, "/tmp/embmon-pending-XXXXXX");
+    int fd = mkstemp(path);
+
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static struct pending opened(void)
+{
+    struct pending p = PENDING_INIT;
+
+    p.fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(p.fd >= 0);
+    return p;
+}
+
+static void queue_byte(struct pending *p, int byte, size_t n)
+{
+    uint8_t *to = pending_reserve(p, n);
+
+    assert_non_null(to);
+    memset(to, byte, n);
+    pending_commit(p, n);
+}
+
+static void assert_file(const char *start, size_t size)
+{
+    char head[16] = {0};
+    struct stat status;
+    int fd = open(path, O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &status), 0);
+    assert_int_equal(status.st_size, size);
+    assert_true(read(fd, head, sizeof head) >= (ssize_t)strlen(start));
+    assert_memory_equal(head, start, strlen(start));
+    close(fd);
+}
+
+static void what_is_queued_is_written_in_order(void **state)
+{
+    (void)state;
+    struct pending p = opened();
+
+    queue_byte(&p, 'a', 2);
+    queue_byte(&p, 'b', 3);
+    assert_int_equal(p.length, 5);
+    assert_true(pending_flush(&p));
+    assert_int_equal(p.length, 0);
+    assert_int_equal(p.written, 5);
+    queue_byte(&p, 'c', 1);
+    assert_true(pending_flush(&p));
+    assert_file("aabbbc", 6);
+    assert_int_equal(pending_close(&p), 0);
+}
+
+static void what_is_reserved_counts_only_once_it_is_committed(void **state)
+{
+    (void)state;
+    struct pending p = opened();
+
+    assert_non_null(pending_reserve(&p, 1000));
+    assert_int_equal(p.length, 0);
+    memcpy(pending_reserve(&p, 10), "xy", 2);
+    pending_commit(&p, 2);
+    assert_true(pending_flush(&p));
+    assert_file("xy", 2);
+    pending_close(&p);
+}
+
+/* A limit on the file's size stands in for a full disk: a short write, then an error. */
+static void a_full_disk_keeps_the_exact_suffix(void **state)
+{
+    (void)state;
+    struct rlimit old, limit;
+    struct pending p = opened();
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit = (struct rlimit){100, old.rlim_max};
+    queue_byte(&p, 'a', 60);
+    queue_byte(&p, 'b', 60);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    bool done = pending_flush(&p);
+    int error = p.error;
+    bool again = pending_flush(&p);
+    queue_byte(&p, 'c', 5);
+    setrlimit(RLIMIT_FSIZE, &old);
+
+    assert_false(done);
+    assert_int_equal(error, EFBIG);
+    assert_false(again);
+    assert_int_equal(p.written, 100);
+    assert_int_equal(p.length, 25);
+    assert_memory_equal(p.data, "bbbbbbbbbbbbbbbbbbbbccccc", 25);
+    assert_true(pending_flush(&p));
+    assert_int_equal(p.error, 0);
+    assert_int_equal(p.written, 125);
+    assert_file("aaaaaaaaaaaaaaa", 125);
+    pending_close(&p);
+}
+
+static void an_error_that_is_no_full_disk_keeps_everything_too(void **state)
+{
+    (void)state;
+    struct pending p = PENDING_INIT;
+
+    queue_byte(&p, 'a', 7);
+    assert_false(pending_flush(&p));
+    assert_int_equal(p.error, EBADF);
+    assert_int_equal(p.length, 7);
+    assert_int_equal(pending_close(&p), 7);
+    assert_null(p.data);
+}
+
+static void an_absurd_reservation_is_refused(void **state)
+{
+    (void)state;
+    struct pending p = PENDING_INIT;
+
+    queue_byte(&p, 'a', 7);
+    assert_null(pending_reserve(&p, SIZE_MAX - 3));
+    assert_int_equal(p.length, 7);
+    pending_close(&p);
+}
+
+static void an_emptied_queue_gives_much_memory_back(void **state)
+{
+    (void)state;
+    struct pending p = opened();
+
+    queue_byte(&p, 'a', 5 << 20);
+    assert_true(pending_flush(&p));
+    assert_int_equal(p.capacity, 0);
+    queue_byte(&p, 'b', 10);
+    assert_true(pending_flush(&p));
+    assert_true(p.capacity > 0);
+    assert_file("aaaa", (5 << 20) + 10);
+    pending_close(&p);
+}
+
+static void closing_twice_is_fine(void **state)
+{
+    (void)state;
+    struct pending p = opened();
+
+    assert_int_equal(pending_close(&p), 0);
+    assert_int_equal(pending_close(&p), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_file, remove_file)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_queued_is_written_in_order),
+        TEST(what_is_reserved_counts_only_once_it_is_committed),
+        TEST(a_full_disk_keeps_the_exact_suffix),
+        TEST(an_error_that_is_no_full_disk_keeps_everything_too),
+        TEST(an_absurd_reservation_is_refused),
+        TEST(an_emptied_queue_gives_much_memory_back),
+        TEST(closing_twice_is_fine),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
