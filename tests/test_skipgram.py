@@ -1,0 +1,192 @@
+"""The example trainer beside embmond: small versions of what `make verdicts` and `make demo` run,
+and TensorBoard's numbers against those the trainer computed itself."""
+import struct
+import subprocess
+import sys
+import pathlib
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "examples"))
+
+import monitored  # noqa: E402
+import reviews  # noqa: E402
+from monitored import TABLES, Alerts, Daemon, Record, Verdict  # noqa: E402
+
+NOBODY = "unix:/nonexistent/embmond.sock"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A part of the reviews, so that a training starts quickly."""
+    lines = reviews.fetch().read_text(encoding="utf-8").splitlines(keepends=True)[:6000]
+    path = tmp_path_factory.mktemp("data") / "reviews.txt"
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def train(data, folder, address, run="skipgram", extra=(), **options):
+    """Trains to the end; returns (record, what was printed, what went to stderr)."""
+    path = folder / f"{run}.record"
+    done = subprocess.run(
+        monitored.skipgram(data, run, path, extra=extra, **options),
+        env=monitored.environment(address), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return Record(path), done.stdout, done.stderr
+
+
+def weights(output):
+    return output.splitlines()[-1].removeprefix("weights ")
+
+
+# ---- with no monitor
+
+
+def test_loss_falls_and_alike_words_come_near(data, tmp_path):
+    record, output, _ = train(data, tmp_path, NOBODY, steps=400)
+    assert record.steps == list(range(400))
+    # k = 5 negatives and one positive at a score of 0: 6 x log 2.
+    assert record.loss[0] == pytest.approx(6 * np.log(2), abs=2e-3)
+    assert np.mean(record.loss[-20:]) < 3.1
+    assert 'near "dress": ' in output
+
+
+def test_same_seed_same_weights_other_seed_other_weights(data, tmp_path):
+    once, again, other = (weights(train(data, tmp_path, NOBODY, steps=20, seed=seed)[1])
+                          for seed in (3, 3, 4))
+    assert once == again != other
+
+
+def test_training_goes_on_from_saved_tables_as_if_it_had_not_stopped(data, tmp_path):
+    whole = train(data, tmp_path, NOBODY, steps=30)[1]
+    save = ("--save", str(tmp_path / "tables"))
+    train(data, tmp_path, NOBODY, steps=20, extra=save)
+    record, rest, _ = train(data, tmp_path, NOBODY, steps=10, extra=(*save, "--resume"))
+    assert record.steps == list(range(20, 30))
+    assert weights(rest) == weights(whole)
+
+
+def test_without_a_daemon_there_is_one_warning(data, tmp_path):
+    _, _, warnings = train(data, tmp_path, NOBODY, steps=20)
+    assert len(warnings.splitlines()) == 1, warnings
+
+
+@pytest.mark.parametrize("arguments", [
+    (), ("--data", "x", "--fault", "other"), ("--data", "x", "--steps", "many"),
+    ("--data", "x", "--rank", "2", "--world-size", "2"), ("--data", "x", "--resume"),
+    ("--data", "/nonexistent")])
+def test_a_wrong_command_line_is_refused(arguments):
+    done = subprocess.run([monitored.BUILD / "examples" / "skipgram", *arguments],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode in (1, 64)
+    assert done.stderr
+
+
+# ---- beside embmond
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """Every kind of training once, beside one embmond that has ended since.
+    {name: (record, output)} and the logdir."""
+    folder = tmp_path_factory.mktemp("trained")
+    logdir = folder / "runs"
+    runs = {}
+    with Daemon(logdir) as daemon:
+        for fault, steps in (("none", 400), ("vanishing", 60), ("exploding", 60), ("nan", 400)):
+            extra = ("--dump", str(folder / "dump")) if fault == "none" else ()
+            runs[fault] = train(data, folder, daemon.address, run=fault, fault=fault, steps=steps,
+                                extra=extra)
+        assert daemon.stop() == 0, daemon.said()
+    return runs, logdir, folder / "dump"
+
+
+def verdict(trained, fault):
+    runs, logdir, _ = trained
+    return Verdict(fault, Alerts(logdir, fault), runs[fault][0], runs["none"][0])
+
+
+def test_a_healthy_training_is_not_flagged(trained):
+    found = verdict(trained, "none")
+    assert found.ok, found.text
+
+
+@pytest.mark.parametrize("fault", ["vanishing", "exploding", "nan"])
+def test_a_fault_is_named_within_20_steps(trained, fault):
+    found = verdict(trained, fault)
+    assert found.ok, found.text
+
+
+def test_every_alert_that_fires_has_a_hint(trained):
+    alerts = Alerts(trained[1], "exploding")
+    firing = [change for change in alerts.new() if change["state"] == "firing"]
+    assert firing
+    assert all(len(change["hint"]) > 40 and change["summary"] for change in firing)
+
+
+def test_the_monitor_changes_no_weight(data, trained, tmp_path):
+    _, alone, _ = train(data, tmp_path, NOBODY, steps=400)
+    assert weights(trained[0]["none"][1]) == weights(alone)
+
+
+# ---- the judge itself
+
+
+def record_of(tmp_path, name, steps, norm=1.0, loss=4.0, nonfinite=0):
+    """A record whose norm, loss and count are numbers, or functions of the step."""
+    def at(value, step):
+        return value(step) if callable(value) else value
+    path = tmp_path / name
+    path.write_text("".join(
+        f"{s} {at(loss, s)} {at(norm, s)} 9 {at(nonfinite, s)} {at(norm, s)} 9 0\n"
+        for s in range(steps)))
+    return Record(path)
+
+
+def alerts_of(tmp_path, *fired):
+    folder = tmp_path / "run" / "embmon"
+    folder.mkdir(parents=True, exist_ok=True)
+    line = '{"state": "firing", "severity": "%s", "detector": "%s", "layer": "%s", "step": %d}\n'
+    (folder / "alerts.jsonl").write_text("".join(line % f for f in fired))
+    return Alerts(tmp_path, "run")
+
+
+@pytest.mark.parametrize("step, ok", [(39, False), (40, True), (60, True), (61, False)])
+def test_the_judge_counts_from_the_first_non_finite_gradient(tmp_path, step, ok):
+    record = record_of(tmp_path, "sick", 100, nonfinite=lambda s: int(s >= 40))
+    alerts = alerts_of(tmp_path, ("critical", "gradient_nonfinite", TABLES[0], step))
+    assert Verdict("nan", alerts, record).ok is ok
+
+
+def test_the_judge_wants_the_table_that_was_first(tmp_path):
+    record = record_of(tmp_path, "sick", 100, nonfinite=lambda s: int(s >= 40))
+    alerts = alerts_of(tmp_path, ("critical", "gradient_nonfinite", TABLES[1], 41))
+    assert not Verdict("nan", alerts, record).ok
+
+
+@pytest.mark.parametrize("steps, ok", [((9, 9), True), ((9, 21), False), ((9, None), False)])
+def test_the_judge_wants_both_vanished_tables(tmp_path, steps, ok):
+    twin = record_of(tmp_path, "twin", 100)
+    record = record_of(tmp_path, "sick", 100, norm=0.9e-3)
+    alerts = alerts_of(tmp_path, *(("warning", "gradient_vanishing", table, step)
+                                   for table, step in zip(TABLES, steps) if step is not None))
+    assert Verdict("vanishing", alerts, record, twin).ok is ok
+
+
+@pytest.mark.parametrize("step, ok", [(50, True), (70, True), (71, False)])
+def test_the_judge_takes_the_norm_or_the_loss_as_explosion(tmp_path, step, ok):
+    twin = record_of(tmp_path, "twin", 100)
+    alerts = alerts_of(tmp_path, ("critical", "gradient_exploding", TABLES[1], step))
+    by_norm = record_of(tmp_path, "norm", 100, norm=lambda s: 101 if s >= 50 else 99)
+    by_loss = record_of(tmp_path, "loss", 100, loss=lambda s: 20.1 if s >= 50 else 4)
+    assert Verdict("exploding", alerts, by_norm, twin).ok is ok
+    assert Verdict("exploding", alerts, by_loss, twin).ok is ok
+
+
+def test_the_judge_finds_no_fault_in_a_training_that_never_was_sick(tmp_path):
+    twin = record_of(tmp_path, "twin", 100)
+    alerts = alerts_of(tmp_path, ("critical", "gradient_exploding", TABLES[0], 3))
+    assert not Verdict("exploding", alerts, twin, twin).ok
+    assert not Verdict("none", alerts, twin).ok
+    assert Verdict("none", alerts_of(tmp_path, ("info", "x", TABLES[0], 3)), twin).ok
