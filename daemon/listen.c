@@ -257,6 +257,14 @@ int listener_open_private(struct listener *listener, char problem[LISTEN_PROBLEM
     return EX_CANTCREAT;
 }
 
+bool listener_admits(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
 void listener_close(struct listener *listener)
 {
     struct stat st;

@@ -18,7 +18,8 @@
 enum {
     MESSAGE_MAX = 1024,       /* bytes of a formatted message; longer ones are cut */
     LINE_MAX_BYTES = 4 << 10, /* of a text line, its message escaped */
-    STALL_MS = 100,           /* how long a line that is begun may wait for its reader */
+    SELDOM_MS = 60 * 1000,
+    STALL_MS = 100, /* how long a line that is begun may wait for its reader */
 };
 
 /* Set once by main() before anything else runs. */
@@ -141,6 +142,15 @@ DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
 DEFINE_LOG(log_warn, LOG_LEVEL_WARN)
 DEFINE_LOG(log_info, LOG_LEVEL_INFO)
 DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
+
+void log_seldom(struct log_seldom *seldom, uint64_t now_ms, const char *what)
+{
+    seldom->count++;
+    if (now_ms < seldom->next_ms)
+        return;
+    seldom->next_ms = now_ms + SELDOM_MS;
+    log_warn("%s (%llu so far)", what, (unsigned long long)seldom->count);
+}
 
 void log_alert(const struct alert_change *c)
 {

@@ -5,6 +5,7 @@
 #define EMBMON_DAEMON_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR = 0, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
@@ -15,6 +16,13 @@ __attribute__((format(printf, 1, 2))) void log_error(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_warn(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_info(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void log_debug(const char *format, ...);
+
+/* For what a peer can cause as often as it likes: a warning at most once a minute, with the count
+ * so far. Zeroed at first; now_ms: monotonic milliseconds. */
+struct log_seldom {
+    uint64_t next_ms, count;
+};
+void log_seldom(struct log_seldom *seldom, uint64_t now_ms, const char *what);
 
 struct alert_change;
 

@@ -1,4 +1,5 @@
-/* Time is an argument: whoever reads a clock does it at the rim, once per event, and hands this on. */
+/* Time is an argument: whoever reads a clock does it at the rim, once per event, and hands this on.
+ */
 #ifndef EMBMON_DAEMON_MOMENT_H
 #define EMBMON_DAEMON_MOMENT_H
 
@@ -8,5 +9,8 @@ struct moment {
     uint64_t ms; /* monotonic milliseconds: intervals and deadlines */
     double wall; /* seconds since 1970, finite: stamps only */
 };
+
+/* Reads the clocks: for the rim alone. */
+struct moment moment_now(void);
 
 #endif

@@ -1,0 +1,48 @@
+/* The connections of a server: reads what peers send, hands it to their sessions, sends what those
+ * write. With server.c the rim that knows libuv; only server.c includes this. */
+#ifndef EMBMON_DAEMON_CONNECTION_H
+#define EMBMON_DAEMON_CONNECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "daemon/log.h"
+#include "daemon/moment.h"
+#include "daemon/registry.h"
+
+enum {
+    CONNECTIONS_MAX = 1024,          /* more are accepted and closed at once */
+    CONNECTION_OUTPUT_MAX = 1 << 20, /* bytes that may wait for a peer that does not read */
+    CONNECTION_READ_MAX = 64 << 10,  /* bytes read at once */
+};
+
+struct connection;
+
+struct connections {
+    uv_loop_t *loop;           /* borrowed */
+    struct registry *registry; /* borrowed */
+    struct connection *first;
+    size_t count, paused;
+    bool woken; /* a session wrote something while it was not fed */
+    uint64_t invalid_frames;
+    struct log_seldom refused, full, slow, invalid;
+    char buffer[CONNECTION_READ_MAX]; /* one for all: read into and handed on in one callback */
+};
+
+/* Takes the peer that waits at a listener. False: no memory; libuv then accepts nobody else there
+ * until this is called again. */
+bool connections_accept(struct connections *all, uv_stream_t *listener);
+
+/* Every 100 ms; second: a second has passed, too. */
+void connections_tick(struct connections *all, struct moment now, bool second);
+
+/* Ends all sessions and connections; they are gone once the loop has run. */
+void connections_close(struct connections *all);
+
+/* Counts what peers have sent so far and nobody has read. connections_settled() is true when it has
+ * been taken in and the answers are sent. */
+void connections_settle(struct connections *all);
+bool connections_settled(const struct connections *all);
+
+#endif

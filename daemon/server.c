@@ -1,0 +1,237 @@
+#include "daemon/server.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <uv.h>
+
+#include "daemon/connection.h"
+#include "daemon/log.h"
+
+enum {
+    TICK_MS = 100,
+    SECOND_MS = 1000,
+    STOP_MS = 3000,          /* after SIGTERM: to take in what was received */
+    COMMAND_DRAIN_MS = 5000, /* after COMMAND ended: until its sessions are gone */
+    SIGNALS_MAX = 8,
+    BACKLOG = 512,
+};
+
+struct server {
+    uv_loop_t loop;
+    uv_pipe_t listeners[SERVER_LISTENERS_MAX];
+    size_t listener_count;
+    uv_timer_t tick;
+    uv_signal_t signals[SIGNALS_MAX];
+    size_t signal_count;
+    struct connections connections;
+    struct registry *registry;
+    struct command *command; /* NULL: none */
+    uint64_t next_second_ms;
+    uint64_t deadline_ms; /* when to end at the latest; 0: not ending */
+    bool starved;         /* a peer waits until there is memory */
+    bool finished;
+    int status;
+    struct log_seldom refused;
+};
+
+/* libuv has a file descriptor in reserve to turn peers away with when there are no more. */
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct server *server = listener->data;
+
+    if (status < 0)
+        log_seldom(&server->refused, moment_now().ms, uv_strerror(status));
+    else if (!connections_accept(&server->connections, listener))
+        server->starved = true;
+}
+
+static void retry_starved(struct server *server)
+{
+    if (!server->starved)
+        return;
+    server->starved = false;
+    for (size_t i = 0; i < server->listener_count; i++)
+        on_connection((uv_stream_t *)&server->listeners[i], 0);
+}
+
+/* ---- ending */
+
+static void close_listeners(struct server *server)
+{
+    for (size_t i = 0; i < server->listener_count; i++)
+        uv_close((uv_handle_t *)&server->listeners[i], NULL);
+    server->listener_count = 0;
+}
+
+/* Closes everything; the loop then ends by itself. */
+static void finish(struct server *server)
+{
+    server->finished = true;
+    close_listeners(server);
+    connections_close(&server->connections);
+    for (size_t i = 0; i < server->signal_count; i++)
+        uv_close((uv_handle_t *)&server->signals[i], NULL);
+    uv_close((uv_handle_t *)&server->tick, NULL);
+}
+
+/* True while a peer has connected that was not accepted yet. */
+static bool peers_waiting(const struct server *server)
+{
+    for (size_t i = 0; i < server->listener_count; i++) {
+        struct pollfd listener = {.events = POLLIN};
+        if (uv_fileno((const uv_handle_t *)&server->listeners[i], &listener.fd) == 0 &&
+            poll(&listener, 1, 0) > 0)
+            return true;
+    }
+    return false;
+}
+
+static void finish_if_drained(struct server *server)
+{
+    if (!server->deadline_ms || server->finished)
+        return;
+    bool drained = server->command ? server->connections.count == 0 && !peers_waiting(server)
+                                   : connections_settled(&server->connections);
+    if (drained || moment_now().ms >= server->deadline_ms)
+        finish(server);
+}
+
+/* Nobody new; what peers have sent so far is taken in. A trainer goes on sending, so "so far" is
+ * what lies in the sockets now. */
+static void begin_stop(struct server *server)
+{
+    server->deadline_ms = moment_now().ms + STOP_MS;
+    close_listeners(server);
+    connections_settle(&server->connections);
+    finish_if_drained(server);
+}
+
+/* ---- signals and time */
+
+static void on_command_signal(struct server *server, int number)
+{
+    if (number != SIGCHLD)
+        command_forward(server->command, number);
+    else if (command_reap(server->command) && !server->deadline_ms)
+        server->deadline_ms = moment_now().ms + COMMAND_DRAIN_MS;
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct server *server = signal->data;
+
+    if (server->finished)
+        return;
+    if (server->command) {
+        on_command_signal(server, number);
+    } else if (number == SIGHUP) {
+        log_info("SIGHUP: there is no configuration file to read again");
+    } else if (server->deadline_ms == 0) {
+        log_info("%s: taking in what was received, then ending", strsignal(number));
+        begin_stop(server);
+    } else {
+        server->status = 128 + number;
+        finish(server);
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    struct moment now = moment_now();
+    bool second = now.ms >= server->next_second_ms;
+
+    if (second)
+        server->next_second_ms = now.ms + SECOND_MS;
+    registry_tick(server->registry, now);
+    connections_tick(&server->connections, now, second);
+    registry_flush(server->registry);
+    retry_starved(server);
+    finish_if_drained(server);
+}
+
+/* ---- starting */
+
+static int listen_on(struct server *server, struct listener *listener)
+{
+    uv_pipe_t *pipe = &server->listeners[server->listener_count];
+
+    uv_pipe_init(&server->loop, pipe, 0);
+    pipe->data = server;
+    server->listener_count++;
+    int error = uv_pipe_open(pipe, listener->fd);
+    if (error)
+        return error;
+    listener->fd = -1; /* the handle's from here on */
+    return uv_listen((uv_stream_t *)pipe, BACKLOG, on_connection);
+}
+
+static int hear(struct server *server, int number)
+{
+    uv_signal_t *signal = &server->signals[server->signal_count++];
+
+    uv_signal_init(&server->loop, signal);
+    signal->data = server;
+    return uv_signal_start(signal, on_signal, number);
+}
+
+static int hear_signals(struct server *server, bool hangup_ignored)
+{
+    static const int for_command[] = {SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGCHLD};
+    int error = hear(server, SIGTERM);
+
+    if (!error)
+        error = hear(server, SIGINT);
+    if (!error && !hangup_ignored) /* else nohup stays in force */
+        error = hear(server, SIGHUP);
+    for (size_t i = 0; server->command && !error && i < sizeof for_command / sizeof(int); i++)
+        error = hear(server, for_command[i]);
+    return error;
+}
+
+static int start(struct server *server, const struct server_options *options)
+{
+    int error = 0;
+
+    uv_timer_init(&server->loop, &server->tick);
+    server->tick.data = server;
+    for (size_t i = 0; i < options->listener_count && !error; i++)
+        error = listen_on(server, &options->listeners[i]);
+    if (!error)
+        error = hear_signals(server, options->signals->hangup_ignored);
+    if (!error)
+        error = uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
+    return error;
+}
+
+int server_run(const struct server_options *options)
+{
+    struct server *server = calloc(1, sizeof *server);
+    int error = server ? uv_loop_init(&server->loop) : UV_ENOMEM;
+
+    if (error) {
+        log_error("cannot start the event loop: %s", uv_strerror(error));
+        free(server);
+        return EX_OSERR;
+    }
+    server->registry = options->registry;
+    server->command = options->command;
+    server->connections.loop = &server->loop;
+    server->connections.registry = options->registry;
+    error = start(server, options);
+    command_signals_release(options->signals);
+    if (error) {
+        log_error("cannot serve: %s", uv_strerror(error));
+        server->status = EX_OSERR;
+        finish(server);
+    } else if (server->command) {
+        on_command_signal(server, SIGCHLD); /* it may have ended before its signal was heard */
+    }
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&server->loop);
+    int status = server->status;
+    free(server);
+    return status;
+}
