@@ -17,6 +17,7 @@ TRAININGS = (
     ("exploding", "exploding", 300, "the learning rate is 256 times too high"),
     ("nan", "nan", 500, "a word alone in its review: the mean over no contexts is 0 / 0"),
 )
+SEED = 4  # its first lonely word comes at step 55: time to see that all was well before
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
@@ -37,8 +38,8 @@ def show_alerts(alerts):
     for change in alerts.new():
         if change["state"] == "firing":
             layer = change["layer"] or "the model"
-            head = f"ALERT {change['severity']}: {change['detector']}, {layer}, step {change['step']}"
-            say("  " + paint("1;31", head))
+            head = f"ALERT {change['severity']}: {change['detector']}, {layer}"
+            say("  " + paint("1;31", f"{head}, step {change['step']}"))
             say(wrapped(change["summary"], "    "))
             say(wrapped("What to do: " + change["hint"], "    "))
 
@@ -48,7 +49,7 @@ def train(command, address, alerts):
     process = subprocess.Popen(command, env=environment(address), stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = queue.SimpleQueue()
-    reader = threading.Thread(target=lambda: [lines.put(line) for line in process.stdout], daemon=True)
+    reader = threading.Thread(target=lambda: list(map(lines.put, process.stdout)), daemon=True)
     reader.start()
     try:
         while reader.is_alive() or not lines.empty():
@@ -78,7 +79,8 @@ def demonstrate(data, logdir, stamp):
             say()
             say(paint("1", f"{name}: {what}"))
             alerts = Alerts(logdir, run)
-            command = skipgram(data, run, records / f"{name}.record", fault=fault, steps=steps)
+            command = skipgram(data, run, records / f"{name}.record", fault=fault, steps=steps,
+                               seed=SEED)
             status = train(command, daemon.address, alerts)
             if status != 0:
                 raise RuntimeError(f"the trainer ended with status {status}")

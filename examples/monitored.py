@@ -15,7 +15,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUILD = pathlib.Path(os.environ.get("EMBMON_BUILD", ROOT / "build")).resolve()
+BUILD = ROOT / os.environ.get("EMBMON_BUILD", "build")
 TABLES = ("input/embedding", "output/embedding")
 DETECTOR = {
     "vanishing": "gradient_vanishing",
@@ -178,7 +178,8 @@ class Verdict:
         self.tables = must[self.fault]
         self.sick = min(sick.values(), default=None)
         self.ok = bool(self.tables) and self.sick is not None and all(
-            table in at and table in TABLES and at[table] <= sick.get(table, self.sick) + ALLOWED_DELAY
+            table in TABLES and table in at
+            and at[table] <= sick.get(table, self.sick) + ALLOWED_DELAY
             for table in self.tables)
         # A rate far too high shows in the first update, before it shows in norm and loss; the other
         # two cannot be known before they are there.
@@ -195,4 +196,5 @@ class Verdict:
 
 
 def _list(fired):
-    return ", ".join(f"{detector} {layer} at step {step}" for (detector, layer), step in fired.items())
+    return ", ".join(f"{detector} {layer} at step {step}"
+                     for (detector, layer), step in fired.items())

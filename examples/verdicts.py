@@ -12,7 +12,7 @@ import time
 from monitored import ROOT, Alerts, Daemon, Record, Verdict, environment, skipgram
 import reviews
 
-RATES = dict(enumerate((0.1, 0.02, 0.05, 0.2, 0.08, 0.15, 0.03, 0.25, 0.12, 0.06), start=1))  # by seed
+RATES = {1: 0.1, 2: 0.02, 3: 0.05, 4: 0.2, 5: 0.08, 6: 0.15, 7: 0.03, 8: 0.25, 9: 0.12, 10: 0.06}
 STEPS = {"none": 2000, "vanishing": 100, "exploding": 100, "nan": 600}
 SHOWN = {"none": "none (healthy)", "vanishing": "vanishing: both tables start at zero",
          "exploding": "exploding: rate 256 times too high", "nan": "nan: mean over a count of zero"}
@@ -84,8 +84,8 @@ def main():
     folder = ROOT / "build" / "verdicts" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     trained, ranks = train_all(reviews.fetch(), folder)
-    verdicts = {fault: [judge(folder, fault, runs[fault], runs["none"]) for runs in trained.values()]
-                for fault in STEPS}
+    verdicts = {fault: [judge(folder, fault, runs[fault], runs["none"])
+                        for runs in trained.values()] for fault in STEPS}
     verdicts["ranks"] = [judge(folder, "none", ranks)]
     print()
     for fault, of_fault in verdicts.items():
@@ -99,8 +99,8 @@ def main():
         print(row(SHOWN[fault], verdicts[fault]))
     print(row("none, two ranks", verdicts["ranks"]))
     good = all(verdict.ok for of_fault in verdicts.values() for verdict in of_fault)
-    print(f"\n{'All as it must be' if good else 'NOT as it must be'}: {time.monotonic() - begin:.0f} s, "
-          f"runs and records in {folder.relative_to(ROOT)}")
+    print(f"\n{'All as it must be' if good else 'NOT as it must be'}: "
+          f"{time.monotonic() - begin:.0f} s, runs and records in {folder.relative_to(ROOT)}")
     return 0 if good else 1
 
 

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "examples"))
 
 import monitored  # noqa: E402
+import readers  # noqa: E402
 import reviews  # noqa: E402
 from monitored import TABLES, Alerts, Daemon, Record, Verdict  # noqa: E402
 
@@ -128,6 +129,53 @@ def test_every_alert_that_fires_has_a_hint(trained):
 def test_the_monitor_changes_no_weight(data, trained, tmp_path):
     _, alone, _ = train(data, tmp_path, NOBODY, steps=400)
     assert weights(trained[0]["none"][1]) == weights(alone)
+
+
+# ---- TensorBoard's numbers
+
+
+def dumped(path):
+    """Yields (step, table, rows): the gradient rows as the trainer had them, in f32."""
+    raw = path.read_bytes()
+    at = 0
+    while at < len(raw):
+        step, table, rows, columns = struct.unpack_from("=4I", raw, at)
+        at += 16 + 4 * rows
+        values = np.frombuffer(raw, "=f4", rows * columns, at).reshape(rows, columns)
+        at += values.nbytes
+        yield step, TABLES[table], values
+
+
+def counts_between(values, edges):
+    """How many values lie in each bucket. An inner edge belongs to the bucket farther from zero."""
+    below = [np.count_nonzero(values < e if e >= 0 else values <= e) for e in edges[1:-1]]
+    return np.diff([0, *below, values.size])
+
+
+def test_tensorboard_shows_the_trainer_s_own_gradients(trained):
+    run = readers.both(trained[1])["none/embmon"]
+    norms = {table: dict(run.scalars[f"gradient_norm/{table}"]) for table in TABLES}
+    histograms = {table: dict(run.histograms[f"gradients/{table}"]) for table in TABLES}
+    logarithms = {table: dict(run.histograms[f"gradients_log10/{table}"]) for table in TABLES}
+    seen = set()
+    for step, table, rows in dumped(trained[2]):
+        values = rows[rows.any(axis=1)].astype("f8").ravel()
+        shown = histograms[table][step]
+        assert norms[table][step] == pytest.approx(np.sqrt(np.sum(values**2)), rel=1e-5)
+        assert shown[0, 0] == values.min() and shown[-1, 1] == values.max()
+        edges = [*shown[:, 0], shown[-1, 1]]
+        np.testing.assert_array_equal(shown[:, 2], counts_between(values, edges))
+        assert logarithms[table][step][:, 2].sum() == np.count_nonzero(values)
+        seen.add((step, table))
+    assert seen == {(step, table) for step in range(64) for table in TABLES}
+
+
+def test_tensorboard_shows_the_loss_the_trainer_wrote_down(trained):
+    runs, logdir, _ = trained
+    record = runs["none"][0]
+    shown = dict(readers.rust(logdir)["none/embmon"].scalars["loss"])
+    for step in range(64):
+        assert shown[step] == pytest.approx(record.loss[step], rel=1e-6)
 
 
 # ---- the judge itself
