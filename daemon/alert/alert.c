@@ -81,6 +81,11 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     } else if (slot->state == EMBMON_FIRING) {
         alerts->firing--;
     }
+    if (slot->state == EMBMON_RESOLVED)
+        alerts->active++;
+    if (state == EMBMON_RESOLVED)
+        alerts->active--;
+    change->before = slot->state;
     slot->state = state;
     slot->level_steps = 0;
     change->time = now.wall;
@@ -107,31 +112,26 @@ void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, 
 
 /* ---- ending */
 
-/* Calls resolve() for every pending or firing alert of the kind. */
-static void resolve_all(struct alerts *alerts, bool levels_only, const char *reason, int64_t step,
-                        struct moment now)
+static void resolve_phase(struct alerts *alerts, uint32_t phase, bool levels_only,
+                          const char *reason, uint64_t step, struct moment now)
 {
-    for (size_t p = 0; p < STEP_PHASES; p++) {
-        for (size_t i = 0; alerts->slots[p] && i < alerts->places * detector_count; i++) {
-            struct slot *slot = &alerts->slots[p][i];
+    struct slot *slots = alerts->slots[phase - 1];
 
-            if (slot->state == EMBMON_RESOLVED ||
-                (levels_only && !detectors[i / alerts->places].is_level))
-                continue;
-            slot_resolve(alerts, slot, reason,
-                         step >= 0 ? (uint64_t)step : slot->alert->change.step, now);
-        }
+    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
+        if (slots[i].state != EMBMON_RESOLVED &&
+            (!levels_only || detectors[i / alerts->places].is_level))
+            slot_resolve(alerts, &slots[i], reason, step, now);
     }
 }
 
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
 {
-    resolve_all(alerts, true, "new level", (int64_t)step, now);
+    resolve_phase(alerts, EMBMON_TRAIN, true, "new level", step, now);
 }
 
-void alerts_close(struct alerts *alerts, struct moment now)
+void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct moment now)
 {
-    resolve_all(alerts, false, "closed", -1, now);
+    resolve_phase(alerts, phase, false, "closed", step, now);
 }
 
 /* ---- asking */
@@ -186,6 +186,11 @@ const char *alerts_silent(const struct alerts *alerts, size_t detector, size_t l
     if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
         return "no step was judged yet";
     return slot_of(alerts, EMBMON_TRAIN, detector, layer)->silent;
+}
+
+bool alerts_any(const struct alerts *alerts)
+{
+    return alerts->active > 0;
 }
 
 size_t alerts_firing(const struct alerts *alerts)

@@ -38,8 +38,9 @@ bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct 
 /* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);
 
-/* The run ends: what is pending or firing resolves with the reason "closed". */
-void alerts_close(struct alerts *alerts, struct moment now);
+/* The run ends: what is pending or firing in this phase, whose last step is given, resolves with the
+ * reason "closed". */
+void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct moment now);
 
 /* True while the layer (or DETECT_MODEL) must not learn its baseline. */
 bool alerts_freeze(const struct alerts *alerts, size_t layer);
@@ -53,6 +54,7 @@ bool alerts_pending(const struct alerts *alerts, size_t layer);
 /* Why a detector was silent about the layer at the last step, NULL when it was not. */
 const char *alerts_silent(const struct alerts *alerts, size_t detector, size_t layer);
 
+bool alerts_any(const struct alerts *alerts); /* something is pending or firing */
 size_t alerts_firing(const struct alerts *alerts);
 uint64_t alerts_fired(const struct alerts *alerts); /* changes to firing since the start */
 

@@ -16,6 +16,7 @@ struct alert_change {
     const char *detector;
     uint32_t severity;                 /* enum embmon_severity */
     uint32_t state;                    /* enum embmon_alert_state */
+    uint32_t before;                   /* the state it changed from */
     uint64_t step;                     /* of this change */
     uint64_t first_step;               /* the first sick step */
     double value, threshold, baseline; /* meaningless where not given */

@@ -35,6 +35,7 @@ struct alerts {
     size_t count, capacity;
     uint64_t fired;
     size_t firing;
+    size_t active; /* pending or firing */
 };
 
 /* The slot of a layer, or of the model with DETECT_MODEL. The phase's slots must be there. */

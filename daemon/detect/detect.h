@@ -84,6 +84,13 @@ baseline while this is pending or firing; the model: and the layer */
 extern const struct detector detectors[];
 extern const size_t detector_count;
 
+/* The thresholds in force for a layer's gradient norm: below the first it vanishes, above the
+ * second it explodes. NaN where there is none yet. */
+double gradient_norm_low(const struct measures *m, const struct baseline *baseline,
+                         const struct limits *limits);
+double gradient_norm_high(size_t layer, const struct baseline *baseline,
+                          const struct limits *limits);
+
 /* The index of a detector, or detector_count. */
 size_t detector_find(const char *name);
 

@@ -93,6 +93,21 @@ static enum verdict vanished_wholly(const struct measures *m, size_t layer, stru
     return VERDICT_SICK;
 }
 
+double gradient_norm_low(const struct measures *m, const struct baseline *baseline,
+                         const struct limits *limits)
+{
+    double first_loss = fabs(baseline_first_loss(baseline));
+    double by_loss = limits->vanishing_norm * (first_loss > 1 ? first_loss : 1);
+
+    return isnan(m->last_norm) ? NAN : fmin(limits->vanishing_ratio * m->last_norm, by_loss);
+}
+
+double gradient_norm_high(size_t layer, const struct baseline *baseline,
+                          const struct limits *limits)
+{
+    return limits->exploding_layer * norm_baseline_level(&baseline->layers[layer]);
+}
+
 /* The gradient does not arrive: next to nothing compared with the last trainable layer and with the
  * loss, or exactly nothing. */
 enum verdict gradient_vanishing(const struct measures *m, size_t layer,
@@ -101,9 +116,6 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
 {
     const struct layer_measure *measure = &m->layers[layer];
     const struct layer *info = &m->model->layers[layer];
-    double first_loss = fabs(baseline_first_loss(baseline));
-    double by_loss = limits->vanishing_norm * fmax(1, isnan(first_loss) ? 1 : first_loss);
-    double by_ratio = limits->vanishing_ratio * m->last_norm;
 
     if (!info->trainable)
         return finding_silent(finding, "the layer is declared not trainable");
@@ -117,9 +129,9 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
     if (measure->norm <= 0)
         return vanished_wholly(m, layer, finding);
     finding->value = measure->norm;
-    finding->threshold = isnan(by_ratio) ? by_loss : fmin(by_ratio, by_loss);
+    finding->threshold = gradient_norm_low(m, baseline, limits);
     finding->baseline = norm_baseline_level(&baseline->layers[layer]);
-    if (isnan(by_ratio))
+    if (isnan(finding->threshold))
         return finding_silent(finding, "no other layer has a gradient to compare with");
     if (measure->norm >= finding->threshold)
         return VERDICT_CLEAR;
@@ -168,7 +180,7 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
         return finding_silent(finding, "the usual norm is still being learnt (25 steps)");
     finding->value = measure->norm;
     finding->baseline = usual;
-    finding->threshold = limits->exploding_layer * usual;
+    finding->threshold = gradient_norm_high(layer, baseline, limits);
     if (measure->norm <= finding->threshold ||
         m->model_norm <= limits->exploding_model * usual_model)
         return VERDICT_CLEAR;

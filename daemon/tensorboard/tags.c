@@ -1,77 +1,121 @@
 #include "daemon/tensorboard/tags.h"
 
-#include <stdlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "embmon/embmon.h"
 
-#include "proto/name.h"
+static const char *const PREFIX[STEP_PHASES] = {"", "validation/", "inference/"};
 
-struct entry {
-    struct tag tag;
-    UT_hash_handle hh;
-    char name[];
-};
-
-struct tags {
-    struct entry *table; /* head of the hash, NULL while empty */
-};
-
-struct tags *tags_new(void)
+const char *tag_make(char tag[TAG_MAX], uint32_t phase, const char *format, ...)
 {
-    return calloc(1, sizeof(struct tags));
+    size_t n = strlen(PREFIX[phase - 1]);
+    va_list arguments;
+
+    memcpy(tag, PREFIX[phase - 1], n);
+    va_start(arguments, format);
+    (void)vsnprintf(tag + n, TAG_MAX - n, format, arguments);
+    va_end(arguments);
+    return tag;
 }
 
-void tags_free(struct tags *tags)
+uint32_t tag_phase(const char *tag)
 {
-    struct entry *entry, *next;
+    for (uint32_t p = 1; p < STEP_PHASES; p++) {
+        if (strncmp(tag, PREFIX[p], strlen(PREFIX[p])) == 0)
+            return p + 1;
+    }
+    return EMBMON_TRAIN;
+}
 
-    if (!tags)
+/* ---- writing one value */
+
+/* A START goes before the first event of a trainer's session, at that event's step. */
+static void begin(struct tag_writer *w, uint64_t step)
+{
+    if (!w->start)
         return;
-    HASH_ITER(hh, tags->table, entry, next)
-    {
-        HASH_DEL(tags->table, entry);
-        free(entry);
+    w->start = false;
+    event_file_start(w->file, w->wall, step);
+}
+
+const char *tags_scalar_group(const struct model *model, size_t scalar)
+{
+    bool own = scalar < SCALARS_KNOWN || strcmp(model->scalars[scalar], "clipped_fraction") == 0;
+
+    return own ? "" : "scalars/";
+}
+
+void tag_scalar(struct tag_writer *w, const char *tag, uint64_t step, double value)
+{
+    begin(w, step);
+    (void)event_file_scalar(w->file, w->wall, step, tag, value);
+}
+
+void tag_text(struct tag_writer *w, const char *tag, uint64_t step, const char *text)
+{
+    begin(w, step);
+    (void)event_file_text(w->file, w->wall, step, tag, text);
+}
+
+void tag_histogram(struct tag_writer *w, const char *tag, uint64_t step,
+                   bool (*bin)(const struct summary *, struct histogram *),
+                   const struct summary *summary)
+{
+    struct histogram histogram;
+
+    if (!bin(summary, &histogram))
+        return;
+    begin(w, step);
+    (void)event_file_histogram(w->file, w->wall, step, tag, &histogram);
+}
+
+void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double before, double after)
+{
+    if (step > 0 && event_file_last_step(w->file, tag) < (int64_t)step - 1)
+        tag_scalar(w, tag, step - 1, before);
+    tag_scalar(w, tag, step, after);
+}
+
+/* ---- windows that are due */
+
+void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag)
+{
+    if (window->steps == 0)
+        return;
+    tag_scalar(w, tag, window->last_step, scalar_window_mean(window));
+    scalar_window_clear(window);
+}
+
+void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phase,
+               const char *layer)
+{
+    char tag[TAG_MAX];
+
+    if (window->steps == 0)
+        return;
+    tag_make(tag, phase, "gradient_norm_min/%s", layer);
+    tag_scalar(w, tag, window->last_step, window->min);
+    tag_make(tag, phase, "gradient_norm_max/%s", layer);
+    tag_scalar(w, tag, window->last_step, window->max);
+    tags_window(w, window, tag_make(tag, phase, "gradient_norm/%s", layer));
+}
+
+void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t phase,
+                 uint32_t signal, const char *label)
+{
+    static const char *const names[STEP_SIGNALS] = {"gradients", "activations", "weights",
+                                                    "updates"};
+    char tag[TAG_MAX];
+
+    if (window->steps == 0)
+        return;
+    tag_make(tag, phase, "%s/%s", names[signal - 1], label);
+    tag_histogram(w, tag, window->last_step, histogram_linear, &window->summary);
+    if (signal == EMBMON_GRADIENT) {
+        tag_make(tag, phase, "gradients_log10/%s", label);
+        tag_histogram(w, tag, window->last_step, histogram_log10, &window->summary);
     }
-    free(tags);
-}
-
-struct tag *tags_find(const struct tags *tags, const char *name, size_t n)
-{
-    struct entry *entry = NULL;
-
-    HASH_FIND(hh, tags->table, name, n, entry);
-    return entry ? &entry->tag : NULL;
-}
-
-struct tag *tags_need(struct tags *tags, const char *name, size_t n)
-{
-    struct tag *tag = tags_find(tags, name, n);
-    struct entry *entry;
-
-    if (tag)
-        return tag;
-    if (n == 0 || n > TAG_BYTES_MAX || !name_is_text(name, n) ||
-        HASH_COUNT(tags->table) >= TAGS_MAX)
-        return NULL;
-    entry = calloc(1, sizeof *entry + n + 1);
-    if (!entry)
-        return NULL;
-    memcpy(entry->name, name, n);
-    entry->tag = (struct tag){entry->name, -1, false};
-    HASH_ADD_KEYPTR(hh, tags->table, entry->name, n, entry);
-    if (!entry->hh.tbl) {
-        free(entry);
-        return NULL;
-    }
-    return &entry->tag;
-}
-
-void tags_each(const struct tags *tags,
-               void (*each)(void *context, const char *tag, int64_t last_step), void *context)
-{
-    for (struct entry *entry = tags->table; entry; entry = entry->hh.next)
-        if (entry->tag.last_step >= 0)
-            each(context, entry->tag.name, entry->tag.last_step);
+    histogram_window_clear(window);
 }

@@ -1,5 +1,5 @@
-/* Windows: what one tag has collected since its last record. Each has a ladder (daemon/ladder.h) that
- * says when it is to be recorded; the label is the window's last step. */
+/* Windows: what one tag has collected since its last record. Each has a ladder (daemon/ladder.h)
+ * that says when it is to be recorded; the label is the window's last step. */
 #ifndef EMBMON_TENSORBOARD_WINDOW_H
 #define EMBMON_TENSORBOARD_WINDOW_H
 

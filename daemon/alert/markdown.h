@@ -1,0 +1,29 @@
+/* Alerts as Markdown for TensorBoard's Text page. Names come from outside: they go into code spans,
+ * with what could leave one (backticks, pipes, '<', newlines) replaced. */
+#ifndef EMBMON_ALERT_MARKDOWN_H
+#define EMBMON_ALERT_MARKDOWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/alert/alert.h"
+
+enum { MARKDOWN_ROWS = 20 };
+
+/* A growing text; a zeroed one is empty. */
+struct markdown {
+    char *text; /* owned, NUL-terminated; NULL while empty */
+    size_t length, capacity;
+    bool failed; /* out of memory: the text lacks something */
+};
+void markdown_free(struct markdown *m);
+void markdown_clear(struct markdown *m);
+
+/* Appends one change with its hint, as a paragraph and a quote. */
+void markdown_change(struct markdown *m, const struct alert_change *change);
+
+/* Appends the table of a phase's alerts: firing and pending ones first, then the newest resolved,
+ * at most MARKDOWN_ROWS. */
+void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t phase);
+
+#endif

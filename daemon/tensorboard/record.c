@@ -1,0 +1,417 @@
+#include "daemon/tensorboard/record.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/tensorboard/tags.h"
+#include "embmon/embmon.h"
+
+enum { ANOMALIES_MAX = 50 };
+
+struct record {
+    struct tag_writer writer;
+    const struct model *model;
+    struct phase_windows *phases[STEP_PHASES]; /* made with their first step */
+    int64_t last_step[STEP_PHASES];
+};
+
+/* ---- opening */
+
+static void note_last_step(void *context, const char *tag, int64_t last_step)
+{
+    struct record *record = context;
+    int64_t *last = &record->last_step[tag_phase(tag) - 1];
+
+    if (last_step > *last)
+        *last = last_step;
+}
+
+struct record *record_open(const char *directory, const struct model *model, struct moment now,
+                           const char **problem)
+{
+    struct record *record = calloc(1, sizeof *record);
+
+    if (!record) {
+        *problem = "out of memory";
+        return NULL;
+    }
+    record->model = model;
+    record->writer.file = event_file_open(directory, now.wall, problem);
+    if (!record->writer.file) {
+        free(record);
+        return NULL;
+    }
+    record->writer.start = event_file_fresh(record->writer.file);
+    for (size_t p = 0; p < STEP_PHASES; p++)
+        record->last_step[p] = -1;
+    event_file_tags(record->writer.file, note_last_step, record);
+    return record;
+}
+
+int64_t record_last_step(const struct record *record, uint32_t phase)
+{
+    return record->last_step[phase - 1];
+}
+
+void record_start(struct record *record)
+{
+    record->writer.start = true;
+}
+
+/* ---- windows */
+
+/* Room for all layers and variables declared so far, new windows zeroed. */
+static bool grow(struct phase_windows *w, const struct model *model)
+{
+    if (model->layer_count > w->layer_count) {
+        struct layer_windows *more = reallocarray(w->layers, model->layer_count, sizeof *more);
+
+        if (!more)
+            return false;
+        memset(more + w->layer_count, 0, (model->layer_count - w->layer_count) * sizeof *more);
+        w->layers = more;
+        w->layer_count = model->layer_count;
+    }
+    if (model->variable_count > w->variable_count) {
+        struct variable_windows *more =
+            reallocarray(w->variables, model->variable_count, sizeof *more);
+
+        if (!more)
+            return false;
+        memset(more + w->variable_count, 0,
+               (model->variable_count - w->variable_count) * sizeof *more);
+        w->variables = more;
+        w->variable_count = model->variable_count;
+    }
+    return true;
+}
+
+/* The phase's windows, made or grown; NULL when out of memory. */
+static struct phase_windows *windows_of(struct record *record, uint32_t phase)
+{
+    struct phase_windows **w = &record->phases[phase - 1];
+
+    if (!*w)
+        *w = calloc(1, sizeof **w);
+    return *w && grow(*w, record->model) ? *w : NULL;
+}
+
+static void windows_free(struct phase_windows *w)
+{
+    if (!w)
+        return;
+    for (size_t v = 0; v < w->variable_count; v++) {
+        for (size_t s = 0; s < STEP_SIGNALS; s++)
+            histogram_window_free(&w->variables[v].signals[s]);
+    }
+    markdown_free(&w->log);
+    free(w->layers);
+    free(w->variables);
+    free(w);
+}
+
+/* What is done to one scalar window: write it at the end, or begin its burst. */
+typedef void window_visit(struct tag_writer *writer, struct scalar_window *window, const char *tag);
+
+static void visit_layer(struct record *record, uint32_t phase, size_t layer, window_visit *visit,
+                        bool burst)
+{
+    struct phase_windows *p = record->phases[phase - 1];
+    struct layer_windows *w = &p->layers[layer];
+    const char *path = record->model->layers[layer].path;
+    struct tag_writer *writer = &record->writer;
+    char tag[TAG_MAX];
+
+    if (!burst || ladder_burst(&w->norm.ladder, w->norm.steps > 0))
+        tags_norm(writer, &w->norm, phase, path);
+    visit(writer, &w->low, tag_make(tag, phase, "gradient_norm_low/%s", path));
+    visit(writer, &w->high, tag_make(tag, phase, "gradient_norm_high/%s", path));
+    visit(writer, &w->rms, tag_make(tag, phase, "gradient_rms/%s", path));
+    visit(writer, &w->nonfinite, tag_make(tag, phase, "nonfinite/%s", path));
+}
+
+static void visit_variable(struct record *record, uint32_t phase, size_t variable,
+                           window_visit *visit, bool burst)
+{
+    struct variable_windows *w = &record->phases[phase - 1]->variables[variable];
+    const char *label = record->model->variables[variable].label;
+    char tag[TAG_MAX];
+
+    for (uint32_t signal = 1; signal <= STEP_SIGNALS; signal++) {
+        struct histogram_window *h = &w->signals[signal - 1];
+
+        if (!burst || ladder_burst(&h->ladder, h->steps > 0))
+            tags_signal(&record->writer, h, phase, signal, label);
+    }
+    visit(&record->writer, &w->update_ratio, tag_make(tag, phase, "update_ratio/%s", label));
+}
+
+static void visit_model(struct record *record, uint32_t phase, window_visit *visit)
+{
+    struct phase_windows *w = record->phases[phase - 1];
+    char tag[TAG_MAX];
+
+    for (size_t s = 0; s < record->model->scalar_count; s++)
+        visit(&record->writer, &w->scalars[s],
+              tag_make(tag, phase, "%s%s", tags_scalar_group(record->model, s),
+                       record->model->scalars[s]));
+    visit(&record->writer, &w->model_norm, tag_make(tag, phase, "gradient_norm/all"));
+    visit(&record->writer, &w->dropped, tag_make(tag, phase, "embmond/dropped"));
+    visit(&record->writer, &w->rejected, tag_make(tag, phase, "embmond/rejected"));
+    visit(&record->writer, &w->lost, tag_make(tag, phase, "embmond/events_lost"));
+    visit(&record->writer, &w->ranks, tag_make(tag, phase, "embmond/ranks"));
+}
+
+static void begin_burst(struct tag_writer *writer, struct scalar_window *window, const char *tag)
+{
+    if (ladder_burst(&window->ladder, window->steps > 0))
+        tags_window(writer, window, tag);
+}
+
+/* ---- a step */
+
+struct recording {
+    struct record *record;
+    struct phase_windows *windows;
+    const struct measures *m;
+    uint32_t phase;
+    uint64_t step;
+};
+
+/* Adds a value to a window and writes the window when it is due, as <kind><name>. */
+static void add(const struct recording *r, struct scalar_window *window, double value,
+                const char *kind, const char *name)
+{
+    char tag[TAG_MAX];
+
+    if (scalar_window_add(window, r->step, value))
+        tags_window(&r->record->writer, window, tag_make(tag, r->phase, "%s%s", kind, name));
+}
+
+/* The same, for values that may not exist (NaN). */
+static void add_known(const struct recording *r, struct scalar_window *window, double value,
+                      const char *kind, const char *name)
+{
+    if (!isnan(value))
+        add(r, window, value, kind, name);
+}
+
+static void add_layer(const struct recording *r, size_t layer, const struct baseline *baseline,
+                      const struct limits *limits)
+{
+    const struct layer_measure *measure = &r->m->layers[layer];
+    struct layer_windows *w = &r->windows->layers[layer];
+    const char *path = r->m->model->layers[layer].path;
+
+    if (measure->has_gradient) {
+        if (scalar_window_add(&w->norm, r->step, measure->norm))
+            tags_norm(&r->record->writer, &w->norm, r->phase, path);
+        add(r, &w->rms, measure->rms, "gradient_rms/", path);
+        add_known(r, &w->low, gradient_norm_low(r->m, baseline, limits), "gradient_norm_low/",
+                  path);
+        add_known(r, &w->high, gradient_norm_high(layer, baseline, limits), "gradient_norm_high/",
+                  path);
+    }
+    if (measure->has_gradient || measure->has_activation)
+        add(r, &w->nonfinite, (double)(measure->nonfinite_gradient + measure->nonfinite_activation),
+            "nonfinite/", path);
+}
+
+static void add_variable(const struct recording *r, size_t variable,
+                         const struct baseline *baseline)
+{
+    struct variable_windows *w = &r->windows->variables[variable];
+    const char *label = r->m->model->variables[variable].label;
+
+    for (uint32_t signal = 1; signal <= STEP_SIGNALS; signal++) {
+        const struct step_cell *cell = step_cell(r->m->step, variable, signal);
+        struct histogram_window *h = &w->signals[signal - 1];
+
+        if (cell && histogram_window_add(h, r->step, &cell->summary))
+            tags_signal(&r->record->writer, h, r->phase, signal, label);
+    }
+    add_known(r, &w->update_ratio, measure_update_ratio(r->m, baseline, variable), "update_ratio/",
+              label);
+}
+
+static void add_model(const struct recording *r, const struct record_losses *losses)
+{
+    struct phase_windows *w = r->windows;
+    const struct step *step = r->m->step;
+    struct event_file_stats stats;
+
+    for (size_t s = 0; s < r->m->model->scalar_count && s < step->scalar_count; s++) {
+        if (step->scalars[s].count > 0)
+            add(r, &w->scalars[s], step_scalar(step, s), tags_scalar_group(r->m->model, s),
+                r->m->model->scalars[s]);
+    }
+    event_file_get_stats(r->record->writer.file, &stats);
+    add_known(r, &w->model_norm, r->m->model_norm, "gradient_norm/", "all");
+    add(r, &w->dropped, (double)losses->dropped, "embmond/", "dropped");
+    add(r, &w->rejected, (double)losses->rejected, "embmond/", "rejected");
+    add(r, &w->lost,
+        (double)(stats.dropped_histograms + stats.dropped_scalars + stats.dropped_texts),
+        "embmond/", "events_lost");
+    add(r, &w->ranks, (double)step->ended.length, "embmond/", "ranks");
+}
+
+/* The gradient at the steps of an alert, in a tag so sparse that TensorBoard shows all of it. */
+static void add_anomaly(const struct recording *r, size_t layer, const struct alerts *alerts)
+{
+    struct layer_windows *w = &r->windows->layers[layer];
+    struct summary all = {0};
+    char tag[TAG_MAX];
+
+    if (r->phase != EMBMON_TRAIN || w->anomalies >= ANOMALIES_MAX ||
+        alerts_layer_state(alerts, layer) == EMBMON_RESOLVED)
+        return;
+    for (size_t v = 0; v < r->m->model->variable_count; v++) {
+        const struct step_cell *cell = step_cell(r->m->step, v, EMBMON_GRADIENT);
+
+        if (r->m->model->variables[v].layer == layer && cell && !summary_add(&all, &cell->summary))
+            break;
+    }
+    if (summary_finite(&all) > 0) {
+        tag_make(tag, r->phase, "anomaly/%s", r->m->model->layers[layer].path);
+        tag_histogram(&r->record->writer, tag, r->step, histogram_linear, &all);
+        w->anomalies++;
+    }
+    summary_free(&all);
+}
+
+/* The table and the log of alerts, after a step at which some changed. */
+static void write_texts(struct record *record, uint32_t phase, uint64_t step,
+                        const struct alerts *alerts)
+{
+    struct phase_windows *w = record->phases[phase - 1];
+    struct markdown table = {0};
+    char tag[TAG_MAX];
+
+    if (w->log.length == 0)
+        return;
+    tag_text(&record->writer, tag_make(tag, phase, "alerts/log"), step, w->log.text);
+    markdown_clear(&w->log);
+    markdown_table(&table, alerts, phase);
+    if (table.length > 0)
+        tag_text(&record->writer, tag_make(tag, phase, "alerts/summary"), step, table.text);
+    markdown_free(&table);
+}
+
+void record_step(struct record *record, const struct measures *m, const struct baseline *baseline,
+                 const struct limits *limits, const struct alerts *alerts,
+                 const struct record_losses *losses, struct moment now)
+{
+    uint32_t phase = m->step->phase;
+    struct recording r = {record, windows_of(record, phase), m, phase, m->step->number};
+    char tag[TAG_MAX];
+
+    record->writer.wall = now.wall;
+    record->last_step[phase - 1] = (int64_t)r.step;
+    if (!r.windows)
+        return; /* out of memory: this step is not recorded, the next may be */
+    for (size_t layer = 0; layer < m->layer_count; layer++)
+        add_layer(&r, layer, baseline, limits);
+    for (size_t v = 0; v < m->model->variable_count; v++)
+        add_variable(&r, v, baseline);
+    add_model(&r, losses);
+    for (size_t layer = 0; layer < m->layer_count && alerts_any(alerts); layer++)
+        add_anomaly(&r, layer, alerts);
+    tag_make(tag, phase, "alerts/total");
+    if (event_file_last_step(record->writer.file, tag) < 0)
+        tag_scalar(&record->writer, tag, r.step, (double)r.windows->total);
+    write_texts(record, phase, r.step, alerts);
+}
+
+/* ---- alerts */
+
+static void burst(struct record *record, uint32_t phase, const char *layer_path)
+{
+    int layer = *layer_path ? model_find(record->model, layer_path) : -1;
+
+    if (layer < 0) {
+        visit_model(record, phase, begin_burst);
+        return;
+    }
+    visit_layer(record, phase, (size_t)layer, begin_burst, true);
+    for (size_t v = 0; v < record->model->variable_count; v++) {
+        if (record->model->variables[v].layer == (size_t)layer)
+            visit_variable(record, phase, v, begin_burst, true);
+    }
+}
+
+void record_alert(struct record *record, const struct alert_change *change, uint64_t fired,
+                  struct moment now)
+{
+    struct phase_windows *w = windows_of(record, change->phase);
+    char tag[TAG_MAX];
+
+    record->writer.wall = now.wall;
+    if (!w)
+        return;
+    if (change->state != EMBMON_RESOLVED)
+        burst(record, change->phase, change->layer);
+    tag_make(tag, change->phase, "alerts/%s%s%s", change->detector, *change->layer ? "/" : "",
+             change->layer);
+    tag_stair(&record->writer, tag, change->step, change->before, change->state);
+    if (fired != w->total) {
+        tag_make(tag, change->phase, "alerts/total");
+        tag_stair(&record->writer, tag, change->step, (double)w->total, (double)fired);
+        w->total = fired;
+    }
+    markdown_change(&w->log, change);
+}
+
+/* ---- closing and asking */
+
+void record_close(struct record *record, const struct alerts *alerts, struct moment now)
+{
+    if (!record)
+        return;
+    record->writer.wall = now.wall;
+    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
+        struct phase_windows *w = record->phases[phase - 1];
+
+        if (!w)
+            continue;
+        for (size_t layer = 0; layer < w->layer_count; layer++)
+            visit_layer(record, phase, layer, tags_window, false);
+        for (size_t v = 0; v < w->variable_count; v++)
+            visit_variable(record, phase, v, tags_window, false);
+        visit_model(record, phase, tags_window);
+        if (record->last_step[phase - 1] >= 0)
+            write_texts(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
+        windows_free(w);
+    }
+    (void)event_file_close(record->writer.file);
+    free(record);
+}
+
+bool record_flush(struct record *record)
+{
+    return event_file_flush(record->writer.file);
+}
+
+size_t record_bytes(const struct record *record)
+{
+    size_t bytes = 0;
+
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        const struct phase_windows *w = record->phases[p];
+
+        if (!w)
+            continue;
+        bytes += sizeof *w + w->layer_count * sizeof *w->layers;
+        for (size_t v = 0; v < w->variable_count; v++) {
+            bytes += sizeof w->variables[v];
+            for (size_t s = 0; s < STEP_SIGNALS; s++)
+                bytes += summary_bytes(&w->variables[v].signals[s].summary);
+        }
+    }
+    return bytes;
+}
+
+void record_stats(const struct record *record, struct event_file_stats *stats)
+{
+    event_file_get_stats(record->writer.file, stats);
+}

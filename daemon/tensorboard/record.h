@@ -1,0 +1,53 @@
+/* The recorder of one run: closed steps and alerts become values of an event file, by way of
+ * windows. The only file that knows what the tags are called. */
+#ifndef EMBMON_TENSORBOARD_RECORD_H
+#define EMBMON_TENSORBOARD_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/alert/alert.h"
+#include "daemon/detect/detect.h"
+#include "daemon/measure.h"
+#include "daemon/moment.h"
+#include "daemon/tensorboard/event_file.h"
+
+struct record; /* opaque */
+
+/* Opens the run's folder (see event_file_open()). model: borrowed for the record's life. NULL and
+ * *problem when that fails. */
+struct record *record_open(const char *directory, const struct model *model, struct moment now,
+                           const char **problem);
+
+/* Records what is in the open windows, flushes and closes. NULL is fine. */
+void record_close(struct record *record, const struct alerts *alerts, struct moment now);
+
+/* The last training, validation or inference step found in or written to the files; -1: none. */
+int64_t record_last_step(const struct record *record, uint32_t phase);
+
+/* The next event is the first of a trainer that starts, or resumes: SessionLog START. A folder
+ * without event files begins with one by itself. */
+void record_start(struct record *record);
+
+/* The monitor's own losses so far, shown under embmond/. */
+struct record_losses {
+    uint64_t dropped, rejected;
+};
+
+/* Records a closed step. Changes told by record_alert() before belong to it. */
+void record_step(struct record *record, const struct measures *m, const struct baseline *baseline,
+                 const struct limits *limits, const struct alerts *alerts,
+                 const struct record_losses *losses, struct moment now);
+
+/* Takes a change of an alert: its state line and its text. fired: alerts fired so far. A layer
+ * whose alert goes pending or firing is recorded step by step for a while, without what its windows
+ * have collected before. */
+void record_alert(struct record *record, const struct alert_change *change, uint64_t fired,
+                  struct moment now);
+
+bool record_flush(struct record *record);
+size_t record_bytes(const struct record *record); /* held by open windows */
+void record_stats(const struct record *record, struct event_file_stats *stats);
+
+#endif
