@@ -9,7 +9,7 @@
 #include "daemon/tensorboard/event.h"
 #include "daemon/tensorboard/folder.h"
 #include "daemon/tensorboard/resume.h"
-#include "daemon/tensorboard/tags.h"
+#include "daemon/tensorboard/tag_table.h"
 #include "proto/name.h"
 
 /* What may wait for the disk, by kind, so that an alert's text outlives the histograms. A queue
@@ -25,7 +25,7 @@ enum {
 struct event_file {
     int folder; /* owned; holds the lock */
     struct pending queue;
-    struct tags *tags;
+    struct tag_table *tags;
     struct event_file_stats stats; /* counters; the rest is filled in when asked */
     double wall;                   /* the last finite one */
     bool fresh;
@@ -79,7 +79,7 @@ struct event_file *event_file_open(const char *directory, double wall, const cha
     file->queue = (struct pending)PENDING_INIT;
     file->folder = -1;
     file->wall = isfinite(wall) ? wall : 0;
-    file->tags = tags_new();
+    file->tags = tag_table_new();
     if (!file->tags)
         goto fail;
     file->folder = folder_open(directory, problem);
@@ -104,7 +104,7 @@ size_t event_file_close(struct event_file *file)
     lost = pending_close(&file->queue);
     if (file->folder >= 0)
         close(file->folder);
-    tags_free(file->tags);
+    tag_table_free(file->tags);
     free(file);
     return lost;
 }
@@ -131,7 +131,7 @@ static struct tag *admit(struct event_file *file, struct event_head *head, bool 
     struct tag *tag = NULL;
 
     if (valid && head->step <= INT64_MAX)
-        tag = tags_need(file->tags, head->tag, strlen(head->tag));
+        tag = tag_table_need(file->tags, head->tag, strlen(head->tag));
     if (!tag) {
         file->stats.invalid++;
         return NULL;
@@ -237,7 +237,7 @@ bool event_file_flush(struct event_file *file)
 
 int64_t event_file_last_step(const struct event_file *file, const char *tag)
 {
-    const struct tag *known = tags_find(file->tags, tag, strlen(tag));
+    const struct tag *known = tag_table_find(file->tags, tag, strlen(tag));
 
     return known ? known->last_step : -1;
 }
@@ -245,7 +245,7 @@ int64_t event_file_last_step(const struct event_file *file, const char *tag)
 void event_file_tags(const struct event_file *file,
                      void (*each)(void *context, const char *tag, int64_t last_step), void *context)
 {
-    tags_each(file->tags, each, context);
+    tag_table_each(file->tags, each, context);
 }
 
 bool event_file_fresh(const struct event_file *file)

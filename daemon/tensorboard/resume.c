@@ -95,7 +95,7 @@ static uint64_t event_step(struct cursor event)
     return step;
 }
 
-void resume_event(struct tags *tags, const uint8_t *data, size_t n)
+void resume_event(struct tag_table *tags, const uint8_t *data, size_t n)
 {
     struct cursor event = {data, data + n}, summary, value, name;
     uint64_t step = event_step(event);
@@ -106,7 +106,7 @@ void resume_event(struct tags *tags, const uint8_t *data, size_t n)
         while (next_bytes(&summary, SUMMARY_VALUE, &value))
             if (next_bytes(&value, VALUE_TAG, &name)) {
                 struct tag *tag =
-                    tags_need(tags, (const char *)name.at, (size_t)(name.end - name.at));
+                    tag_table_need(tags, (const char *)name.at, (size_t)(name.end - name.at));
 
                 if (tag && tag->last_step < (int64_t)step)
                     tag->last_step = (int64_t)step;
@@ -159,7 +159,7 @@ static int reader_fill(struct reader *r)
     return 1;
 }
 
-bool resume_file(struct tags *tags, int fd, uint64_t *whole)
+bool resume_file(struct tag_table *tags, int fd, uint64_t *whole)
 {
     struct reader r = {.fd = fd};
     int filled;

@@ -7,54 +7,54 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/tensorboard/tags.h"
+#include "daemon/tensorboard/tag_table.h"
 
 static void a_tag_is_made_once_and_found_again(void **state)
 {
     (void)state;
-    struct tags *tags = tags_new();
-    struct tag *tag = tags_need(tags, "loss/all", 4);
+    struct tag_table *tags = tag_table_new();
+    struct tag *tag = tag_table_need(tags, "loss/all", 4);
 
     assert_non_null(tag);
     assert_string_equal(tag->name, "loss");
     assert_int_equal(tag->last_step, -1);
     assert_false(tag->described);
-    assert_ptr_equal(tags_need(tags, "loss", 4), tag);
-    assert_ptr_equal(tags_find(tags, "loss", 4), tag);
-    assert_null(tags_find(tags, "los", 3));
-    tags_free(tags);
+    assert_ptr_equal(tag_table_need(tags, "loss", 4), tag);
+    assert_ptr_equal(tag_table_find(tags, "loss", 4), tag);
+    assert_null(tag_table_find(tags, "los", 3));
+    tag_table_free(tags);
 }
 
 static void names_that_a_reader_chokes_on_are_refused(void **state)
 {
     (void)state;
-    struct tags *tags = tags_new();
+    struct tag_table *tags = tag_table_new();
     char name[TAG_BYTES_MAX + 1];
 
     memset(name, 'a', sizeof name);
-    assert_null(tags_need(tags, "", 0));
-    assert_null(tags_need(tags, "a\xff\xfe", 3));
-    assert_null(tags_need(tags, "a\0b", 3));
-    assert_null(tags_need(tags, "a\nb", 3));
-    assert_null(tags_need(tags, name, sizeof name));
-    assert_non_null(tags_need(tags, name, sizeof name - 1));
-    assert_non_null(tags_need(tags, "tf.math.add:0 \xc3\xa4", 16));
-    tags_free(tags);
+    assert_null(tag_table_need(tags, "", 0));
+    assert_null(tag_table_need(tags, "a\xff\xfe", 3));
+    assert_null(tag_table_need(tags, "a\0b", 3));
+    assert_null(tag_table_need(tags, "a\nb", 3));
+    assert_null(tag_table_need(tags, name, sizeof name));
+    assert_non_null(tag_table_need(tags, name, sizeof name - 1));
+    assert_non_null(tag_table_need(tags, "tf.math.add:0 \xc3\xa4", 16));
+    tag_table_free(tags);
 }
 
 static void the_table_has_a_ceiling(void **state)
 {
     (void)state;
-    struct tags *tags = tags_new();
+    struct tag_table *tags = tag_table_new();
     char name[32];
 
     for (int i = 0; i < TAGS_MAX; i++) {
         snprintf(name, sizeof name, "tag/%d", i);
-        assert_non_null(tags_need(tags, name, strlen(name)));
+        assert_non_null(tag_table_need(tags, name, strlen(name)));
     }
-    assert_null(tags_need(tags, "one more", 8));
-    assert_non_null(tags_need(tags, "tag/7", 5));
-    tags_free(tags);
+    assert_null(tag_table_need(tags, "one more", 8));
+    assert_non_null(tag_table_need(tags, "tag/7", 5));
+    tag_table_free(tags);
 }
 
 struct seen {
@@ -74,17 +74,17 @@ static void note(void *context, const char *tag, int64_t last_step)
 static void tags_with_a_value_are_visited_in_order(void **state)
 {
     (void)state;
-    struct tags *tags = tags_new();
+    struct tag_table *tags = tag_table_new();
     struct seen seen = {0, 0};
 
-    tags_need(tags, "z", 1)->last_step = 40;
-    tags_need(tags, "never", 5);
-    tags_need(tags, "a", 1)->last_step = 0;
-    tags_each(tags, note, &seen);
+    tag_table_need(tags, "z", 1)->last_step = 40;
+    tag_table_need(tags, "never", 5);
+    tag_table_need(tags, "a", 1)->last_step = 0;
+    tag_table_each(tags, note, &seen);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.steps, 40);
-    tags_free(tags);
-    tags_free(NULL);
+    tag_table_free(tags);
+    tag_table_free(NULL);
 }
 
 int main(void)

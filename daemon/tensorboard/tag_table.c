@@ -1,0 +1,77 @@
+#include "daemon/tensorboard/tag_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "proto/name.h"
+
+struct entry {
+    struct tag tag;
+    UT_hash_handle hh;
+    char name[];
+};
+
+struct tag_table {
+    struct entry *table; /* head of the hash, NULL while empty */
+};
+
+struct tag_table *tag_table_new(void)
+{
+    return calloc(1, sizeof(struct tag_table));
+}
+
+void tag_table_free(struct tag_table *tags)
+{
+    struct entry *entry, *next;
+
+    if (!tags)
+        return;
+    HASH_ITER(hh, tags->table, entry, next)
+    {
+        HASH_DEL(tags->table, entry);
+        free(entry);
+    }
+    free(tags);
+}
+
+struct tag *tag_table_find(const struct tag_table *tags, const char *name, size_t n)
+{
+    struct entry *entry = NULL;
+
+    HASH_FIND(hh, tags->table, name, n, entry);
+    return entry ? &entry->tag : NULL;
+}
+
+struct tag *tag_table_need(struct tag_table *tags, const char *name, size_t n)
+{
+    struct tag *tag = tag_table_find(tags, name, n);
+    struct entry *entry;
+
+    if (tag)
+        return tag;
+    if (n == 0 || n > TAG_BYTES_MAX || !name_is_text(name, n) ||
+        HASH_COUNT(tags->table) >= TAGS_MAX)
+        return NULL;
+    entry = calloc(1, sizeof *entry + n + 1);
+    if (!entry)
+        return NULL;
+    memcpy(entry->name, name, n);
+    entry->tag = (struct tag){entry->name, -1, false};
+    HASH_ADD_KEYPTR(hh, tags->table, entry->name, n, entry);
+    if (!entry->hh.tbl) {
+        free(entry);
+        return NULL;
+    }
+    return &entry->tag;
+}
+
+void tag_table_each(const struct tag_table *tags,
+                    void (*each)(void *context, const char *tag, int64_t last_step), void *context)
+{
+    for (struct entry *entry = tags->table; entry; entry = entry->hh.next)
+        if (entry->tag.last_step >= 0)
+            each(context, entry->tag.name, entry->tag.last_step);
+}
