@@ -2,6 +2,8 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Digits of a number: every f32 survives, and 0.1 is written as 0.1. */
 enum { DIGITS = 15 };
@@ -20,12 +22,19 @@ static json_t *optional_number(double value, int given)
     return given ? json_from_double(value) : json_null();
 }
 
-/* Names and texts were checked when they came in; one that is not UTF-8 must still not cost the
- * whole object. */
-static json_t *text_value(const char *text)
+json_t *json_text(const char *text)
 {
     json_t *value = json_string(text);
-    return value ? value : json_string("?");
+    char *ascii = value ? NULL : strdup(text);
+
+    if (!ascii)
+        return value;
+    for (char *c = ascii; *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    value = json_string(ascii);
+    free(ascii);
+    return value;
 }
 
 /* Steps are below 2^53 (STEP_MAX). */
@@ -52,12 +61,12 @@ json_t *json_alert(const struct alert_change *c)
     int failed = object == NULL;
 
     failed |= json_object_set_new(object, "time", json_from_double(c->time));
-    failed |= json_object_set_new(object, "run", text_value(c->run));
+    failed |= json_object_set_new(object, "run", json_text(c->run));
     failed |= json_object_set_new(object, "phase", json_string(phase_name(c->phase)));
-    failed |= json_object_set_new(object, "layer", text_value(c->layer));
-    failed |= json_object_set_new(object, "variable", text_value(c->variable));
-    failed |= json_object_set_new(object, "signal", text_value(c->signal));
-    failed |= json_object_set_new(object, "detector", text_value(c->detector));
+    failed |= json_object_set_new(object, "layer", json_text(c->layer));
+    failed |= json_object_set_new(object, "variable", json_text(c->variable));
+    failed |= json_object_set_new(object, "signal", json_text(c->signal));
+    failed |= json_object_set_new(object, "detector", json_text(c->detector));
     failed |= json_object_set_new(object, "severity", json_string(severity_name(c->severity)));
     failed |= json_object_set_new(object, "state", json_string(state_name(c->state)));
     failed |= json_object_set_new(object, "step", step_value(c->step));
@@ -68,9 +77,9 @@ json_t *json_alert(const struct alert_change *c)
     failed |=
         json_object_set_new(object, "baseline", optional_number(c->baseline, c->baseline_given));
     failed |= json_object_set_new(object, "ranks", rank_array(c->ranks, c->rank_count));
-    failed |= json_object_set_new(object, "reason", text_value(c->reason));
-    failed |= json_object_set_new(object, "summary", text_value(c->summary));
-    failed |= json_object_set_new(object, "hint", text_value(c->hint));
+    failed |= json_object_set_new(object, "reason", json_text(c->reason));
+    failed |= json_object_set_new(object, "summary", json_text(c->summary));
+    failed |= json_object_set_new(object, "hint", json_text(c->hint));
     if (failed) {
         json_decref(object);
         return NULL;

@@ -1,0 +1,256 @@
+#include "daemon/control.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "daemon/json.h"
+#include "daemon/registry.h"
+#include "daemon/run.h"
+#include "embmon/embmon.h"
+
+enum { SENTENCE_MAX = 1024 };
+
+/* Lines as they are collected. */
+struct text {
+    char *data;
+    size_t length, capacity;
+    bool no_memory, too_long;
+};
+
+static bool text_fail(struct text *text, bool too_long)
+{
+    text->too_long = too_long;
+    text->no_memory = !too_long;
+    return false;
+}
+
+static bool text_reserve(struct text *text, size_t n)
+{
+    if (n > CONTROL_REPLY_MAX - text->length)
+        return text_fail(text, true);
+    if (n <= text->capacity - text->length)
+        return true;
+    size_t capacity = text->capacity ? text->capacity : 4096;
+    while (capacity - text->length < n)
+        capacity *= 2;
+    char *data = realloc(text->data, capacity);
+    if (!data)
+        return text_fail(text, false);
+    text->data = data;
+    text->capacity = capacity;
+    return true;
+}
+
+/* Takes the object. After a failure nothing more is added. */
+static void add_line(struct text *text, json_t *object)
+{
+    char *line = object ? json_line(object) : NULL;
+
+    json_decref(object);
+    if (text->no_memory || text->too_long) {
+        free(line);
+        return;
+    }
+    size_t n = line ? strlen(line) : 0;
+    if (!line) {
+        text_fail(text, false);
+    } else if (text_reserve(text, n + 1)) {
+        memcpy(text->data + text->length, line, n);
+        text->data[text->length + n] = '\n';
+        text->length += n + 1;
+    }
+    free(line);
+}
+
+static json_int_t integer(uint64_t value)
+{
+    return (json_int_t)(value > INT64_MAX ? INT64_MAX : value);
+}
+
+/* ---- the four questions */
+
+static void answer_status(struct registry *registry, struct moment now, struct text *text)
+{
+    const struct registry_totals *totals = registry_totals(registry);
+    double uptime = (double)(now.ms - registry_started(registry).ms) / 1e3;
+    size_t pending = 0;
+
+    for (size_t i = 0; i < registry_runs(registry); i++) {
+        struct run_status status;
+        run_get_status(registry_run(registry, i), &status);
+        pending += status.bytes_pending;
+    }
+    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsI}", "version", EMBMON_VERSION, "pid",
+                             (int)getpid(), "logdir", json_text(registry_logdir(registry)),
+                             "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
+                             integer(totals->sessions), "acked", integer(totals->acked), "rejected",
+                             integer(totals->rejected), "dropped", integer(totals->dropped),
+                             "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
+                             integer(totals->unknown_frames), "bytes_pending", integer(pending)));
+}
+
+static void answer_runs(struct registry *registry, struct text *text)
+{
+    for (size_t i = 0; i < registry_runs(registry); i++) {
+        struct run_status s;
+        run_get_status(registry_run(registry, i), &s);
+        add_line(text, json_pack("{sssbsosIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
+                                 "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
+                                 integer(s.ranks), "layers", integer(s.layers), "firing",
+                                 integer(s.firing), "steps", integer(s.steps), "acked",
+                                 integer(s.acked), "rejected", integer(s.rejected), "dropped",
+                                 integer(s.dropped), "bytes_pending", integer(s.bytes_pending),
+                                 "write_error", s.write_error));
+    }
+}
+
+static const char *kind_name(uint32_t kind)
+{
+    static const char *const names[] = {"other", "embedding", "dense",    "recurrent",
+                                        "conv",  "norm",      "attention"};
+    return kind < sizeof names / sizeof names[0] ? names[kind] : "other";
+}
+
+static void add_silent(void *context, const char *detector, const char *reason)
+{
+    json_object_set_new(context, detector, json_string(reason));
+}
+
+static void answer_layers(const struct run *run, struct text *text)
+{
+    const struct model *model = run_model(run);
+
+    for (size_t i = 0; i < model->layer_count; i++) {
+        const struct layer *layer = &model->layers[i];
+        double norm = NAN;
+        uint32_t state = EMBMON_RESOLVED;
+        json_t *silent = json_object();
+
+        run_layer_status(run, i, &norm, &state);
+        if (silent)
+            run_layer_silent(run, i, add_silent, silent);
+        add_line(text,
+                 json_pack("{sssssbsosssosssI}", "layer", layer->path, "kind",
+                           kind_name(layer->kind), "trainable", layer->trainable, "gradient_norm",
+                           isnan(norm) ? json_null() : json_from_double(norm), "state",
+                           state == EMBMON_RESOLVED ? "ok" : state_name(state), "silent", silent,
+                           "activation", layer->activation, "rows", integer(layer->rows)));
+    }
+}
+
+struct alert_filter {
+    struct text *text;
+    bool firing;
+};
+
+static void add_alert(void *context, const struct alert_change *change, bool ever_fired)
+{
+    const struct alert_filter *filter = context;
+
+    if (filter->firing && change->state != EMBMON_FIRING)
+        return;
+    json_t *object = json_alert(change);
+    if (object)
+        json_object_set_new(object, "fired", json_boolean(ever_fired));
+    add_line(filter->text, object);
+}
+
+static void answer_alerts(struct registry *registry, const struct run *only, bool firing,
+                          struct text *text)
+{
+    struct alert_filter filter = {text, firing};
+
+    for (size_t i = 0; i < registry_runs(registry); i++) {
+        const struct run *run = registry_run(registry, i);
+        if (!only || run == only)
+            run_alerts(run, add_alert, &filter);
+    }
+}
+
+/* ---- which run, and what is wrong with the question */
+
+static bool refuse(struct control_reply *reply, uint32_t status, const char *sentence)
+{
+    free(reply->text);
+    *reply = (struct control_reply){.status = status, .text = strdup(sentence)};
+    reply->length = reply->text ? strlen(sentence) : 0;
+    return reply->text != NULL;
+}
+
+/* "the loaded runs are: a, b", as many as fit. */
+static void list_runs(struct registry *registry, char sentence[SENTENCE_MAX])
+{
+    size_t used = strlen(sentence);
+
+    used += (size_t)snprintf(sentence + used, SENTENCE_MAX - used, "the loaded runs are:");
+    for (size_t i = 0; i < registry_runs(registry); i++) {
+        const char *name = run_name(registry_run(registry, i));
+        if (strlen(name) > SENTENCE_MAX - used - 8) {
+            snprintf(sentence + used, SENTENCE_MAX - used, " ...");
+            return;
+        }
+        used += (size_t)snprintf(sentence + used, SENTENCE_MAX - used, "%s %s", i ? "," : "", name);
+    }
+}
+
+/* NULL, with the reason in sentence, when there is no such run; name "": the only one. */
+static struct run *choose_run(struct registry *registry, const char *name,
+                              char sentence[SENTENCE_MAX])
+{
+    size_t count = registry_runs(registry);
+    struct run *run =
+        *name ? registry_find(registry, name) : (count == 1 ? registry_run(registry, 0) : NULL);
+    if (run)
+        return run;
+    if (count == 0) {
+        snprintf(sentence, SENTENCE_MAX, "no run is loaded");
+    } else {
+        if (*name)
+            snprintf(sentence, SENTENCE_MAX, "no run %.200s is loaded: ", name);
+        else
+            snprintf(sentence, SENTENCE_MAX, "which run? ");
+        list_runs(registry, sentence);
+    }
+    return NULL;
+}
+
+bool control_answer(struct registry *registry, const struct msg_query *query, struct moment now,
+                    struct control_reply *reply)
+{
+    struct text text = {0};
+    char sentence[SENTENCE_MAX];
+    bool layers = strcmp(query->name, "layers") == 0;
+    struct run *run = NULL;
+
+    *reply = (struct control_reply){0};
+    if ((layers || *query->run) && !(run = choose_run(registry, query->run, sentence)))
+        return refuse(reply, EX_USAGE, sentence);
+    if (layers)
+        answer_layers(run, &text);
+    else if (strcmp(query->name, "status") == 0)
+        answer_status(registry, now, &text);
+    else if (strcmp(query->name, "runs") == 0)
+        answer_runs(registry, &text);
+    else if (strcmp(query->name, "alerts") == 0)
+        answer_alerts(registry, run, query->firing, &text);
+    else
+        return refuse(reply, EX_USAGE,
+                      "unknown query: this embmond answers status, runs, layers "
+                      "and alerts");
+    *reply = (struct control_reply){0, text.data, text.length};
+    if (text.too_long)
+        return refuse(reply, EX_IOERR, "the answer is too long: ask for one run");
+    if (text.no_memory)
+        control_reply_free(reply);
+    return !text.no_memory;
+}
+
+void control_reply_free(struct control_reply *reply)
+{
+    free(reply->text);
+    *reply = (struct control_reply){0};
+}

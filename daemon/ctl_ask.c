@@ -1,0 +1,181 @@
+#include "daemon/ctl_ask.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "daemon/control.h"
+#include "daemon/moment.h"
+#include "proto/frame.h"
+
+enum { READ_BYTES = 64 << 10, INPUT_MAX = FRAME_HEADER + FRAME_PAYLOAD_MAX };
+
+struct exchange {
+    int fd;
+    uint64_t deadline_ms;
+    uint8_t *input; /* READ_BYTES + INPUT_MAX */
+    size_t input_length;
+    struct message_decoder *decoder;
+    struct frame_codec codec;
+    const char *problem; /* static */
+};
+
+static bool give_up(struct exchange *e, const char *problem)
+{
+    e->problem = problem;
+    return false;
+}
+
+/* Waits for the socket, at most until the deadline. */
+static bool ready(struct exchange *e, short events)
+{
+    for (;;) {
+        uint64_t now = moment_now().ms;
+        struct pollfd socket_event = {.fd = e->fd, .events = events};
+        if (now >= e->deadline_ms)
+            return give_up(e, "no answer within 2 s");
+        if (poll(&socket_event, 1, (int)(e->deadline_ms - now)) > 0)
+            return true;
+    }
+}
+
+static bool reach(struct exchange *e, const struct address *address)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+    memcpy(name.sun_path, address->path, strlen(address->path) + 1);
+    e->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (e->fd < 0)
+        return give_up(e, strerror(errno));
+    while (connect(e->fd, (struct sockaddr *)&name, sizeof name) != 0) {
+        if (errno != EAGAIN) /* its queue is full: there is nothing to poll for */
+            return give_up(e, strerror(errno));
+        if (moment_now().ms >= e->deadline_ms)
+            return give_up(e, "no answer within 2 s");
+        poll(NULL, 0, 20);
+    }
+    return true;
+}
+
+static bool send_query(struct exchange *e, const struct msg_query *query)
+{
+    struct message message = {.type = FRAME_QUERY, .query = *query};
+    size_t n = message_size(&message), sent = 0;
+    uint8_t *frame = malloc(n);
+    bool fine = frame && message_encode(&message, frame) == n;
+
+    if (!fine)
+        e->problem = "out of memory";
+    while (fine && sent < n && (fine = ready(e, POLLOUT))) {
+        ssize_t written = send(e->fd, frame + sent, n - sent, MSG_NOSIGNAL);
+        if (written > 0)
+            sent += (size_t)written;
+        else if (errno != EAGAIN && errno != EINTR)
+            fine = give_up(e, strerror(errno));
+    }
+    free(frame);
+    return fine;
+}
+
+static bool append(struct exchange *e, struct ctl_answer *answer, const struct msg_reply *reply)
+{
+    /* More than the daemon would send is not an answer of ours. */
+    if (reply->length > CONTROL_REPLY_MAX + TEXT_MAX - answer->length)
+        return give_up(e, "the answer is too long");
+    char *text = realloc(answer->text, answer->length + reply->length + 1);
+    if (!text)
+        return give_up(e, "out of memory");
+    if (reply->length > 0)
+        memcpy(text + answer->length, reply->text, reply->length);
+    answer->text = text;
+    answer->length += reply->length;
+    text[answer->length] = '\0';
+    answer->status = reply->status;
+    return true;
+}
+
+/* Takes the whole frames of the input. *last: the answer is complete. */
+static bool take_frames(struct exchange *e, struct ctl_answer *answer, bool *last)
+{
+    size_t taken = 0;
+    struct frame frame;
+    size_t used;
+    enum frame_result result = FRAME_OK;
+
+    while (!*last &&
+           (result = frame_read(&frame, &used, e->input + taken, e->input_length - taken, &e->codec,
+                                FRAME_PAYLOAD_MAX, FRAME_INFLATED_MAX)) == FRAME_OK) {
+        struct message message;
+        const char *wrong;
+        taken += used;
+        enum message_result decoded = message_decode(e->decoder, &frame, &message, &wrong);
+        if (decoded == MESSAGE_UNKNOWN || (decoded == MESSAGE_OK && message.type != FRAME_REPLY))
+            continue;
+        if (decoded != MESSAGE_OK)
+            return give_up(e, "what answers there is not an embmond");
+        if (!append(e, answer, &message.reply))
+            return false;
+        *last = message.reply.last;
+    }
+    if (result != FRAME_OK && result != FRAME_MORE)
+        return give_up(e, "what answers there is not an embmond");
+    memmove(e->input, e->input + taken, e->input_length - taken);
+    e->input_length -= taken;
+    return true;
+}
+
+static bool receive(struct exchange *e, struct ctl_answer *answer)
+{
+    bool last = false;
+
+    while (!last) {
+        if (!ready(e, POLLIN))
+            return false;
+        ssize_t n = recv(e->fd, e->input + e->input_length, READ_BYTES, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        if (n <= 0)
+            return give_up(e, n == 0 ? "the daemon closed the connection" : strerror(errno));
+        e->input_length += (size_t)n;
+        e->deadline_ms = moment_now().ms + CTL_TIMEOUT_MS; /* it lives, and sends */
+        if (!take_frames(e, answer, &last))
+            return false;
+    }
+    return true;
+}
+
+int ctl_ask(const struct address *address, const struct msg_query *query, struct ctl_answer *answer,
+            char problem[CTL_PROBLEM_MAX])
+{
+    struct exchange e = {.fd = -1, .deadline_ms = moment_now().ms + CTL_TIMEOUT_MS};
+
+    *answer = (struct ctl_answer){0};
+    e.input = malloc(READ_BYTES + INPUT_MAX);
+    e.decoder = message_decoder_new();
+    e.problem = "out of memory";
+    bool fine =
+        e.input && e.decoder && reach(&e, address) && send_query(&e, query) && receive(&e, answer);
+    if (!fine) {
+        ctl_answer_free(answer);
+        snprintf(problem, CTL_PROBLEM_MAX, "unix:%s: %s", address->path, e.problem);
+    }
+    if (e.fd >= 0)
+        close(e.fd);
+    message_decoder_free(e.decoder);
+    frame_codec_free(&e.codec);
+    free(e.input);
+    return fine ? 0 : EX_UNAVAILABLE;
+}
+
+void ctl_answer_free(struct ctl_answer *answer)
+{
+    free(answer->text);
+    *answer = (struct ctl_answer){0};
+}

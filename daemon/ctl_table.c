@@ -1,0 +1,170 @@
+#include "daemon/ctl_table.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum { CELL_MAX = 600, COLUMNS_MAX = 8 };
+
+struct column {
+    const char *heading, *key;
+};
+
+static const struct column runs_columns[] = {
+    {"RUN", "name"},    {"LIVE", "live"},     {"STEP", "step"},
+    {"RANKS", "ranks"}, {"LAYERS", "layers"}, {"FIRING", "firing"},
+};
+static const struct column layers_columns[] = {
+    {"LAYER", "layer"},         {"KIND", "kind"},
+    {"TRAINABLE", "trainable"}, {"GRADIENT NORM", "gradient_norm"},
+    {"STATE", "state"},         {"SILENT", "silent"},
+};
+static const struct column alerts_columns[] = {
+    {"RUN", "run"},     {"STATE", "state"},      {"SEVERITY", "severity"}, {"DETECTOR", "detector"},
+    {"WHERE", "layer"}, {"FIRST", "first_step"}, {"STEP", "step"},
+};
+
+/* {"a": "x", "b": "y"} as "a (x), b (y)": which detectors say nothing about a layer, and why. */
+static void object_cell(char cell[CELL_MAX], json_t *object)
+{
+    const char *key;
+    json_t *value;
+    size_t used = 0;
+
+    cell[0] = '\0';
+    json_object_foreach(object, key, value)
+    {
+        int n = snprintf(cell + used, CELL_MAX - used, "%s%s (%s)", used ? ", " : "", key,
+                         json_is_string(value) ? json_string_value(value) : "");
+        if (n < 0 || (size_t)n >= CELL_MAX - used)
+            return;
+        used += (size_t)n;
+    }
+}
+
+static void cell_text(char cell[CELL_MAX], json_t *value)
+{
+    if (json_is_string(value))
+        snprintf(cell, CELL_MAX, "%s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(cell, CELL_MAX, "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(cell, CELL_MAX, "%.4g", json_real_value(value));
+    else if (json_is_boolean(value))
+        snprintf(cell, CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
+    else if (json_is_object(value) && json_object_size(value) > 0)
+        object_cell(cell, value);
+    else
+        snprintf(cell, CELL_MAX, "-");
+}
+
+/* An alert's place is its layer with the variable; one of the whole model has none. */
+static void column_text(char cell[CELL_MAX], json_t *object, const struct column *column)
+{
+    const char *variable = json_string_value(json_object_get(object, "variable"));
+
+    cell_text(cell, json_object_get(object, column->key));
+    if (strcmp(column->heading, "WHERE") != 0)
+        return;
+    size_t used = strlen(cell);
+    if (variable && *variable)
+        snprintf(cell + used, CELL_MAX - used, "/%s", variable);
+    if (*cell == '\0')
+        snprintf(cell, CELL_MAX, "(model)");
+}
+
+/* Characters a cell takes on the screen, as far as UTF-8 tells. */
+static size_t width_of(const char *cell)
+{
+    size_t width = 0;
+    for (; *cell; cell++)
+        width += ((unsigned char)*cell & 0xc0) != 0x80;
+    return width;
+}
+
+static void print_cell(FILE *out, const char *cell, size_t width, bool last)
+{
+    fputs(cell, out);
+    for (size_t i = width_of(cell); !last && i < width + 2; i++)
+        fputc(' ', out);
+    if (last)
+        fputc('\n', out);
+}
+
+static void print_columns(FILE *out, const struct column *columns, size_t count, json_t *objects)
+{
+    size_t widths[COLUMNS_MAX], index;
+    char cell[CELL_MAX];
+    json_t *object;
+
+    for (size_t i = 0; i < count; i++) {
+        widths[i] = strlen(columns[i].heading);
+        json_array_foreach(objects, index, object)
+        {
+            column_text(cell, object, &columns[i]);
+            if (width_of(cell) > widths[i])
+                widths[i] = width_of(cell);
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        print_cell(out, columns[i].heading, widths[i], i + 1 == count);
+    json_array_foreach(objects, index, object)
+    {
+        for (size_t i = 0; i < count; i++) {
+            column_text(cell, object, &columns[i]);
+            print_cell(out, cell, widths[i], i + 1 == count);
+        }
+    }
+}
+
+/* One line per field. */
+static void print_fields(FILE *out, json_t *object)
+{
+    const char *key;
+    json_t *value;
+    char cell[CELL_MAX];
+
+    json_object_foreach(object, key, value)
+    {
+        cell_text(cell, value);
+        fprintf(out, "%-15s %s\n", key, cell);
+    }
+}
+
+/* What happened and what to look at, below the table: sentences are too long for a column. */
+static void print_advice(FILE *out, json_t *objects)
+{
+    size_t index;
+    json_t *object;
+
+    json_array_foreach(objects, index, object)
+    {
+        const char *state = json_string_value(json_object_get(object, "state"));
+        const char *summary = json_string_value(json_object_get(object, "summary"));
+        const char *hint = json_string_value(json_object_get(object, "hint"));
+        if (!state || strcmp(state, "firing") != 0 || !summary)
+            continue;
+        fprintf(out, "\n%s\n", summary);
+        if (hint && *hint)
+            fprintf(out, "    %s\n", hint);
+    }
+}
+
+#define COLUMNS(table) table, sizeof table / sizeof table[0]
+
+void ctl_table_print(FILE *out, const char *query, json_t *objects)
+{
+    if (strcmp(query, "status") == 0) {
+        print_fields(out, json_array_get(objects, 0));
+    } else if (json_array_size(objects) == 0) {
+        fprintf(out, "no %s\n", query);
+    } else if (strcmp(query, "runs") == 0) {
+        print_columns(out, COLUMNS(runs_columns), objects);
+    } else if (strcmp(query, "layers") == 0) {
+        print_columns(out, COLUMNS(layers_columns), objects);
+    } else {
+        print_columns(out, COLUMNS(alerts_columns), objects);
+        print_advice(out, objects);
+    }
+}

@@ -1,0 +1,270 @@
+/* embmonctl: asks a running embmond what it knows, for people and for scripts. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "daemon/ctl_ask.h"
+#include "daemon/ctl_table.h"
+#include "daemon/json.h"
+#include "daemon/options.h"
+#include "embmon/embmon.h"
+
+enum { KEY_JSON = 1, KEY_ADDRESS, KEY_FIRING, KEY_FAIL_ON, KEY_VERSION, KEY_HELP };
+enum { EXIT_ALERT = 1 };
+
+static const struct option_row rows[] = {
+    {0, "json", false, KEY_JSON},       {0, "address", true, KEY_ADDRESS},
+    {0, "firing", false, KEY_FIRING},   {0, "fail-on", true, KEY_FAIL_ON},
+    {0, "version", false, KEY_VERSION}, {'h', "help", false, KEY_HELP},
+};
+
+static const char help[] =
+    "usage: embmonctl [--json] [--address ADDR] status\n"
+    "       embmonctl [--json] [--address ADDR] runs\n"
+    "       embmonctl [--json] [--address ADDR] layers [RUN]\n"
+    "       embmonctl [--json] [--address ADDR] alerts [--firing] [--fail-on SEVERITY] [RUN]\n"
+    "\n"
+    "Asks a running embmond. RUN is a run's name as `embmonctl runs` gives it; layers needs none\n"
+    "while one run is loaded.\n"
+    "\n"
+    "      --json              one JSON object a line\n"
+    "      --address ADDR      unix:PATH (default: $EMBMON_ADDRESS, else the default addresses)\n"
+    "      --firing            only the alerts that fire now\n"
+    "      --fail-on SEVERITY  exit with 1 when an alert of info, warning or critical severity,\n"
+    "                          or above, ever fired\n"
+    "      --version           print the version and exit\n"
+    "  -h, --help              print this text and exit\n"
+    "\n"
+    "Exit status: 0 fine, 1 see --fail-on, 64 usage or unknown run, 69 no daemon answers.\n";
+
+struct request {
+    struct msg_query query;
+    struct address addresses[ADDRESS_DEFAULTS_MAX];
+    size_t address_count;
+    const char *address; /* as given, or NULL */
+    bool json;
+    uint32_t fail_on; /* enum embmon_severity, 0: none */
+};
+
+static int usage(const char *what, const char *detail)
+{
+    fprintf(stderr, "embmonctl: %s%s; see embmonctl --help\n", what, detail);
+    return EX_USAGE;
+}
+
+static uint32_t severity_value(const char *name)
+{
+    for (uint32_t s = EMBMON_INFO; s <= EMBMON_CRITICAL; s++)
+        if (strcmp(name, severity_name(s)) == 0)
+            return s;
+    return 0;
+}
+
+/* ---- the command line. Each returns -1 to go on, or an exit status. */
+
+static int take_operand(struct request *r, const char *value)
+{
+    static const char *const names[] = {"status", "runs", "layers", "alerts"};
+
+    if (r->query.name) {
+        bool may = strcmp(r->query.name, "layers") == 0 || strcmp(r->query.name, "alerts") == 0;
+        if (!may || *r->query.run)
+            return usage("unexpected argument ", value);
+        r->query.run = value;
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(value, names[i]) == 0)
+            r->query.name = names[i];
+    return r->query.name ? -1 : usage("unknown command ", value);
+}
+
+static int take_option(struct request *r, int key, const char *value, const char *problem)
+{
+    switch (key) {
+    case KEY_JSON:
+        r->json = true;
+        return -1;
+    case KEY_ADDRESS:
+        r->address = value;
+        return -1;
+    case KEY_FIRING:
+        r->query.firing = true;
+        return -1;
+    case KEY_FAIL_ON:
+        r->fail_on = severity_value(value);
+        return r->fail_on ? -1 : usage("--fail-on must be info, warning or critical, not ", value);
+    case KEY_VERSION:
+        printf("embmonctl %s\n", EMBMON_VERSION);
+        return 0;
+    case KEY_HELP:
+        fputs(help, stdout);
+        return 0;
+    default:
+        return usage(problem, "");
+    }
+}
+
+static int find_addresses(struct request *r)
+{
+    const char *given = r->address ? r->address : getenv("EMBMON_ADDRESS");
+
+    if (!given || !*given) {
+        r->address_count = address_defaults(r->addresses);
+        return -1;
+    }
+    const char *wrong = address_parse(given, &r->addresses[0]);
+    if (wrong) {
+        fprintf(stderr, "embmonctl: %s: %s\n", given, wrong);
+        return EX_USAGE;
+    }
+    r->address_count = 1;
+    return -1;
+}
+
+static int parse(int argc, char **argv, struct request *r)
+{
+    char problem[OPTIONS_PROBLEM_MAX];
+    struct options options;
+    const char *value;
+    bool dashes;
+    int key, status = -1;
+
+    r->query.run = "";
+    options_start(&options, argc, argv);
+    while (status < 0 && (key = options_next(&options, rows, sizeof rows / sizeof rows[0], &value,
+                                             &dashes, problem)) != OPTIONS_DONE)
+        status =
+            key == OPTIONS_OPERAND ? take_operand(r, value) : take_option(r, key, value, problem);
+    for (; status < 0 && options.next < argc; options.next++)
+        status = take_operand(r, argv[options.next]);
+    if (status >= 0)
+        return status;
+    if (!r->query.name)
+        return usage("a command is missing", "");
+    if ((r->fail_on || r->query.firing) && strcmp(r->query.name, "alerts") != 0)
+        return usage("--firing and --fail-on go with alerts", "");
+    return find_addresses(r);
+}
+
+/* ---- the answer */
+
+/* The objects of the answer's lines; NULL when they are not JSON. */
+static json_t *parse_lines(const char *text)
+{
+    json_t *objects = json_array();
+
+    while (objects && *text) {
+        size_t n = strcspn(text, "\n");
+        json_t *object = json_loadb(text, n, 0, NULL);
+        if (!object || json_array_append_new(objects, object) != 0) {
+            json_decref(objects);
+            return NULL;
+        }
+        text += n + (text[n] == '\n');
+    }
+    return objects;
+}
+
+static void print_lines(json_t *objects)
+{
+    size_t index;
+    json_t *object;
+
+    json_array_foreach(objects, index, object)
+    {
+        char *line = json_line(object);
+        if (line)
+            puts(line);
+        free(line);
+    }
+}
+
+static bool fails_on(json_t *objects, uint32_t severity)
+{
+    size_t index;
+    json_t *object;
+
+    json_array_foreach(objects, index, object)
+    {
+        const char *name = json_string_value(json_object_get(object, "severity"));
+        if (json_is_true(json_object_get(object, "fired")) && name &&
+            severity_value(name) >= severity)
+            return true;
+    }
+    return false;
+}
+
+/* --fail-on is about all alerts that ever fired, --firing about what is shown. */
+static void keep_firing(json_t *objects)
+{
+    for (size_t i = json_array_size(objects); i-- > 0;) {
+        const char *state = json_string_value(json_object_get(json_array_get(objects, i), "state"));
+        if (!state || strcmp(state, "firing") != 0)
+            json_array_remove(objects, i);
+    }
+}
+
+static int show(const struct request *r, const struct address *address, const char *text)
+{
+    json_t *objects = parse_lines(text);
+    int status = 0;
+
+    if (!objects) {
+        fprintf(stderr, "embmonctl: unix:%s: the answer is not JSON\n", address->path);
+        return EX_UNAVAILABLE;
+    }
+    /* The daemon need not know by which of its names it was reached. */
+    if (strcmp(r->query.name, "status") == 0)
+        json_object_set_new(json_array_get(objects, 0), "address",
+                            json_sprintf("unix:%s", address->path));
+    if (r->fail_on && fails_on(objects, r->fail_on))
+        status = EXIT_ALERT;
+    if (r->query.firing)
+        keep_firing(objects);
+    if (r->json)
+        print_lines(objects);
+    else
+        ctl_table_print(stdout, r->query.name, objects);
+    json_decref(objects);
+    return fflush(stdout) == 0 ? status : EX_IOERR;
+}
+
+static int ask(const struct request *r)
+{
+    char problem[CTL_PROBLEM_MAX] = "";
+    struct msg_query query = r->query;
+    struct ctl_answer answer;
+
+    query.firing = query.firing && !r->fail_on; /* see keep_firing() */
+    for (size_t i = 0; i < r->address_count; i++) {
+        if (ctl_ask(&r->addresses[i], &query, &answer, problem) != 0)
+            continue;
+        int status = (int)answer.status;
+        if (status == 0)
+            status = show(r, &r->addresses[i], answer.text);
+        else
+            fprintf(stderr, "embmonctl: %s\n", answer.text);
+        ctl_answer_free(&answer);
+        return status;
+    }
+    if (r->address_count == 1)
+        fprintf(stderr, "embmonctl: no embmond at %s; start one, or give --address\n", problem);
+    else
+        fprintf(stderr,
+                "embmonctl: no embmond at the default addresses (%s); start one, or give "
+                "--address\n",
+                problem);
+    return EX_UNAVAILABLE;
+}
+
+int main(int argc, char **argv)
+{
+    struct request request = {0};
+    int status = parse(argc, argv, &request);
+
+    return status >= 0 ? status : ask(&request);
+}

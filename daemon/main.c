@@ -1,0 +1,204 @@
+/* embmond: from the command line to the server, and what it made back to an exit status. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/command.h"
+#include "daemon/config.h"
+#include "daemon/listen.h"
+#include "daemon/log.h"
+#include "daemon/registry.h"
+#include "daemon/report.h"
+#include "daemon/server.h"
+#include "embmon/embmon.h"
+
+_Static_assert((int)CONFIG_LISTEN_MAX <= (int)SERVER_LISTENERS_MAX, "each address has a listener");
+
+enum { FILES_WANTED = 8192 }; /* connections, and a few files per run */
+
+struct daemon {
+    struct config config;
+    struct command_signals signals;
+    struct listener listeners[CONFIG_LISTEN_MAX];
+    size_t listener_count;
+    char *logdir; /* owned: absolute */
+    struct command command;
+    struct registry *registry; /* owned */
+};
+
+/* Makes the folder with its parents. */
+static int make_folders(const char *path)
+{
+    char *copy = strdup(path);
+    int result = copy ? 0 : -1;
+
+    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(copy, 0777); /* the last one tells whether all are there */
+        *slash = '/';
+    }
+    if (copy && mkdir(copy, 0777) != 0 && errno != EEXIST)
+        result = -1;
+    int error = errno;
+    free(copy);
+    errno = error;
+    return result;
+}
+
+static int open_logdir(struct daemon *d)
+{
+    const char *logdir = d->config.logdir;
+    struct stat st;
+
+    if (make_folders(logdir) == 0 && (d->logdir = realpath(logdir, NULL)) != NULL &&
+        stat(d->logdir, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+    } else if (d->logdir && faccessat(AT_FDCWD, d->logdir, W_OK | X_OK, AT_EACCESS) == 0) {
+        return 0;
+    }
+    log_error("cannot write to the logdir %s: %s: give --logdir a folder you may write", logdir,
+              strerror(errno));
+    return EX_CANTCREAT;
+}
+
+static int open_listeners(struct daemon *d)
+{
+    char problem[LISTEN_PROBLEM_MAX];
+    size_t given = d->config.listen_count;
+    int status = 0;
+
+    for (size_t i = 0; i < (given ? given : 1) && status == 0; i++) {
+        struct listener *listener = &d->listeners[i];
+        if (given)
+            status = listener_open(listener, &d->config.listen[i], problem);
+        else if (d->config.command)
+            status = listener_open_private(listener, problem);
+        else
+            status = listener_open_default(listener, problem);
+        d->listener_count += status == 0;
+    }
+    if (status != 0)
+        log_error("%s", problem);
+    for (size_t i = 0; status == 0 && i < d->listener_count; i++)
+        log_info("listening on unix:%s, writing to %s", d->listeners[i].address.path, d->logdir);
+    return status;
+}
+
+/* COMMAND may change its folder: the address it is given does not depend on it. */
+static void absolute_address(char text[PATH_MAX + 128], const struct address *address)
+{
+    char folder[PATH_MAX];
+    if (address->path[0] != '/' && getcwd(folder, sizeof folder))
+        snprintf(text, PATH_MAX + 128, "unix:%s/%s", folder, address->path);
+    else
+        snprintf(text, PATH_MAX + 128, "unix:%s", address->path);
+}
+
+static int start_command(struct daemon *d)
+{
+    char address[PATH_MAX + 128], run[NAME_PART_MAX + 1], problem[COMMAND_PROBLEM_MAX];
+
+    if (!d->config.command)
+        return 0;
+    absolute_address(address, &d->listeners[0].address);
+    command_run_name(run, d->config.command[0], time(NULL));
+    int status = command_start(&d->command, d->config.command, address, run, &d->signals, problem);
+    if (status != 0)
+        log_error("%s", problem);
+    return status;
+}
+
+/* After the command has started: its own limits are not changed. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= FILES_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int serve(struct daemon *d)
+{
+    raise_file_limit();
+    d->registry = registry_new(d->logdir, moment_now());
+    if (!d->registry) {
+        log_error("out of memory");
+        return EX_OSERR;
+    }
+    struct server_options options = {
+        .listeners = d->listeners,
+        .listener_count = d->listener_count,
+        .registry = d->registry,
+        .command = d->config.command ? &d->command : NULL,
+        .signals = &d->signals,
+    };
+    int status = server_run(&options);
+    if (status != 0)
+        return status;
+    registry_tick(d->registry, moment_now());
+    if (d->config.command) {
+        report_print(stderr, d->registry);
+        status = command_exit_status(&d->command);
+    }
+    registry_free(d->registry, moment_now());
+    return status;
+}
+
+static int run(struct daemon *d)
+{
+    int status;
+
+    if (geteuid() == 0)
+        log_warn("running as root: only trainers that run as root can connect");
+    if ((status = open_logdir(d)) == 0 && (status = open_listeners(d)) == 0 &&
+        (status = start_command(d)) == 0)
+        status = serve(d);
+    for (size_t i = 0; i < d->listener_count; i++)
+        listener_close(&d->listeners[i]);
+    free(d->logdir);
+    return status;
+}
+
+/* A socket must not become what somebody writes to as his stdout. */
+static bool open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct daemon d;
+    char problem[CONFIG_PROBLEM_MAX];
+
+    if (!open_standard_files())
+        return EX_OSERR;
+    switch (config_parse(argc, argv, &d.config, problem)) {
+    case CONFIG_HELP:
+        return fputs(config_help(), stdout) < 0 || fflush(stdout) != 0 ? EX_IOERR : 0;
+    case CONFIG_VERSION:
+        return printf("embmond %s\n", EMBMON_VERSION) < 0 || fflush(stdout) != 0 ? EX_IOERR : 0;
+    case CONFIG_USAGE:
+        fprintf(stderr, "embmond: %s; see embmond --help\n", problem);
+        return EX_USAGE;
+    case CONFIG_OK:
+        break;
+    }
+    command_signals_hold(&d.signals);
+    log_configure(d.config.level, d.config.log_json);
+    return run(&d);
+}
