@@ -20,18 +20,18 @@
 struct event_file; /* opaque */
 
 struct event_file_stats {
-    uint64_t events;         /* queued, the file's own header included */
-    uint64_t bytes_written;  /* reached the file */
-    size_t bytes_pending;    /* wait for the disk */
-    uint64_t late;           /* refused: at or below the tag's last step */
+    uint64_t events;        /* queued, the file's own header included */
+    uint64_t bytes_written; /* reached the file */
+    size_t bytes_pending;   /* wait for the disk */
+    uint64_t late;          /* refused: at or below the tag's last step */
     uint64_t dropped_histograms, dropped_scalars, dropped_texts; /* disk full for too long */
-    int error;               /* errno of the last write, 0 when it succeeded */
-    const char *name;        /* of the file, borrowed until event_file_close() */
-    uint64_t invalid;        /* refused: no valid tag or text, a step or edge out of range */
+    int error;        /* errno of the last write, 0 when it succeeded */
+    const char *name; /* of the file, borrowed until event_file_close() */
+    uint64_t invalid; /* refused: no valid tag or text, a step or edge out of range */
 };
 
-/* Opens the folder `directory` (made with its parents by the caller; borrowed name) for writing: locks
- * it, reads the last steps, creates a file whose name sorts after all others:
+/* Opens the folder `directory` (made with its parents by the caller; borrowed name) for writing:
+ * locks it, reads the last steps, creates a file whose name sorts after all others:
  * events.out.tfevents.<10 digits: max(wall, last + 1)>.<host>.<pid>.<n>.
  * NULL and *problem, a sentence in a static buffer of the caller's thread, when that fails. */
 struct event_file *event_file_open(const char *directory, double wall, const char **problem);
