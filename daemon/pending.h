@@ -16,7 +16,10 @@ struct pending {
     int error;        /* errno of the last write, 0 when it succeeded */
 };
 
-#define PENDING_INIT {-1, NULL, 0, 0, 0, 0}
+#define PENDING_INIT                                                                               \
+    {                                                                                              \
+        -1, NULL, 0, 0, 0, 0                                                                       \
+    }
 
 /* Room for n bytes at the end: where to write them, or NULL when out of memory. They count once
  * pending_commit() says how many were used. */
@@ -26,7 +29,8 @@ void pending_commit(struct pending *p, size_t n);
 /* Writes what is queued. True when nothing is left; else error says why. */
 bool pending_flush(struct pending *p);
 
-/* Closes the file and frees the queue; what was not written is lost and returned as a byte count. */
+/* Closes the file and frees the queue; what was not written is lost and returned as a byte count.
+ */
 size_t pending_close(struct pending *p);
 
 #endif

@@ -50,7 +50,9 @@ bool event_file_histogram(struct event_file *file, double wall, uint64_t step, c
 bool event_file_text(struct event_file *file, double wall, uint64_t step, const char *tag,
                      const char *markdown);
 
-/* Writes what is queued. True when nothing is left to write. */
+/* Writes what is queued, in one go. True when nothing is left; else stats' error says why, and the
+ * rest waits for the next call. A queue of 1 MiB is written out without being asked, until a write
+ * fails. */
 bool event_file_flush(struct event_file *file);
 
 /* The last step of a tag, in this and in earlier files: -1 when it has none. */

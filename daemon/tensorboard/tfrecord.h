@@ -20,7 +20,8 @@ enum tfrecord_result {
     TFRECORD_BAD,  /* a checksum or the length is wrong: nothing later in the file can be trusted */
 };
 
-/* Reads the record at data[0 ... n). TFRECORD_OK: *payload (borrowed), *length and *used are set. */
+/* Reads the record at data[0 ... n). TFRECORD_OK: *payload (borrowed), *length and *used are set.
+ */
 enum tfrecord_result tfrecord_read(const uint8_t *data, size_t n, const uint8_t **payload,
                                    size_t *length, size_t *used);
 

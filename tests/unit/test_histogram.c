@@ -56,7 +56,8 @@ static void must_show(struct histogram *h, const double *values, size_t n)
     assert_true(histogram_linear(&s, h));
     assert_edges(h, s.min, s.max);
     for (size_t i = 0; i < h->length; i++) {
-        size_t upto = i + 1 == h->length ? finite_among(values, n) : left_of(values, n, h->right[i]);
+        size_t upto =
+            i + 1 == h->length ? finite_among(values, n) : left_of(values, n, h->right[i]);
 
         assert_true(h->count[i] == (double)(upto - before));
         before = upto;

@@ -140,6 +140,21 @@ static void an_error_that_is_no_full_disk_keeps_everything_too(void **state)
     assert_null(p.data);
 }
 
+static void a_device_without_space_keeps_everything(void **state)
+{
+    (void)state;
+    struct pending p = PENDING_INIT;
+
+    p.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_true(p.fd >= 0);
+    queue_byte(&p, 'a', 7);
+    assert_false(pending_flush(&p));
+    assert_int_equal(p.error, ENOSPC);
+    assert_int_equal(p.length, 7);
+    assert_int_equal(p.written, 0);
+    pending_close(&p);
+}
+
 static void an_absurd_reservation_is_refused(void **state)
 {
     (void)state;
@@ -184,6 +199,7 @@ int main(void)
         TEST(what_is_reserved_counts_only_once_it_is_committed),
         TEST(a_full_disk_keeps_the_exact_suffix),
         TEST(an_error_that_is_no_full_disk_keeps_everything_too),
+        TEST(a_device_without_space_keeps_everything),
         TEST(an_absurd_reservation_is_refused),
         TEST(an_emptied_queue_gives_much_memory_back),
         TEST(closing_twice_is_fine),
