@@ -8,8 +8,9 @@
  * context's row of `output/embedding` and low against those of NEGATIVES random words. The batch's
  * gradient is sparse: the rows looked up and nothing else.
  *
- * What the monitor needs is in monitor_open() and post_table(), and in train() the calls that begin
- * with embmon_. It changes no number: with and without a daemon the weights are the same.
+ * What the monitor needs is monitor_open(), post_before() and post_after(), and the calls of these
+ * and of embmon_...() in train(). It changes no number: with and without a daemon the weights are
+ * the same.
  *
  * --fault makes one honest mistake, marked FAULT below. Nobody edits a gradient.
  * In skipgram/: the text and its words, a table with its gradient, the options, the record. */
@@ -136,21 +137,21 @@ static struct embmon_client *monitor_open(const struct options *options, struct 
     return monitor;
 }
 
-static void post_weights(struct embmon_client *monitor, const struct table *table, int64_t step)
+/* Before the update: the whole table, the vectors that came out of it, the gradient of their rows.
+ */
+static void post_before(struct embmon_client *monitor, const struct table *table, int64_t step)
 {
     embmon_post(monitor, table->layer, EMBMON_WEIGHT, step, table->weights,
                 table->rows * table->dim, EMBMON_F32);
-}
-
-static void post_gradient(struct embmon_client *monitor, const struct table *table, int64_t step)
-{
     embmon_post(monitor, table->layer, EMBMON_ACTIVATION, step, table->before,
                 table->looked_up * table->dim, EMBMON_F32);
     embmon_post_rows(monitor, table->layer, EMBMON_GRADIENT, step, table->ids, EMBMON_I32,
                      table->gradient, table->looked_up, table->dim, EMBMON_F32);
 }
 
-static void post_update(struct embmon_client *monitor, struct table *table, int64_t step)
+/* After it: what it changed. Posts not wanted at a step cost nothing; here we spare the
+ * subtraction. */
+static void post_after(struct embmon_client *monitor, struct table *table, int64_t step)
 {
     if (embmon_wanted(monitor, table->layer, EMBMON_UPDATE))
         embmon_post_rows(monitor, table->layer, EMBMON_UPDATE, step, table->ids, EMBMON_I32,
@@ -177,16 +178,12 @@ static void train(const struct options *options, const struct corpus *corpus,
     int64_t last = first + options->steps - 1, shown = options->steps / 10 + 1;
     for (int64_t step = first; step <= last; step++) {
         double loss = batch_gradient(tables, corpus, options, step, examples);
-        post_weights(monitor, input, step);
-        post_weights(monitor, output, step);
-        post_gradient(monitor, input, step);
-        post_gradient(monitor, output, step);
-
+        post_before(monitor, input, step);
+        post_before(monitor, output, step);
         table_descend(input, (float)options->rate);
         table_descend(output, (float)options->rate);
-        post_update(monitor, input, step);
-        post_update(monitor, output, step);
-
+        post_after(monitor, input, step);
+        post_after(monitor, output, step);
         embmon_post_scalar(monitor, "loss", step, loss);
         embmon_post_scalar(monitor, "learning_rate", step, options->rate);
         embmon_post_scalar(monitor, "batch_size", step, (double)options->batch);
