@@ -1,0 +1,135 @@
+#include "client/answers.h"
+
+#include <string.h>
+
+#include "client/sender_struct.h"
+
+/* Samples are never longer than this; a daemon that takes less takes nothing. */
+enum { FRAME_LIMIT_MIN = 64 << 10 };
+
+/* Takes away all up to this number. */
+static void acknowledge(struct sender *s, uint64_t sequence)
+{
+    atomic_fetch_add(&s->state->counters.acked, queue_ack(s->queue, sequence));
+}
+
+/* The first Welcome is kept for embmon_run(); later ones give the same run. */
+static const char *keep_welcome(struct state *state, const struct msg_welcome *welcome)
+{
+    if (atomic_load(&state->welcomed))
+        return strcmp(state->welcome.run, welcome->run) == 0 ? NULL : "it gives another run";
+    strncpy(state->welcome.run, welcome->run, NAME_RUN_MAX);
+    state->welcome.next_step = welcome->next_step;
+    atomic_store(&state->welcomed, true);
+    return NULL;
+}
+
+static const char *on_welcome(struct sender *s, const struct msg_welcome *welcome, int64_t now_ms)
+{
+    const char *problem;
+    bool again = atomic_load(&s->state->welcomed);
+
+    if (atomic_load(&s->state->connected))
+        return "it welcomes twice";
+    if (welcome->protocol != PROTOCOL_VERSION)
+        return "it speaks another version of the protocol";
+    if (welcome->sequence > s->sent)
+        return "it acknowledges what was never sent";
+    if (welcome->frame_limit < FRAME_LIMIT_MIN)
+        return "it takes frames below 64 KiB only";
+    problem = keep_welcome(s->state, welcome);
+    if (problem)
+        return problem;
+    acknowledge(s, welcome->sequence);
+    sampling_ask(&s->state->sampling, welcome->every);
+    s->frame_limit = welcome->frame_limit;
+    s->heartbeat_ms = now_ms;
+    if (again)
+        atomic_fetch_add(&s->state->counters.reconnects, 1);
+    atomic_store(&s->state->connected, true);
+    outage_ends(&s->options.outage, link_path(s->link), welcome->run,
+                state_counts(s->state).dropped);
+    return NULL;
+}
+
+static const char *on_ack(struct sender *s, const struct msg_ack *ack)
+{
+    if (ack->kept > s->sent)
+        return "it acknowledges what was never sent";
+    acknowledge(s, ack->kept);
+    link_settled(s->link);
+    return NULL;
+}
+
+static const char *on_nack(struct sender *s, const struct msg_nack *nack)
+{
+    if (nack->reason == NACK_REFUSED) {
+        outage_refused(&s->options.outage, link_path(s->link), nack->detail);
+        return "it refuses this client";
+    }
+    if (nack->sequence > s->sent)
+        return "it refuses what was never sent";
+    if (queue_nack(s->queue, nack->sequence))
+        atomic_fetch_add(&s->state->counters.rejected, 1);
+    return NULL;
+}
+
+static void on_wish(struct sender *s, const struct msg_wish *wish)
+{
+    int layer = *wish->layer ? model_find_layer(s->state->model, wish->layer) : SAMPLING_NO_LAYER;
+
+    /* One too many at once is forgotten: it asks for more of the same. */
+    (void)sampling_wish(&s->state->sampling, wish->steps, layer);
+}
+
+static const char *on_message(struct sender *s, const struct message *m, int64_t now_ms)
+{
+    bool connected = atomic_load(&s->state->connected);
+
+    if (m->type == FRAME_WELCOME)
+        return on_welcome(s, &m->welcome, now_ms);
+    if (m->type == FRAME_NACK)
+        return on_nack(s, &m->nack);
+    if (!connected)
+        return "it does not begin with a Welcome";
+    switch (m->type) {
+    case FRAME_ACK:
+        return on_ack(s, &m->ack);
+    case FRAME_NOTICE:
+        notices_put(s->state->notices, &m->notice);
+        return NULL;
+    case FRAME_WISH:
+        on_wish(s, &m->wish);
+        return NULL;
+    case FRAME_HEARTBEAT:
+        return NULL;
+    default:
+        return "it says what only a client may say";
+    }
+}
+
+const char *answers_take(struct sender *s, int64_t now_ms)
+{
+    for (;;) {
+        struct frame frame;
+        struct message message;
+        const char *problem;
+        enum frame_result framing = link_frame(s->link, &frame);
+
+        if (framing == FRAME_MORE)
+            return NULL;
+        if (framing != FRAME_OK)
+            return frame_strerror(framing);
+        switch (message_decode(s->decoder, &frame, &message, &problem)) {
+        case MESSAGE_OK:
+            problem = on_message(s, &message, now_ms);
+            if (problem)
+                return problem;
+            break;
+        case MESSAGE_UNKNOWN:
+            break; /* of a newer daemon */
+        default:
+            return problem;
+        }
+    }
+}

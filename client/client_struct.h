@@ -1,0 +1,29 @@
+/* The inside of a client, for client.c (its life) and post.c (what is posted) alone. */
+#ifndef EMBMON_CLIENT_CLIENT_STRUCT_H
+#define EMBMON_CLIENT_CLIENT_STRUCT_H
+
+#include <pthread.h>
+
+#include "client/forks.h"
+#include "client/rows.h"
+#include "client/sender.h"
+#include "client/state.h"
+
+struct embmon_client {
+    struct state state;
+    struct rows_scratch scratch;
+    struct sender *sender; /* of the thread, once it runs */
+    pthread_t thread;
+    _Atomic bool finished; /* the thread touches nothing any more */
+    _Atomic int phase;
+    uint32_t generation; /* of forks.h, at open */
+    int watch;
+};
+
+/* A fork of the process that opened it: nothing may be done with it. */
+static inline bool client_is_inert(const struct embmon_client *client)
+{
+    return client->generation != forks_generation();
+}
+
+#endif

@@ -1,0 +1,436 @@
+/* The calls of the training threads: no lock, no system call, no allocation. */
+#include "embmon/embmon.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "client/client_struct.h"
+
+/* By the vDSO, without entering the kernel. */
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int timed(struct embmon_client *client, uint64_t start, int result)
+{
+    atomic_fetch_add(&client->state.counters.post_ns, now_ns() - start);
+    return result;
+}
+
+static bool is_step(int64_t step)
+{
+    return step >= 0 && (uint64_t)step < STEP_MAX;
+}
+
+static bool is_signal(int signal)
+{
+    return signal >= EMBMON_GRADIENT && signal <= EMBMON_UPDATE;
+}
+
+/* ---- declaring
+ * --------------------------------------------------------------------------------------- */
+
+int embmon_layer(struct embmon_client *client, const struct embmon_layer_info *info)
+{
+    struct embmon_layer_info known = EMBMON_LAYER_INFO_INIT;
+
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (info->size < sizeof info->size)
+        return EMBMON_EINVAL;
+    memcpy(&known, info, info->size < sizeof known ? info->size : sizeof known);
+    return model_add_layer(client->state.model, &known);
+}
+
+int embmon_variable(struct embmon_client *client, int layer, const char *name, const int64_t *shape,
+                    uint32_t rank, int dtype)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    return model_add_variable(client->state.model, layer, name, shape, rank, dtype);
+}
+
+/* ---- into the inbox
+ * ------------------------------------------------------------------------------------ */
+
+/* Counts the post and reserves its place, `room` bytes behind the record; NULL: dropped, counted.
+ */
+static struct record *produce(struct embmon_client *client, size_t room)
+{
+    struct counters *counters = &client->state.counters;
+    struct record *record;
+
+    atomic_fetch_add(&counters->produced, 1);
+    record = inbox_reserve(client->state.inbox, sizeof *record + room);
+    if (!record)
+        atomic_fetch_add(&counters->turned_away, 1);
+    return record;
+}
+
+/* What a sample is about, once it is admitted. */
+struct place {
+    const struct target *target;
+    int signal;
+    int64_t step;
+};
+
+/* 1: go on with *place filled; 0: not wanted; or an error. */
+static int admit(struct embmon_client *client, int id, int signal, int64_t step,
+                 struct place *place)
+{
+    const struct target *target;
+
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (!is_signal(signal) || !is_step(step))
+        return EMBMON_EINVAL;
+    target = model_target(client->state.model, id);
+    if (!target)
+        return EMBMON_EUNKNOWN;
+    *place = (struct place){target, signal, step};
+    return 1;
+}
+
+static bool is_wanted(struct embmon_client *client, const struct place *place)
+{
+    if (sampling_wanted(&client->state.sampling, place->target->layer, place->signal,
+                        (uint64_t)place->step))
+        return true;
+    atomic_fetch_add(&client->state.counters.skipped, 1);
+    return false;
+}
+
+/* A record of a sample with room for both spans; its summary's spans lead there. */
+static struct record *sample_record(struct embmon_client *client, const struct place *place,
+                                    const struct summary *moments, uint32_t negative,
+                                    uint32_t positive)
+{
+    struct record *record = produce(client, ((size_t)negative + positive) * sizeof record->room[0]);
+    struct msg_sample *sample;
+
+    if (!record)
+        return NULL;
+    record->message.type = FRAME_SAMPLE;
+    sample = &record->message.sample;
+    sample->target = (uint32_t)place->target->id;
+    sample->signal = (uint32_t)place->signal;
+    sample->phase = (uint32_t)atomic_load(&client->phase);
+    sample->step = (uint64_t)place->step;
+    sample->summary = *moments;
+    sample->summary.negative.length = negative;
+    sample->summary.negative.counts = record->room;
+    sample->summary.positive.length = positive;
+    sample->summary.positive.counts = record->room + negative;
+    return record;
+}
+
+static int post_tally(struct embmon_client *client, const struct place *place,
+                      const struct tally *tally, const struct summary *moments)
+{
+    uint32_t negative, negative_first, positive, positive_first;
+    struct record *record;
+    struct summary *s;
+
+    tally_span(tally, true, &negative_first, &negative);
+    tally_span(tally, false, &positive_first, &positive);
+    record = sample_record(client, place, moments, negative, positive);
+    if (!record)
+        return EMBMON_EDROPPED;
+    s = &record->message.sample.summary;
+    s->negative.first = negative_first;
+    s->positive.first = positive_first;
+    tally_counts(tally, true, negative_first, negative, s->negative.counts);
+    tally_counts(tally, false, positive_first, positive, s->positive.counts);
+    inbox_commit(record);
+    return 1;
+}
+
+/* ---- samples
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* The whole table's gradient or update: seen by its touched rows, as a sparse one is. */
+static bool is_dense_table(const struct place *place, size_t count)
+{
+    const struct target *t = place->target;
+    uint64_t elements;
+
+    return t->id == t->layer && t->kind == EMBMON_EMBEDDING && count > 0 &&
+           (place->signal == EMBMON_GRADIENT || place->signal == EMBMON_UPDATE) &&
+           !__builtin_mul_overflow(t->rows, t->columns, &elements) && elements == count;
+}
+
+static int post_dense(struct embmon_client *client, const struct place *place, const void *data,
+                      size_t count, enum embmon_dtype dtype)
+{
+    struct tally tally;
+    struct summary moments;
+
+    tally_start(&tally);
+    if (is_dense_table(place, count)) {
+        const struct target *t = place->target;
+        uint64_t touched = rows_add_dense(&tally, data, t->rows, t->columns, dtype);
+
+        tally_moments(&tally, &moments);
+        summary_set_extra(&moments, EXTRA_ROWS_TOUCHED, (double)touched);
+    } else {
+        tally_add(&tally, data, count, dtype);
+        tally_moments(&tally, &moments);
+    }
+    return post_tally(client, place, &tally, &moments);
+}
+
+int embmon_post(struct embmon_client *client, int id, enum embmon_signal signal, int64_t step,
+                const void *data, size_t count, enum embmon_dtype dtype)
+{
+    struct place place;
+    int result = admit(client, id, (int)signal, step, &place);
+    uint64_t start;
+
+    if (result != 1)
+        return result;
+    if (dtype_size((int)dtype) == 0)
+        return EMBMON_EDTYPE;
+    if (count > 0 && !data)
+        return EMBMON_EINVAL;
+    if (!is_wanted(client, &place))
+        return 0;
+    start = now_ns();
+    return timed(client, start, post_dense(client, &place, data, count, dtype));
+}
+
+static int post_sparse(struct embmon_client *client, const struct place *place,
+                       const struct row_set *set)
+{
+    struct tally tally;
+    struct summary moments;
+    struct row_counts counts;
+
+    tally_start(&tally);
+    counts = rows_add_sparse(&tally, set, &client->scratch);
+    tally_moments(&tally, &moments);
+    if (counts.uncoalesced) {
+        summary_set_extra(&moments, EXTRA_UNCOALESCED, 1);
+    } else {
+        summary_set_extra(&moments, EXTRA_ROWS_LOOKED_UP, (double)counts.looked_up);
+        summary_set_extra(&moments, EXTRA_ROWS_TOUCHED, (double)counts.touched);
+    }
+    return post_tally(client, place, &tally, &moments);
+}
+
+int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal signal, int64_t step,
+                     const void *ids, enum embmon_dtype id_dtype, const void *values, size_t rows,
+                     size_t columns, enum embmon_dtype dtype)
+{
+    const struct row_set set = {ids, id_dtype, values, dtype, rows, columns};
+    struct place place;
+    int result = admit(client, id, (int)signal, step, &place);
+    size_t bytes;
+    uint64_t start;
+
+    if (result != 1)
+        return result;
+    if ((id_dtype != EMBMON_I32 && id_dtype != EMBMON_I64) ||
+        (dtype != EMBMON_F32 && dtype != EMBMON_F64 && dtype != EMBMON_F16 && dtype != EMBMON_BF16))
+        return EMBMON_EDTYPE;
+    if ((signal != EMBMON_GRADIENT && signal != EMBMON_UPDATE) ||
+        __builtin_mul_overflow(rows, columns, &bytes) ||
+        __builtin_mul_overflow(bytes, dtype_size((int)dtype), &bytes) || (rows > 0 && !ids) ||
+        (bytes > 0 && !values))
+        return EMBMON_EINVAL;
+    if (!is_wanted(client, &place))
+        return 0;
+    start = now_ns();
+    return timed(client, start, post_sparse(client, &place, &set));
+}
+
+/* A span without the zeros at its ends; what it borrows is only read. */
+static bool trim(struct summary_span *span, uint32_t first, uint32_t length, const uint64_t *counts)
+{
+    memset(span, 0, sizeof *span);
+    if (first > BUCKETS || length > BUCKETS - first || (length > 0 && !counts))
+        return false;
+    for (; length > 0 && counts[0] == 0; length--, first++)
+        counts++;
+    while (length > 0 && counts[length - 1] == 0)
+        length--;
+    if (length > 0)
+        *span = (struct summary_span){first, length, (uint64_t *)(uintptr_t)counts, length};
+    return true;
+}
+
+static bool read_summary(struct summary *to, const struct embmon_summary *from)
+{
+    memset(to, 0, sizeof *to);
+    to->count = from->count;
+    to->parts = from->parts;
+    to->zeros = from->zeros;
+    to->nans = from->nans;
+    to->positive_infinities = from->positive_infinities;
+    to->negative_infinities = from->negative_infinities;
+    to->min = from->min;
+    to->max = from->max;
+    to->sum = from->sum;
+    to->absolute_sum = from->absolute_sum;
+    to->square_sum = from->square_sum;
+    return trim(&to->negative, from->negative_first, from->negative_length,
+                from->negative_counts) &&
+           trim(&to->positive, from->positive_first, from->positive_length,
+                from->positive_counts) &&
+           to->parts > 0 && summary_check(to) == NULL;
+}
+
+static int post_summary(struct embmon_client *client, const struct place *place,
+                        const struct summary *s)
+{
+    struct record *record = sample_record(client, place, s, s->negative.length, s->positive.length);
+    struct summary *to;
+
+    if (!record)
+        return EMBMON_EDROPPED;
+    to = &record->message.sample.summary;
+    if (s->negative.length > 0)
+        memcpy(to->negative.counts, s->negative.counts, s->negative.length * sizeof(uint64_t));
+    if (s->positive.length > 0)
+        memcpy(to->positive.counts, s->positive.counts, s->positive.length * sizeof(uint64_t));
+    inbox_commit(record);
+    return 1;
+}
+
+int embmon_post_summary(struct embmon_client *client, int id, enum embmon_signal signal,
+                        int64_t step, const struct embmon_summary *summary)
+{
+    struct embmon_summary known = EMBMON_SUMMARY_INIT;
+    struct summary s;
+    struct place place;
+    int result = admit(client, id, (int)signal, step, &place);
+    uint64_t start;
+
+    if (result != 1)
+        return result;
+    if (summary->size < sizeof summary->size)
+        return EMBMON_EINVAL;
+    memcpy(&known, summary, summary->size < sizeof known ? summary->size : sizeof known);
+    if (!read_summary(&s, &known))
+        return EMBMON_EINVAL;
+    if (!is_wanted(client, &place))
+        return 0;
+    start = now_ns();
+    return timed(client, start, post_summary(client, &place, &s));
+}
+
+/* ---- scalars, steps, epochs, phases
+ * --------------------------------------------------------------------- */
+
+static int post_scalar(struct embmon_client *client, const char *name, size_t length, int64_t step,
+                       double value)
+{
+    struct record *record = produce(client, length + 1);
+    struct msg_scalar *scalar;
+
+    if (!record)
+        return EMBMON_EDROPPED;
+    record->message.type = FRAME_SCALAR;
+    scalar = &record->message.scalar;
+    scalar->phase = (uint32_t)atomic_load(&client->phase);
+    scalar->step = (uint64_t)step;
+    scalar->value = value;
+    memcpy(record->room, name, length + 1);
+    scalar->name = (const char *)record->room;
+    inbox_commit(record);
+    return 1;
+}
+
+int embmon_post_scalar(struct embmon_client *client, const char *name, int64_t step, double value)
+{
+    uint64_t start;
+
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (!is_step(step))
+        return EMBMON_EINVAL;
+    if (!name_is_path(name))
+        return EMBMON_ENAME;
+    if (!sampling_wanted(&client->state.sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step)) {
+        atomic_fetch_add(&client->state.counters.skipped, 1);
+        return 0;
+    }
+    start = now_ns();
+    return timed(client, start, post_scalar(client, name, strlen(name), step, value));
+}
+
+int embmon_wanted(struct embmon_client *client, int id, enum embmon_signal signal)
+{
+    struct sampling *sampling = &client->state.sampling;
+    struct place place;
+    int result = admit(client, id, (int)signal, 0, &place);
+
+    if (result != 1)
+        return result;
+    return sampling_wanted(
+        sampling, place.target->layer, (int)signal,
+        sampling_current(sampling, (enum embmon_phase)atomic_load(&client->phase)));
+}
+
+static bool post_step_end(struct embmon_client *client, enum embmon_phase phase, int64_t step)
+{
+    struct record *record = produce(client, 0);
+
+    if (!record)
+        return false;
+    record->message.type = FRAME_STEP_END;
+    record->message.step_end = (struct msg_step_end){.phase = phase, .step = (uint64_t)step};
+    inbox_commit(record);
+    return true;
+}
+
+int embmon_step(struct embmon_client *client, int64_t step)
+{
+    struct sampling *sampling = &client->state.sampling;
+    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->phase);
+    bool told = true;
+
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (!is_step(step))
+        return EMBMON_EINVAL;
+    if (sampling_wanted(sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step))
+        told = post_step_end(client, phase, step);
+    sampling_step(sampling, phase, (uint64_t)step);
+    if (!told)
+        return EMBMON_EDROPPED;
+    return sampling_wanted(sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step + 1);
+}
+
+int embmon_epoch(struct embmon_client *client, int64_t epoch)
+{
+    uint64_t next = sampling_current(&client->state.sampling, EMBMON_TRAIN);
+    struct record *record;
+
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (!is_step(epoch))
+        return EMBMON_EINVAL;
+    record = produce(client, 0);
+    if (!record)
+        return EMBMON_EDROPPED;
+    record->message.type = FRAME_EPOCH;
+    record->message.epoch =
+        (struct msg_epoch){.epoch = (uint64_t)epoch, .step = next > 0 ? next - 1 : 0};
+    inbox_commit(record);
+    return 0;
+}
+
+int embmon_phase(struct embmon_client *client, enum embmon_phase phase)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (phase != EMBMON_TRAIN && phase != EMBMON_VALIDATE && phase != EMBMON_INFER)
+        return EMBMON_EINVAL;
+    atomic_store(&client->phase, (int)phase);
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* The sender's queue: numbered frames from the inbox until the daemon has answered them, bounded by
+ * bytes. One thread, no I/O.
+ *
+ * Frames are sent in the order of their numbers; an acknowledgement takes away all up to its
+ * number, a refusal one. When a new frame does not fit, whole frames are dropped, and counted by
+ * the caller: first ordinary ones not yet sent, oldest first; then ordinary ones that were sent and
+ * not answered; precious ones (anomalies, ends of steps) last, in the same two turns. Frames not
+ * sent go first because the daemon cannot have merged them: what is counted as dropped is then
+ * really lost.
+ */
+#ifndef EMBMON_CLIENT_QUEUE_H
+#define EMBMON_CLIENT_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct queue; /* opaque */
+
+struct queued {
+    uint64_t sequence;
+    size_t length;
+    const uint8_t *bytes; /* borrowed until the queue is changed */
+};
+
+/* NULL: out of memory. */
+struct queue *queue_new(size_t bytes_max);
+void queue_free(struct queue *queue);
+
+/* A place for a frame of n bytes with the next number; numbers ascend. *dropped grows by the frames
+ * that had to go. NULL: it can never fit, or memory is out; this frame is then not in the queue and
+ * not counted in *dropped. */
+uint8_t *queue_push(struct queue *queue, uint64_t sequence, size_t n, bool precious,
+                    uint64_t *dropped);
+
+/* The next frame to send, without taking it. */
+bool queue_next(const struct queue *queue, struct queued *frame);
+
+/* The frame queue_next() showed is sent. */
+void queue_sent(struct queue *queue);
+
+/* The frame queue_next() showed can never be sent: it leaves the queue. */
+void queue_discard_next(struct queue *queue);
+
+/* A new connection: whatever is still here is to be sent again. */
+void queue_rewind(struct queue *queue);
+
+/* Takes away every frame up to this number, sent or not; returns how many. */
+uint64_t queue_ack(struct queue *queue, uint64_t sequence);
+
+/* Takes away the sent frame of this number; false where there is none. */
+bool queue_nack(struct queue *queue, uint64_t sequence);
+
+size_t queue_bytes(const struct queue *queue);
+uint64_t queue_count(const struct queue *queue);
+
+#endif

@@ -1,0 +1,118 @@
+#include "client/sampling.h"
+
+#include <stdlib.h>
+
+#include "proto/message.h"
+
+enum { EVERY_STEP_UNTIL = 25, THEN_ONE_OF = 10 };
+
+uint32_t sampling_round(uint32_t every)
+{
+    uint32_t power = 1;
+
+    if (every == 0)
+        return 0;
+    while (power < every && power < EVERY_MAX)
+        power *= 2;
+    return power;
+}
+
+bool sampling_open(struct sampling *s, uint32_t every, uint32_t layers)
+{
+    uint32_t rounded = every ? sampling_round(every) : 1;
+
+    s->ends = calloc(layers, sizeof *s->ends);
+    if (!s->ends)
+        return false;
+    s->layers = layers;
+    atomic_init(&s->asked, rounded);
+    atomic_init(&s->every, rounded);
+    atomic_init(&s->wished, false);
+    atomic_init(&s->index, 0);
+    atomic_init(&s->wish_end, 0);
+    for (size_t i = 0; i < SAMPLING_PHASES; i++)
+        atomic_init(&s->current[i], 0);
+    atomic_flag_clear(&s->deciding);
+    atomic_init(&s->given, 0);
+    atomic_init(&s->taken, 0);
+    return true;
+}
+
+void sampling_close(struct sampling *s)
+{
+    free(s->ends);
+    s->ends = NULL;
+}
+
+void sampling_ask(struct sampling *s, uint32_t every)
+{
+    atomic_store(&s->asked, every ? sampling_round(every) : 1);
+}
+
+bool sampling_wish(struct sampling *s, uint32_t steps, int32_t layer)
+{
+    uint32_t given = atomic_load(&s->given);
+
+    if (given - atomic_load(&s->taken) >= SAMPLING_WISHES)
+        return false;
+    s->wishes[given % SAMPLING_WISHES] = (struct sampling_wish){steps, layer};
+    atomic_store(&s->given, given + 1);
+    return true;
+}
+
+static void raise_to(_Atomic uint64_t *end, uint64_t value)
+{
+    if (atomic_load(end) < value)
+        atomic_store(end, value);
+}
+
+void sampling_decide(struct sampling *s)
+{
+    uint64_t index = atomic_load(&s->index);
+
+    if (atomic_flag_test_and_set(&s->deciding))
+        return; /* another thread ends the same step */
+    for (uint32_t taken = atomic_load(&s->taken); taken != atomic_load(&s->given);) {
+        struct sampling_wish wish = s->wishes[taken % SAMPLING_WISHES];
+
+        atomic_store(&s->taken, ++taken);
+        raise_to(&s->wish_end, index + wish.steps);
+        if (wish.layer >= 0 && (uint32_t)wish.layer < s->layers)
+            raise_to(&s->ends[wish.layer], index + wish.steps);
+    }
+    atomic_store(&s->every, atomic_load(&s->asked));
+    atomic_store(&s->wished, index < atomic_load(&s->wish_end));
+    atomic_flag_clear(&s->deciding);
+}
+
+bool sampling_wanted(const struct sampling *s, int32_t layer, int signal, uint64_t step)
+{
+    uint64_t every = atomic_load(&s->every);
+    bool regular = step % every == 0;
+    uint64_t nth = step / every;
+
+    if (atomic_load(&s->wished)) {
+        if (signal == 0 || signal == EMBMON_GRADIENT)
+            return true;
+        if (layer >= 0 && (uint32_t)layer < s->layers &&
+            atomic_load(&s->index) < atomic_load(&s->ends[layer]))
+            return true;
+    }
+    if (signal == EMBMON_WEIGHT || signal == EMBMON_UPDATE)
+        return regular && (nth < EVERY_STEP_UNTIL || nth % THEN_ONE_OF == 0);
+    return regular;
+}
+
+void sampling_step(struct sampling *s, enum embmon_phase phase, uint64_t step)
+{
+    atomic_store(&s->current[phase], step + 1);
+    if (phase != EMBMON_TRAIN)
+        return;
+    atomic_fetch_add(&s->index, 1);
+    sampling_decide(s);
+}
+
+uint64_t sampling_current(const struct sampling *s, enum embmon_phase phase)
+{
+    return atomic_load(&s->current[phase]);
+}

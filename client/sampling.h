@@ -1,0 +1,59 @@
+/* Which posts are wanted. The daemon says how often (Welcome's every) and asks for more while an
+ * alert is pending (Wish); both take effect at the next end of a training step, so that all posts
+ * of a step agree. No locks: posts read, the sender writes what is asked, embmon_step() decides.
+ */
+#ifndef EMBMON_CLIENT_SAMPLING_H
+#define EMBMON_CLIENT_SAMPLING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "embmon/embmon.h"
+
+enum { SAMPLING_WISHES = 64, SAMPLING_PHASES = 4, SAMPLING_NO_LAYER = -1 };
+
+struct sampling_wish {
+    uint32_t steps;
+    int32_t layer; /* id, or SAMPLING_NO_LAYER */
+};
+
+struct sampling {
+    _Atomic uint32_t asked;                    /* every, as the daemon last said it */
+    _Atomic uint32_t every;                    /* in force at the current step */
+    _Atomic bool wished;                       /* a wish is in force at the current step */
+    _Atomic uint64_t index;                    /* training steps ended */
+    _Atomic uint64_t wish_end;                 /* a wish is in force while index < wish_end */
+    _Atomic uint64_t *ends;                    /* owned: the same per layer */
+    uint32_t layers;                           /* places in ends */
+    _Atomic uint64_t current[SAMPLING_PHASES]; /* the step that comes next, per phase */
+    atomic_flag deciding;                      /* one thread takes wishes */
+    struct sampling_wish wishes[SAMPLING_WISHES];
+    _Atomic uint32_t given, taken; /* wishes written by the sender, read by embmon_step() */
+};
+
+/* every: of the options, 0 for 1; rounded up to a power of two. False: out of memory. */
+bool sampling_open(struct sampling *s, uint32_t every, uint32_t layers);
+void sampling_close(struct sampling *s);
+
+/* 0 stays 0, else the next power of two, at most EVERY_MAX. */
+uint32_t sampling_round(uint32_t every);
+
+/* What the daemon says, kept until the next decision. False: too many wishes wait. */
+void sampling_ask(struct sampling *s, uint32_t every);
+bool sampling_wish(struct sampling *s, uint32_t steps, int32_t layer);
+
+/* Puts into force what was asked; done at open and at each end of a training step. */
+void sampling_decide(struct sampling *s);
+
+/* Is this signal (0: a scalar, a step's end) of this layer (SAMPLING_NO_LAYER: none) wanted at
+ * this step? */
+bool sampling_wanted(const struct sampling *s, int32_t layer, int signal, uint64_t step);
+
+/* Step `step` of the phase is complete. */
+void sampling_step(struct sampling *s, enum embmon_phase phase, uint64_t step);
+
+/* The step that posts of the phase belong to now, as far as known. */
+uint64_t sampling_current(const struct sampling *s, enum embmon_phase phase);
+
+#endif

@@ -1,0 +1,316 @@
+#include "client/sender.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/answers.h"
+#include "client/link.h"
+#include "client/queue.h"
+#include "client/sender_struct.h"
+
+/* Posts taken from the inbox in one turn: the socket is looked after in between. */
+enum { TAKE_MAX = 4096 };
+
+struct sender *sender_new(struct state *state, const struct sender_options *options)
+{
+    struct sender *s = calloc(1, sizeof *s);
+    uint64_t seed = 0;
+
+    if (!s)
+        return NULL;
+    memcpy(&seed, options->session, sizeof seed);
+    s->state = state;
+    s->options = *options;
+    s->link = link_new(options->addresses, options->address_count, seed, &state->socket);
+    s->queue = queue_new(options->queue_bytes ? options->queue_bytes : SENDER_QUEUE);
+    s->decoder = message_decoder_new();
+    if (s->link && s->queue && s->decoder)
+        return s;
+    sender_free(s);
+    return NULL;
+}
+
+void sender_free(struct sender *s)
+{
+    if (!s)
+        return;
+    link_free(s->link);
+    queue_free(s->queue);
+    message_decoder_free(s->decoder);
+    free(s);
+}
+
+/* ---- from the inbox to the queue
+ * ----------------------------------------------------------------- */
+
+/* The place that counts the posts of this step; the oldest one is used again. */
+static struct open_step *open_step(struct sender *s, uint32_t phase, uint64_t step)
+{
+    struct open_step *oldest = &s->steps[0];
+
+    for (size_t i = 0; i < OPEN_STEPS; i++) {
+        struct open_step *open = &s->steps[i];
+
+        if (open->phase == phase && open->step == step)
+            return open;
+        if (open->used < oldest->used)
+            oldest = open;
+    }
+    *oldest = (struct open_step){phase, step, 0, 0};
+    return oldest;
+}
+
+static void count_post(struct sender *s, uint32_t phase, uint64_t step)
+{
+    struct open_step *open = open_step(s, phase, step);
+
+    open->posted++;
+    open->used = s->sequence;
+}
+
+/* Numbers the message, counts it for its step, and says whether it is to be dropped last. */
+static bool number(struct sender *s, struct message *m)
+{
+    uint64_t sequence = ++s->sequence;
+
+    switch (m->type) {
+    case FRAME_SAMPLE:
+        m->sample.sequence = sequence;
+        count_post(s, m->sample.phase, m->sample.step);
+        return summary_nonfinite(&m->sample.summary) > 0;
+    case FRAME_SCALAR:
+        m->scalar.sequence = sequence;
+        count_post(s, m->scalar.phase, m->scalar.step);
+        return !__builtin_isfinite(m->scalar.value);
+    case FRAME_STEP_END: {
+        struct open_step *open = open_step(s, m->step_end.phase, m->step_end.step);
+
+        m->step_end.sequence = sequence;
+        m->step_end.posted = open->posted;
+        m->step_end.dropped = state_counts(s->state).dropped;
+        *open = (struct open_step){0};
+        return true;
+    }
+    default:
+        m->epoch.sequence = sequence;
+        return false;
+    }
+}
+
+static void keep(struct sender *s, struct message *m)
+{
+    bool precious = number(s, m);
+    size_t n = message_size(m);
+    uint64_t dropped = 0;
+    uint8_t *place = queue_push(s->queue, s->sequence, n, precious, &dropped);
+
+    if (place)
+        message_encode(m, place);
+    else
+        dropped++;
+    atomic_fetch_add(&s->state->counters.dropped, dropped);
+}
+
+static size_t take_posts(struct sender *s)
+{
+    size_t taken = 0;
+    struct record *record;
+
+    while (taken < TAKE_MAX && (record = inbox_peek(s->state->inbox))) {
+        keep(s, &record->message);
+        inbox_pop(s->state->inbox);
+        taken++;
+    }
+    return taken;
+}
+
+/* ---- from the queue to the socket
+ * ------------------------------------------------------------------ */
+
+/* False: the socket's buffer has no place for it now. */
+static bool put(struct sender *s, const struct message *m)
+{
+    uint8_t *room = link_room(s->link, message_size(m));
+
+    if (!room)
+        return false;
+    link_wrote(s->link, message_encode(m, room));
+    return true;
+}
+
+static void say_hello(struct sender *s, int64_t now_ms)
+{
+    struct message m = {.type = FRAME_HELLO};
+
+    m.hello.protocol_min = m.hello.protocol_max = PROTOCOL_VERSION;
+    memcpy(m.hello.session, s->options.session, SESSION_BYTES);
+    m.hello.given = s->state->welcome.run; /* empty before the first Welcome */
+    m.hello.name = s->options.run;
+    m.hello.key = s->options.key;
+    m.hello.rank = s->options.rank;
+    m.hello.world_size = s->options.world_size;
+    m.hello.resume = s->options.resume;
+    m.hello.every = s->options.every;
+    put(s, &m);
+    s->hello_ms = now_ms;
+}
+
+/* What was declared goes out before the first post that refers to it: a post is read from the inbox
+ * after its layer was published, and sent after this. False: no place in the buffer. */
+static bool send_layers(struct sender *s)
+{
+    struct message m = {.type = FRAME_LAYERS};
+    uint32_t cursor = s->declared;
+
+    while (model_batch(s->state->model, &cursor, &s->batch, &m.layers)) {
+        if (!put(s, &m))
+            return false;
+        s->declared = cursor;
+    }
+    return true;
+}
+
+static void send_posts(struct sender *s)
+{
+    struct queued frame;
+
+    while (queue_next(s->queue, &frame)) {
+        uint8_t *room;
+
+        if (frame.length - FRAME_HEADER > s->frame_limit) {
+            queue_discard_next(s->queue);
+            atomic_fetch_add(&s->state->counters.dropped, 1);
+            continue;
+        }
+        room = link_room(s->link, frame.length);
+        if (!room)
+            return;
+        memcpy(room, frame.bytes, frame.length);
+        link_wrote(s->link, frame.length);
+        queue_sent(s->queue);
+        if (frame.sequence > s->sent)
+            s->sent = frame.sequence;
+    }
+}
+
+static void send_heartbeat(struct sender *s, int64_t now_ms)
+{
+    struct message m = {.type = FRAME_HEARTBEAT};
+    struct tallied counts;
+
+    if (now_ms - s->heartbeat_ms < SENDER_HEARTBEAT_MS)
+        return;
+    counts = state_counts(s->state);
+    m.heartbeat.produced = counts.produced;
+    m.heartbeat.dropped = counts.dropped;
+    if (put(s, &m))
+        s->heartbeat_ms = now_ms;
+}
+
+/* Fills the buffer and empties it into the socket until one of them has had enough. */
+static bool send_all(struct sender *s, int64_t now_ms)
+{
+    for (;;) {
+        size_t before;
+
+        if (atomic_load(&s->state->connected)) {
+            send_heartbeat(s, now_ms);
+            if (send_layers(s))
+                send_posts(s);
+        }
+        before = link_pending(s->link);
+        if (!link_flush(s->link))
+            return false;
+        if (before == 0 || link_pending(s->link) > 0)
+            return true;
+    }
+}
+
+/* ---- the connection
+ * ---------------------------------------------------------------------------------- */
+
+static void lose(struct sender *s, int64_t now_ms, const char *reason)
+{
+    outage_begins(&s->options.outage, link_path(s->link), reason);
+    atomic_store(&s->state->connected, false);
+    link_drop(s->link, now_ms);
+    queue_rewind(s->queue);
+    s->declared = 0;
+}
+
+static void try_connect(struct sender *s, int64_t now_ms)
+{
+    const char *problem;
+
+    if (link_connect(s->link, now_ms, &problem))
+        say_hello(s, now_ms);
+    else if (problem) {
+        outage_begins(&s->options.outage, link_path(s->link), problem);
+        s->failed = true;
+    }
+}
+
+static void serve(struct sender *s, int64_t now_ms)
+{
+    bool there = link_receive(s->link);
+    const char *problem = answers_take(s, now_ms);
+
+    if (problem)
+        lose(s, now_ms, problem);
+    else if (!there)
+        lose(s, now_ms, "it closed the connection");
+    else if (!atomic_load(&s->state->connected) && now_ms - s->hello_ms > SENDER_WELCOME_MS)
+        lose(s, now_ms, "it does not answer");
+    else if (!send_all(s, now_ms))
+        lose(s, now_ms, "the connection broke");
+}
+
+int sender_turn(struct sender *s, int64_t now_ms)
+{
+    size_t taken = take_posts(s);
+
+    if (taken > 0 || s->busy_ms == 0)
+        s->busy_ms = now_ms;
+    if (!link_is_up(s->link))
+        try_connect(s, now_ms);
+    if (link_is_up(s->link))
+        serve(s, now_ms);
+    if (taken == TAKE_MAX)
+        return 0;
+    return now_ms - s->busy_ms < SENDER_IDLE_AFTER_MS ? SENDER_BUSY_MS : SENDER_IDLE_MS;
+}
+
+void sender_wait(const struct sender *s, int wait_ms)
+{
+    struct pollfd poll_for = {link_socket(s->link), POLLIN, 0};
+    struct timespec time = {wait_ms / 1000, wait_ms % 1000 * 1000000L};
+
+    if (link_pending(s->link) > 0)
+        poll_for.events |= POLLOUT;
+    ppoll(&poll_for, 1, &time, NULL);
+}
+
+void sender_hurry(struct sender *s)
+{
+    s->failed = false;
+    link_hurry(s->link);
+}
+
+bool sender_is_done(const struct sender *s)
+{
+    bool hopeless = s->failed && !atomic_load(&s->state->welcomed);
+
+    return hopeless || state_counts(s->state).in_flight == 0;
+}
+
+void sender_bye(struct sender *s)
+{
+    struct message m = {.type = FRAME_BYE};
+    struct tallied counts = state_counts(s->state);
+
+    m.bye.undelivered = counts.in_flight + counts.dropped;
+    if (link_is_up(s->link) && atomic_load(&s->state->connected) && put(s, &m))
+        link_flush(s->link);
+    atomic_store(&s->state->connected, false);
+}

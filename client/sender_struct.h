@@ -1,0 +1,35 @@
+/* The inside of the sender, for sender.c (what we say) and answers.c (what we hear) alone. */
+#ifndef EMBMON_CLIENT_SENDER_STRUCT_H
+#define EMBMON_CLIENT_SENDER_STRUCT_H
+
+#include "client/link.h"
+#include "client/model.h"
+#include "client/queue.h"
+#include "client/sender.h"
+
+enum { OPEN_STEPS = 16 };
+
+/* Posts of a step that has not ended; phase 0: the place is free. */
+struct open_step {
+    uint32_t phase;
+    uint64_t step, posted;
+    uint64_t used; /* number of its last post */
+};
+
+struct sender {
+    struct state *state; /* borrowed */
+    struct sender_options options;
+    struct link *link;
+    struct queue *queue;
+    struct message_decoder *decoder;
+    uint64_t sequence; /* last number given */
+    uint64_t sent;     /* highest number ever sent */
+    uint32_t declared; /* targets sent on this connection */
+    uint32_t frame_limit;
+    bool failed; /* an attempt to connect has failed */
+    int64_t hello_ms, heartbeat_ms, busy_ms;
+    struct open_step steps[OPEN_STEPS];
+    struct model_batch batch;
+};
+
+#endif
