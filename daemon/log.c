@@ -122,7 +122,7 @@ static void log_message(enum log_level level, const char *format, va_list argume
     vsnprintf(message, sizeof message, format, arguments);
     escape(escaped, sizeof escaped, message);
     if (settings.json) {
-        write_json(json_pack("{sosssso?}", "time", json_from_double(now()), "level",
+        write_json(json_pack("{s:o, s:s, s:o}", "time", json_from_double(now()), "level",
                              level_names[level], "message", json_string(escaped)));
         return;
     }
