@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import subprocess
 
 import numpy as np
@@ -21,8 +22,9 @@ class Writer:
     def __init__(self, folder, wall=WALL):
         folder.mkdir(parents=True, exist_ok=True)
         self._values = folder.parent / "values.f64"
+        # Signals stay as Python has them: SIGXFSZ ignored, so that a limit is an error of write().
         self._process = subprocess.Popen([str(TOOL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         text=True, encoding="utf-8")
+                                         text=True, encoding="utf-8", restore_signals=False)
         self.opened = self.say("open", folder, wall)
 
     def say(self, *fields):
@@ -45,6 +47,12 @@ class Writer:
 
     def flush(self):
         assert self.say("flush") == "1"
+
+    def limit(self, size):
+        """The largest size of a file in bytes, None for any: stands in for a full disk."""
+        hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE,
+                         (hard if size is None else size, hard))
 
     def kill(self):
         """Ends without a flush, as kill -9 does."""
@@ -190,6 +198,26 @@ def test_a_new_session_goes_on_behind_a_torn_file(folder, logdir):
             assert run.steps("loss") == list(range(12))
             assert run.steps("gradients/table") == list(range(11))
     assert readers.both(logdir)[RUN].scalars["loss"] == [(s, float(s)) for s in range(12)]
+
+
+def test_a_full_disk_delays_records_and_tears_none(folder, logdir):
+    with Writer(folder) as writer, readers.Live(logdir) as live:
+        for step in range(5):
+            writer.scalar(step, "loss", step)
+        writer.flush()
+        writer.limit(writer.stats()["written"] + 100)
+        for step in range(5, 10):
+            assert writer.scalar(step, "loss", step) == "1"
+        assert writer.say("flush") == "0"
+        stats = writer.stats()
+        assert stats["error"] != 0 and stats["pending"] > 0
+        seen = live.both()[RUN].steps("loss")  # the file ends within a record now
+        assert 5 <= len(seen) < 10 and seen == list(range(len(seen)))
+        assert writer.say("flush") == "0"
+        writer.limit(None)
+        writer.flush()
+        assert live.both()[RUN].steps("loss") == list(range(10))
+    assert readers.both(logdir)[RUN].steps("loss") == list(range(10))
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5, 30, 60])
