@@ -26,8 +26,8 @@ struct registry *registry_new(const char *logdir, struct moment now);
 /* Flushes and closes all runs. */
 void registry_free(struct registry *registry, struct moment now);
 
-/* Finds or makes the run a Hello asks for and joins it. NULL and *problem (static sentence) when that
- * cannot be. */
+/* Finds or makes the run a Hello asks for and joins it. NULL and *problem (static sentence) when
+ * that cannot be. */
 struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
                                  struct moment now, const char **problem);
 

@@ -21,6 +21,7 @@ struct run_member_events {
     void *context;
     void (*notice)(void *context, const struct alert_change *change);
     void (*wish)(void *context, uint32_t steps, const char *layer);
+    void (*sampling)(void *context, uint32_t every); /* the run's `every` grew */
 };
 
 struct run_options {
@@ -69,12 +70,15 @@ enum nack_reason run_step_end(struct run_member *member, const struct msg_step_e
                               struct moment now);
 enum nack_reason run_epoch(struct run_member *member, const struct msg_epoch *epoch,
                            struct moment now);
+/* Counts a numbered post that could not be read as rejected. */
+void run_reject(struct run_member *member, uint64_t sequence);
 void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartbeat,
                    struct moment now);
 
 /* Closes the steps that are due, at least every 100 ms. */
 void run_tick(struct run *run, struct moment now);
-void run_flush(struct run *run);
+/* Writes what is queued; after a failure again only when a second has passed. */
+void run_flush(struct run *run, struct moment now);
 
 /* True when no session is connected and none was heard for an hour: may be closed. */
 bool run_idle(const struct run *run, struct moment now);
@@ -83,16 +87,16 @@ bool run_idle(const struct run *run, struct moment now);
 
 struct run_status {
     const char *name;
-    bool live;        /* a session is connected */
-    int64_t step;     /* last closed training step, -1: none */
-    uint64_t steps;   /* closed, all phases */
-    size_t ranks;     /* that ever took part */
+    bool live;      /* a session is connected */
+    int64_t step;   /* last closed training step, -1: none */
+    uint64_t steps; /* closed, all phases */
+    size_t ranks;   /* that ever took part */
     size_t layers;
-    size_t firing;    /* alerts firing now */
+    size_t firing;                     /* alerts firing now */
     uint64_t acked, rejected, dropped; /* posts */
-    size_t bytes;     /* memory held by open steps and windows */
-    size_t bytes_pending; /* wait for the disk */
-    const char *write_error; /* "" while the last write succeeded */
+    size_t bytes;                      /* memory held by open steps and windows */
+    size_t bytes_pending;              /* wait for the disk */
+    const char *write_error;           /* "" while the last write succeeded */
 };
 void run_get_status(const struct run *run, struct run_status *status);
 

@@ -364,10 +364,8 @@ void record_alert(struct record *record, const struct alert_change *change, uint
 
 /* ---- closing and asking */
 
-void record_close(struct record *record, const struct alerts *alerts, struct moment now)
+void record_finish(struct record *record, const struct alerts *alerts, struct moment now)
 {
-    if (!record)
-        return;
     record->writer.wall = now.wall;
     for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
         struct phase_windows *w = record->phases[phase - 1];
@@ -381,8 +379,15 @@ void record_close(struct record *record, const struct alerts *alerts, struct mom
         visit_model(record, phase, tags_window);
         if (record->last_step[phase - 1] >= 0)
             write_texts(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
-        windows_free(w);
     }
+}
+
+void record_close(struct record *record)
+{
+    if (!record)
+        return;
+    for (size_t p = 0; p < STEP_PHASES; p++)
+        windows_free(record->phases[p]);
     (void)event_file_close(record->writer.file);
     free(record);
 }

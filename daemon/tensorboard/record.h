@@ -20,8 +20,11 @@ struct record; /* opaque */
 struct record *record_open(const char *directory, const struct model *model, struct moment now,
                            const char **problem);
 
-/* Records what is in the open windows, flushes and closes. NULL is fine. */
-void record_close(struct record *record, const struct alerts *alerts, struct moment now);
+/* Records what is in the open windows, whether they are due or not: the trainers have gone. */
+void record_finish(struct record *record, const struct alerts *alerts, struct moment now);
+
+/* Flushes and closes; open windows that record_finish() has not written are lost. NULL is fine. */
+void record_close(struct record *record);
 
 /* The last training, validation or inference step found in or written to the files; -1: none. */
 int64_t record_last_step(const struct record *record, uint32_t phase);

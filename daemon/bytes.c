@@ -1,0 +1,34 @@
+#include "daemon/bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool bytes_reserve(struct bytes *b, size_t n)
+{
+    uint8_t *more;
+    size_t capacity;
+
+    /* Move to the front once more than half is used up: each byte moves at most once on average. */
+    if (b->start > b->length - b->start) {
+        memmove(b->data, b->data + b->start, b->length - b->start);
+        b->length -= b->start;
+        b->start = 0;
+    }
+    if (n <= b->capacity - b->length)
+        return true;
+    if (n > SIZE_MAX / 4 - b->length)
+        return false;
+    capacity = (b->length + n) * 2;
+    more = realloc(b->data, capacity);
+    if (!more)
+        return false;
+    b->data = more;
+    b->capacity = capacity;
+    return true;
+}
+
+void bytes_free(struct bytes *b)
+{
+    free(b->data);
+    *b = (struct bytes){0};
+}

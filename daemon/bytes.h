@@ -1,0 +1,19 @@
+/* A queue of bytes that grows: written at its end, used up from its start. */
+#ifndef EMBMON_DAEMON_BYTES_H
+#define EMBMON_DAEMON_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* data[start ... length) is what is in it. A zeroed one is empty. */
+struct bytes {
+    uint8_t *data; /* owned */
+    size_t start, length, capacity;
+};
+
+/* Room for n more bytes at data + length; what is there may move. False: out of memory. */
+bool bytes_reserve(struct bytes *b, size_t n);
+void bytes_free(struct bytes *b);
+
+#endif

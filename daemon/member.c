@@ -1,0 +1,100 @@
+#include "daemon/member.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
+
+void member_free(struct run_member *member)
+{
+    if (!member)
+        return;
+    free(member->targets);
+    free(member);
+}
+
+bool member_map(struct run_member *member, uint32_t id, struct member_target target)
+{
+    if (id >= TARGETS_MAX)
+        return false;
+    if (id >= member->target_count) {
+        size_t count = ((size_t)id + 1) * 3 / 2;
+        struct member_target *more = reallocarray(member->targets, count, sizeof *more);
+
+        if (!more)
+            return false;
+        memset(more + member->target_count, 0, (count - member->target_count) * sizeof *more);
+        member->targets = more;
+        member->target_count = count;
+    }
+    member->targets[id] = target;
+    return true;
+}
+
+struct member_target member_target(const struct run_member *member, uint32_t id)
+{
+    return id < member->target_count ? member->targets[id] : (struct member_target){0, 0};
+}
+
+void member_unmap(struct run_member *member)
+{
+    if (member->target_count)
+        memset(member->targets, 0, member->target_count * sizeof *member->targets);
+}
+
+static enum nack_reason refuse(int code, const char **problem)
+{
+    switch (code) {
+    case MODEL_CONFLICT:
+        *problem = "a layer of this path was declared with another kind, rows or columns";
+        return NACK_INVALID;
+    case MODEL_FULL:
+        *problem = "more layers or variables than a run may have";
+        return NACK_LIMIT;
+    default:
+        *problem = "out of memory";
+        return NACK_LIMIT;
+    }
+}
+
+static enum nack_reason take_layer(struct run_member *member, struct model *model,
+                                   const struct msg_layer *from, const char **problem)
+{
+    int layer = model_layer(model, from);
+    struct member_target target;
+
+    if (layer < 0)
+        return refuse(layer, problem);
+    target.layer = layer + 1;
+    target.variable = (int32_t)model->layers[layer].table + 1;
+    return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
+}
+
+static enum nack_reason take_variable(struct run_member *member, struct model *model,
+                                      const struct msg_variable *from, const char **problem)
+{
+    struct member_target of = member_target(member, from->layer), target = {0, 0};
+    int variable;
+
+    if (of.layer == 0) {
+        *problem = "a variable of a layer that was not declared before it";
+        return NACK_UNKNOWN;
+    }
+    variable = model_variable(model, (size_t)of.layer - 1, from->name);
+    if (variable < 0)
+        return refuse(variable, problem);
+    target.variable = variable + 1;
+    return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
+}
+
+enum nack_reason member_layers(struct run_member *member, struct model *model,
+                               const struct msg_layers *layers, const char **problem)
+{
+    enum nack_reason reason = 0;
+
+    for (size_t i = 0; i < layers->layer_count && !reason; i++)
+        reason = take_layer(member, model, &layers->layers[i], problem);
+    for (size_t i = 0; i < layers->variable_count && !reason; i++)
+        reason = take_variable(member, model, &layers->variables[i], problem);
+    return reason;
+}

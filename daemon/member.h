@@ -1,0 +1,49 @@
+/* A member: one session's place in a run, which outlives its connections. Maps the ids that this
+ * session chose to the run's layers and variables, and counts its posts. */
+#ifndef EMBMON_DAEMON_MEMBER_H
+#define EMBMON_DAEMON_MEMBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/model.h"
+#include "daemon/run.h"
+
+struct member_target {
+    int32_t layer;    /* index + 1 of the run's layer this id is; 0: it is none */
+    int32_t variable; /* index + 1 of the variable that posts with this id go to; 0: not declared */
+};
+
+struct run_member {
+    struct run *run;
+    uint8_t session[SESSION_BYTES];
+    uint32_t rank;
+    uint32_t every;
+    bool live; /* connected */
+    bool bye;  /* said goodbye: will not come back */
+    uint64_t heard_ms;
+    uint64_t kept;                     /* highest sequence number taken */
+    uint64_t acked, rejected, dropped; /* its posts; dropped: as it says itself */
+    struct run_member_events events;
+    struct member_target *targets; /* [id]; owned */
+    size_t target_count;
+};
+
+void member_free(struct run_member *member);
+
+/* Sets what an id means. False: out of memory, or the id is above its ceiling. */
+bool member_map(struct run_member *member, uint32_t id, struct member_target target);
+
+/* What an id means; zeroed when it was not declared on this connection. */
+struct member_target member_target(const struct run_member *member, uint32_t id);
+
+/* Forgets all ids: a new connection declares them again. */
+void member_unmap(struct run_member *member);
+
+/* Takes a Layers message into the model. 0, or the reason it is refused for with *problem; what was
+ * taken before the refusal stays. */
+enum nack_reason member_layers(struct run_member *member, struct model *model,
+                               const struct msg_layers *layers, const char **problem);
+
+#endif

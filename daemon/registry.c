@@ -1,0 +1,237 @@
+#include "daemon/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/rundir.h"
+#include "proto/name.h"
+
+enum { RUNS_MAX = 256, SUFFIX_MAX = 9999 };
+
+struct registry {
+    char *logdir;
+    struct moment started, now;
+    struct run **runs;
+    size_t run_count, run_capacity;
+    struct registry_totals totals;
+};
+
+struct registry *registry_new(const char *logdir, struct moment now)
+{
+    struct registry *registry = calloc(1, sizeof *registry);
+
+    if (!registry)
+        return NULL;
+    registry->started = registry->now = now;
+    registry->logdir = strdup(logdir);
+    if (!registry->logdir) {
+        free(registry);
+        return NULL;
+    }
+    return registry;
+}
+
+void registry_free(struct registry *registry, struct moment now)
+{
+    if (!registry)
+        return;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_close(registry->runs[i], now);
+    free(registry->runs);
+    free(registry->logdir);
+    free(registry);
+}
+
+static void unload(struct registry *registry, size_t index, struct moment now)
+{
+    run_close(registry->runs[index], now);
+    registry->run_count--;
+    memmove(&registry->runs[index], &registry->runs[index + 1],
+            (registry->run_count - index) * sizeof(struct run *));
+}
+
+/* Makes room for one more run, at the cost of one that nobody is connected to. */
+static bool make_room(struct registry *registry, struct moment now, const char **problem)
+{
+    struct run_status status;
+
+    for (size_t i = 0; i < registry->run_count && registry->run_count >= RUNS_MAX; i++) {
+        run_get_status(registry->runs[i], &status);
+        if (!status.live) {
+            unload(registry, i, now);
+            break;
+        }
+    }
+    if (registry->run_count >= RUNS_MAX) {
+        *problem = "too many runs are being recorded (256)";
+        return false;
+    }
+    if (registry->run_count == registry->run_capacity) {
+        size_t capacity = registry->run_capacity ? registry->run_capacity * 2 : 4;
+        struct run **more = reallocarray(registry->runs, capacity, sizeof(struct run *));
+
+        if (!more) {
+            *problem = "out of memory";
+            return false;
+        }
+        registry->runs = more;
+        registry->run_capacity = capacity;
+    }
+    return true;
+}
+
+static struct run *load(struct registry *registry, const char *name, const char *wanted,
+                        const struct msg_hello *hello, bool resume, struct moment now,
+                        const char **problem)
+{
+    struct run_options options = {
+        .logdir = registry->logdir,
+        .name = name,
+        .wanted = wanted,
+        .key = hello->key,
+        .world_size = hello->world_size,
+        .resume = resume,
+    };
+    struct run *run;
+
+    if (!make_room(registry, now, problem))
+        return NULL;
+    run = run_open(&options, now, problem);
+    if (run)
+        registry->runs[registry->run_count++] = run;
+    return run;
+}
+
+static struct run_member *join(struct run *run, const struct msg_hello *hello, struct moment now,
+                               const char **problem)
+{
+    struct run_member *member = run ? run_join(run, hello, now) : NULL;
+
+    if (run && !member)
+        *problem = "this rank of the run is held by another session, or the world size differs";
+    return member;
+}
+
+/* A session that was named before goes on in that folder, whichever daemon named it. */
+static struct run_member *join_given(struct registry *registry, const struct msg_hello *hello,
+                                     struct moment now, const char **problem)
+{
+    struct run *run = registry_find(registry, hello->given);
+
+    if (!run)
+        run = load(registry, hello->given, *hello->name ? hello->name : hello->given, hello, false,
+                   now, problem);
+    return join(run, hello, now, problem);
+}
+
+/* The folder is continued; a run that is loaded but quiet is taken up again. */
+static struct run_member *join_resumed(struct registry *registry, const char *wanted,
+                                       const struct msg_hello *hello, struct moment now,
+                                       const char **problem)
+{
+    struct run_status status;
+
+    for (size_t i = 0; i < registry->run_count; i++) {
+        if (strcmp(run_name(registry->runs[i]), wanted) != 0)
+            continue;
+        run_get_status(registry->runs[i], &status);
+        if (status.live)
+            return join(registry->runs[i], hello, now, problem);
+        unload(registry, i, now);
+        break;
+    }
+    return join(load(registry, wanted, wanted, hello, true, now, problem), hello, now, problem);
+}
+
+/* The wanted name, or the first of <wanted>-2, -3, ... whose folder is not there. */
+static bool free_name(const struct registry *registry, const char *wanted,
+                      char name[NAME_RUN_MAX + 1])
+{
+    for (int suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
+        int n = suffix == 1 ? snprintf(name, NAME_RUN_MAX + 1, "%s", wanted)
+                            : snprintf(name, NAME_RUN_MAX + 1, "%s-%d", wanted, suffix);
+
+        if (n > NAME_RUN_MAX || !name_is_run(name))
+            return false;
+        if (!registry_find(registry, name) && !rundir_exists(registry->logdir, name))
+            return true;
+    }
+    return false;
+}
+
+struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
+                                 struct moment now, const char **problem)
+{
+    const char *wanted = *hello->name ? hello->name : "run";
+    char name[NAME_RUN_MAX + 1];
+
+    if (*hello->given)
+        return join_given(registry, hello, now, problem);
+    for (size_t i = registry->run_count; i-- > 0;) {
+        if (run_admits(registry->runs[i], hello, now))
+            return join(registry->runs[i], hello, now, problem);
+    }
+    if (hello->resume && rundir_exists(registry->logdir, wanted))
+        return join_resumed(registry, wanted, hello, now, problem);
+    if (!free_name(registry, wanted, name)) {
+        *problem = "no name is free for this run: its folder and all its suffixes exist";
+        return NULL;
+    }
+    if (strcmp(name, wanted) != 0)
+        log_info("run %s exists already: this one becomes %s (to continue it, resume)", wanted,
+                 name);
+    return join(load(registry, name, wanted, hello, hello->resume, now, problem), hello, now,
+                problem);
+}
+
+void registry_tick(struct registry *registry, struct moment now)
+{
+    registry->now = now;
+    for (size_t i = registry->run_count; i-- > 0;) {
+        run_tick(registry->runs[i], now);
+        if (run_idle(registry->runs[i], now))
+            unload(registry, i, now);
+    }
+}
+
+void registry_flush(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_flush(registry->runs[i], registry->now);
+}
+
+size_t registry_runs(const struct registry *registry)
+{
+    return registry->run_count;
+}
+
+struct run *registry_run(const struct registry *registry, size_t index)
+{
+    return registry->runs[index];
+}
+
+struct run *registry_find(const struct registry *registry, const char *name)
+{
+    for (size_t i = 0; i < registry->run_count; i++) {
+        if (strcmp(run_name(registry->runs[i]), name) == 0)
+            return registry->runs[i];
+    }
+    return NULL;
+}
+
+struct registry_totals *registry_totals(struct registry *registry)
+{
+    return &registry->totals;
+}
+
+const char *registry_logdir(const struct registry *registry)
+{
+    return registry->logdir;
+}
+
+struct moment registry_started(const struct registry *registry)
+{
+    return registry->started;
+}

@@ -1,0 +1,305 @@
+#include "daemon/run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/run_state.h"
+#include "daemon/rundir.h"
+#include "embmon/embmon.h"
+
+enum { WISH_STEPS = 64, IDLE_MS = 3600 * 1000, WRITE_RETRY_MS = 1000 };
+
+/* ---- what an alert's change sets off */
+
+struct telling {
+    struct run *run;
+    struct moment now;
+};
+
+static void send_wish(struct run *run, const char *layer, uint64_t step)
+{
+    run->wishing = true;
+    run->wished_step = step;
+    for (size_t i = 0; i < run->member_count; i++) {
+        struct run_member *member = run->members[i];
+
+        if (member->live && member->events.wish)
+            member->events.wish(member->events.context, WISH_STEPS, layer);
+    }
+}
+
+static void on_change(void *context, const struct alert_change *change)
+{
+    struct run *run = context;
+    struct moment now = {.ms = 0, .wall = change->time};
+
+    log_alert(change);
+    jsonl_write(run->jsonl, change);
+    record_alert(run->record, change, alerts_fired(run->alerts), now);
+    for (size_t i = 0; i < run->member_count; i++) {
+        struct run_member *member = run->members[i];
+
+        if (member->live && member->events.notice)
+            member->events.notice(member->events.context, change);
+    }
+    if (change->state != EMBMON_RESOLVED)
+        send_wish(run, change->layer, change->step);
+}
+
+/* ---- opening and closing */
+
+static void run_destroy(struct run *run)
+{
+    for (size_t i = 0; i < run->member_count; i++)
+        member_free(run->members[i]);
+    free(run->members);
+    record_close(run->record);
+    alerts_free(run->alerts);
+    jsonl_close(run->jsonl);
+    measures_free(&run->measures);
+    baseline_free(&run->baseline);
+    steps_free(run->steps);
+    model_free(&run->model);
+    free(run->name);
+    free(run->wanted);
+    free(run->norms);
+    free(run->key);
+    free(run);
+}
+
+static const char *folder_problem(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return "the run's folder cannot be written: permission denied";
+    case ENOSPC:
+    case EDQUOT:
+        return "the run's folder cannot be made: the disk is full";
+    case ENOTDIR:
+    case ELOOP:
+        return "a part of the run's name is not a folder below the logdir";
+    default:
+        return "the run's folder cannot be made";
+    }
+}
+
+/* Opens the files; a run that goes on begins behind its last recorded step. */
+static bool open_files(struct run *run, const struct run_options *options, struct moment now,
+                       const char **problem)
+{
+    char *directory = rundir_make(options->logdir, run->name);
+
+    if (!directory) {
+        *problem = folder_problem(errno);
+        return false;
+    }
+    run->record = record_open(directory, &run->model, now, problem);
+    if (run->record && !(run->jsonl = jsonl_open(directory)))
+        *problem = "alerts.jsonl cannot be opened in the run's folder";
+    free(directory);
+    if (!run->record || !run->jsonl)
+        return false;
+    if (options->resume)
+        record_start(run->record);
+    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++)
+        steps_set_closed(run->steps, phase, record_last_step(run->record, phase));
+    return true;
+}
+
+struct run *run_open(const struct run_options *options, struct moment now, const char **problem)
+{
+    struct run *run = calloc(1, sizeof *run);
+
+    *problem = "out of memory";
+    if (!run)
+        return NULL;
+    run->name = strdup(options->name);
+    run->wanted = strdup(options->wanted);
+    run->key = strdup(options->key);
+    run->world_size = options->world_size;
+    run->every = 1;
+    run->heard_ms = now.ms;
+    baseline_init(&run->baseline);
+    run->steps = steps_new(options->world_size, RUN_BYTE_BUDGET, now);
+    if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
+        goto fail;
+    run->alerts = alerts_new(run->name, on_change, run);
+    if (!run->alerts || !open_files(run, options, now, problem))
+        goto fail;
+    log_info("run %s: recording into %s/%s/embmon", run->name, options->logdir, run->name);
+    return run;
+
+fail:
+    run_destroy(run);
+    return NULL;
+}
+
+/* ---- a step's way */
+
+static void learn(struct run *run)
+{
+    const struct measures *m = &run->measures;
+
+    if (m->step->phase != EMBMON_TRAIN)
+        return;
+    for (size_t i = 0; i < m->layer_count && !m->short_batch; i++) {
+        const struct layer_measure *layer = &m->layers[i];
+
+        if (layer->has_gradient && layer->nonfinite_gradient == 0 && !alerts_freeze(run->alerts, i))
+            norm_baseline_add(&run->baseline.layers[i], layer->norm);
+    }
+    if (!m->short_batch && !alerts_freeze(run->alerts, DETECT_MODEL))
+        norm_baseline_add(&run->baseline.model, m->model_norm);
+}
+
+/* Keeps each layer's newest norm for those who ask between steps. */
+static void keep_norms(struct run *run)
+{
+    const struct measures *m = &run->measures;
+
+    if (m->layer_count > run->norm_count) {
+        double *more = reallocarray(run->norms, m->layer_count, sizeof *more);
+
+        if (!more)
+            return;
+        for (size_t i = run->norm_count; i < m->layer_count; i++)
+            more[i] = NAN;
+        run->norms = more;
+        run->norm_count = m->layer_count;
+    }
+    for (size_t i = 0; i < m->layer_count; i++) {
+        if (m->layers[i].has_gradient)
+            run->norms[i] = m->layers[i].norm;
+    }
+}
+
+static bool measure(struct run *run, const struct step *step, int64_t only_rank)
+{
+    return baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count) &&
+           measure_step(&run->measures, step, &run->model, &run->baseline, only_rank);
+}
+
+/* Asks for every step again while a layer's alert is still pending. */
+static void renew_wish(struct run *run, uint64_t step)
+{
+    if (!run->wishing || step < run->wished_step + (uint64_t)run->every * WISH_STEPS / 2)
+        return;
+    run->wishing = false;
+    for (size_t i = 0; i < run->model.layer_count && !run->wishing; i++) {
+        if (alerts_pending(run->alerts, i))
+            send_wish(run, run->model.layers[i].path, step);
+    }
+}
+
+static void close_step(struct run *run, const struct step *step, struct moment now)
+{
+    struct record_losses losses = {0, run->rejected};
+    bool training = step->phase == EMBMON_TRAIN;
+
+    run->steps_closed++;
+    for (size_t i = 0; i < run->member_count; i++)
+        losses.dropped += run->members[i]->dropped;
+    if (!baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count))
+        return;
+    if (training) {
+        baseline_loss(&run->baseline, step_scalar(step, SCALAR_LOSS));
+        if (baseline_rate(&run->baseline, step_scalar(step, SCALAR_LEARNING_RATE))) {
+            baseline_forget_levels(&run->baseline);
+            alerts_new_level(run->alerts, step->number, now);
+        }
+        measure_weights(&run->baseline, step, &run->model);
+    }
+    if (!measure(run, step, -1))
+        return;
+    (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &limits_default, now);
+    learn(run);
+    if (training)
+        keep_norms(run);
+    record_step(run->record, &run->measures, &run->baseline, &limits_default, run->alerts, &losses,
+                now);
+    if (training)
+        renew_wish(run, step->number);
+}
+
+void run_process(struct run *run, struct moment now, bool force)
+{
+    struct step *step;
+    uint32_t rank;
+
+    /* One rank needs no early look: its end of a step closes it. */
+    while (run->world_size > 1 && (step = steps_early(run->steps, &rank))) {
+        if (measure(run, step, rank))
+            (void)alerts_judge_early(run->alerts, &run->measures, &run->baseline, &limits_default,
+                                     now);
+    }
+    while ((step = steps_take(run->steps, now, force))) {
+        close_step(run, step, now);
+        steps_recycle(run->steps, step);
+    }
+}
+
+/* ---- time passes */
+
+void run_tick(struct run *run, struct moment now)
+{
+    /* Who is not read from cannot be heard. */
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->live && run_member_paused(run->members[i]))
+            run_heartbeat(run->members[i], NULL, now);
+    }
+    run_process(run, now, false);
+}
+
+void run_flush(struct run *run, struct moment now)
+{
+    struct event_file_stats stats;
+
+    if (run->write_error && now.ms < run->retry_ms)
+        return;
+    run->retry_ms = now.ms + WRITE_RETRY_MS;
+    (void)record_flush(run->record);
+    (void)jsonl_flush(run->jsonl);
+    record_stats(run->record, &stats);
+    if (stats.error == run->write_error)
+        return;
+    run->write_error = stats.error;
+    if (stats.error)
+        log_error("run %s: cannot write %s: %s; trying again every second", run->name, stats.name,
+                  strerror(stats.error));
+    else
+        log_info("run %s: writing again", run->name);
+}
+
+bool run_idle(const struct run *run, struct moment now)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->live)
+            return false;
+    }
+    return now.ms - run->heard_ms >= IDLE_MS;
+}
+
+void run_end(struct run *run, struct moment now)
+{
+    run_process(run, now, true);
+    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
+        int64_t last = steps_closed(run->steps, phase);
+
+        alerts_close(run->alerts, phase, last > 0 ? (uint64_t)last : 0, now);
+    }
+    record_finish(run->record, run->alerts, now);
+    run->retry_ms = 0;
+    run_flush(run, now);
+}
+
+void run_close(struct run *run, struct moment now)
+{
+    if (!run)
+        return;
+    run_end(run, now);
+    run_destroy(run);
+}

@@ -1,0 +1,258 @@
+/* Who takes part in a run, and what they post. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/run_state.h"
+
+enum {
+    MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
+    HEARD_MS = 60 * 1000,        /* a run is joined while a session was heard so lately */
+};
+
+bool run_admits(const struct run *run, const struct msg_hello *hello, struct moment now)
+{
+    bool heard = false;
+
+    if (run->world_size != hello->world_size || strcmp(run->wanted, hello->name) != 0 ||
+        (*run->key && *hello->key && strcmp(run->key, hello->key) != 0))
+        return false;
+    for (size_t i = 0; i < run->member_count; i++) {
+        const struct run_member *member = run->members[i];
+
+        heard = heard || now.ms - member->heard_ms < HEARD_MS;
+        if (member->rank == hello->rank && !(hello->resume && !member->live))
+            return false;
+    }
+    return heard;
+}
+
+static struct run_member *find_member(const struct run *run, const uint8_t *session)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (memcmp(run->members[i]->session, session, SESSION_BYTES) == 0)
+            return run->members[i];
+    }
+    return NULL;
+}
+
+static struct run_member *add_member(struct run *run, const struct msg_hello *hello)
+{
+    struct run_member *member;
+
+    if (run->member_count >= MEMBERS_MAX)
+        return NULL;
+    if (run->member_count == run->member_capacity) {
+        size_t capacity = run->member_capacity ? run->member_capacity * 2 : 4;
+        struct run_member **more =
+            reallocarray(run->members, capacity, sizeof(struct run_member *));
+
+        if (!more)
+            return NULL;
+        run->members = more;
+        run->member_capacity = capacity;
+    }
+    member = calloc(1, sizeof *member);
+    if (!member)
+        return NULL;
+    member->run = run;
+    memcpy(member->session, hello->session, SESSION_BYTES);
+    member->rank = hello->rank;
+    run->members[run->member_count++] = member;
+    return member;
+}
+
+/* A trainer that resumes begins a new session of the run: what was learnt of the last one is gone.
+ */
+static void resume(struct run *run, struct moment now)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->live)
+            return; /* only one of its ranks is taken over */
+    }
+    run_process(run, now, true);
+    baseline_free(&run->baseline);
+    baseline_init(&run->baseline);
+    record_start(run->record);
+}
+
+/* One sampling for all ranks: the largest that any asks for. */
+static void raise_every(struct run *run, uint32_t every)
+{
+    if (every <= run->every)
+        return;
+    run->every = every;
+    for (size_t i = 0; i < run->member_count; i++) {
+        struct run_member *member = run->members[i];
+
+        if (member->live && member->events.sampling)
+            member->events.sampling(member->events.context, every);
+    }
+}
+
+struct run_member *run_join(struct run *run, const struct msg_hello *hello, struct moment now)
+{
+    struct run_member *member = find_member(run, hello->session);
+
+    if (member && (member->rank != hello->rank || member->live))
+        return NULL;
+    if (!member) {
+        if (hello->rank >= run->world_size || hello->world_size != run->world_size)
+            return NULL;
+        if (hello->resume && run->member_count > 0)
+            resume(run, now);
+        member = add_member(run, hello);
+        if (!member)
+            return NULL;
+    }
+    member->live = true;
+    member->bye = false;
+    member->events = (struct run_member_events){0};
+    member_unmap(member);
+    member->every = hello->every ? hello->every : 1;
+    raise_every(run, member->every);
+    run_heartbeat(member, NULL, now);
+    return member;
+}
+
+void run_member_listen(struct run_member *member, const struct run_member_events *events)
+{
+    member->events = *events;
+}
+
+struct run *run_member_run(const struct run_member *member)
+{
+    return member->run;
+}
+
+uint64_t run_member_kept(const struct run_member *member)
+{
+    return member->kept;
+}
+
+bool run_member_paused(const struct run_member *member)
+{
+    return steps_ahead(member->run->steps, member->rank);
+}
+
+void run_member_leave(struct run_member *member, bool bye, struct moment now)
+{
+    struct run *run = member->run;
+    bool anyone = false;
+
+    member->live = false;
+    member->bye = member->bye || bye;
+    member->events = (struct run_member_events){0};
+    steps_leave(run->steps, member->rank, member->bye, now);
+    run_process(run, now, false);
+    for (size_t i = 0; i < run->member_count; i++)
+        anyone = anyone || !run->members[i]->bye;
+    if (!anyone)
+        run_end(run, now);
+}
+
+/* ---- posts */
+
+static enum nack_reason reason_of(enum steps_result result)
+{
+    static const enum nack_reason reasons[] = {[STEPS_OK] = 0,
+                                               [STEPS_LATE] = NACK_LATE,
+                                               [STEPS_NO_MEMORY] = NACK_LIMIT,
+                                               [STEPS_WRAPS] = NACK_INVALID};
+
+    return reasons[result];
+}
+
+static enum nack_reason count_post(struct run_member *member, uint64_t sequence,
+                                   enum nack_reason reason)
+{
+    struct run *run = member->run;
+
+    member->kept = sequence;
+    if (reason) {
+        member->rejected++;
+        run->rejected++;
+    } else {
+        member->acked++;
+        run->acked++;
+    }
+    return reason;
+}
+
+enum nack_reason run_layers(struct run_member *member, const struct msg_layers *layers,
+                            const char **problem)
+{
+    struct run *run = member->run;
+
+    if (record_bytes(run->record) + steps_bytes(run->steps) > 2 * (size_t)RUN_BYTE_BUDGET) {
+        *problem = "the run's memory is used up: no more layers";
+        return NACK_LIMIT;
+    }
+    return member_layers(member, &run->model, layers, problem);
+}
+
+enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
+                            struct moment now)
+{
+    struct member_target target = member_target(member, sample->target);
+    enum nack_reason reason = NACK_UNKNOWN;
+
+    run_heartbeat(member, NULL, now);
+    if (target.variable > 0)
+        reason =
+            reason_of(steps_sample(member->run->steps, sample->phase, sample->step, member->rank,
+                                   (size_t)target.variable - 1, sample->signal, &sample->summary));
+    return count_post(member, sample->sequence, reason);
+}
+
+enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
+                            struct moment now)
+{
+    struct run *run = member->run;
+    int index = model_scalar(&run->model, scalar->name);
+    enum nack_reason reason = NACK_LIMIT;
+
+    run_heartbeat(member, NULL, now);
+    if (index >= 0)
+        reason = reason_of(steps_scalar(run->steps, scalar->phase, scalar->step, member->rank,
+                                        (size_t)index, scalar->value));
+    return count_post(member, scalar->sequence, reason);
+}
+
+enum nack_reason run_step_end(struct run_member *member, const struct msg_step_end *end,
+                              struct moment now)
+{
+    struct run *run = member->run;
+    enum nack_reason reason;
+
+    run_heartbeat(member, NULL, now);
+    if (end->dropped > member->dropped)
+        member->dropped = end->dropped;
+    reason = reason_of(steps_end(run->steps, end->phase, end->step, member->rank, now));
+    run_process(run, now, false);
+    return count_post(member, end->sequence, reason);
+}
+
+enum nack_reason run_epoch(struct run_member *member, const struct msg_epoch *epoch,
+                           struct moment now)
+{
+    run_heartbeat(member, NULL, now);
+    log_debug("run %s: rank %u ended epoch %" PRIu64, member->run->name, member->rank,
+              epoch->epoch);
+    return count_post(member, epoch->sequence, 0);
+}
+
+void run_reject(struct run_member *member, uint64_t sequence)
+{
+    (void)count_post(member, sequence, NACK_INVALID);
+}
+
+void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartbeat,
+                   struct moment now)
+{
+    member->heard_ms = member->run->heard_ms = now.ms;
+    steps_heard(member->run->steps, member->rank, now);
+    if (heartbeat && heartbeat->dropped > member->dropped)
+        member->dropped = heartbeat->dropped;
+}
