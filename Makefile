@@ -4,8 +4,17 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 VERSION := $(shell sed -n 's/.*EMBMON_VERSION "\(.*\)"/\1/p' include/embmon/embmon.h)
+
+# V=1 shows the commands.
+ifeq ($(V),)
+say      = @printf '  %-4s %s\n' $(1) $@;
+else
+say      =
+endif
 
 SANITIZE ?=
 OUT      := $(if $(SANITIZE),build/sanitize,build)
@@ -54,48 +63,48 @@ all: $(OUT)/embmond $(OUT)/embmonctl $(OUT)/libembmon.so $(OUT)/libembmon.a $(EX
 $(OUT)/gen/%.pb-c.c: proto/%.proto
 	@mkdir -p $(@D)
 	@command -v protoc-c >/dev/null || { echo "make: protoc-c is missing: run 'make setup'" >&2; exit 1; }
-	protoc-c --c_out=$(@D) -I$(<D) $<
+	$(call say,GEN) protoc-c --c_out=$(@D) -I$(<D) $<
 $(OUT)/gen/%.pb-c.c: daemon/tensorboard/%.proto
 	@mkdir -p $(@D)
-	protoc-c --c_out=$(@D) -I$(<D) $<
+	$(call say,GEN) protoc-c --c_out=$(@D) -I$(<D) $<
 # gcc 12 is not asked to like the generator's style, and UBSan knows the library's two known lines.
 $(OUT)/gen/%.pb-c.o: $(OUT)/gen/%.pb-c.c
-	$(CC) $(BASE) $(CFLAGS) -fPIC -c $< -o $@
+	$(call say,CC) $(CC) $(BASE) $(CFLAGS) -fPIC -c $< -o $@
 
 $(OUT)/obj/%.o: %.c | $(OUT)/gen/embmon.pb-c.c $(OUT)/gen/tensorboard.pb-c.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
+	$(call say,CC) $(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
 
 $(OUT)/libdaemon.a: $(DAEMON_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(call say,AR) rm -f $@ && ar rcs $@ $^
 
 $(OUT)/embmond: $(OUT)/obj/daemon/main.o $(OUT)/libdaemon.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 $(OUT)/embmonctl: $(OUT)/obj/daemon/embmonctl.o $(OUT)/libdaemon.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 
 # Only EMBMON_API is visible, in the shared library and, made local in one object, in the archive.
 $(OUT)/libembmon.so: $(CLIENT_OBJ)
-	$(CC) -shared $(LDFLAGS) -Wl,-soname,libembmon.so.0 -o $@ $^ $(CLIENT_LIBS) -pthread
-	ln -sf libembmon.so $(OUT)/libembmon.so.0
+	$(call say,LD) $(CC) -shared $(LDFLAGS) -Wl,-soname,libembmon.so.0 -o $@ $^ $(CLIENT_LIBS) -pthread
+	@ln -sf libembmon.so $(OUT)/libembmon.so.0
 $(OUT)/libembmon.a: $(CLIENT_OBJ)
-	ld -r -o $(OUT)/libembmon.o $^
-	objcopy --localize-hidden $(OUT)/libembmon.o
-	rm -f $@ && ar rcs $@ $(OUT)/libembmon.o
+	$(call say,LD) ld -r -o $(OUT)/libembmon.o $^
+	@objcopy --localize-hidden $(OUT)/libembmon.o
+	$(call say,AR) rm -f $@ && ar rcs $@ $(OUT)/libembmon.o
 
 $(OUT)/examples/%: $(OUT)/obj/examples/%.o $(OUT)/libembmon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS) -pthread
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS) -pthread
 # examples/NAME/*.c belong to examples/NAME.c.
 $(foreach example,$(EXAMPLES:.c=),\
     $(eval $(OUT)/$(example): $(call object,$(wildcard $(example)/*.c))))
 
 $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS) -pthread
 $(OUT)/tools/%: $(OUT)/obj/tests/tools/%.o $(OUT)/libembmon.a $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 
 # ---- the two commands of the README, and what they are made of
 PYTHON := build/venv/bin/python
