@@ -1,0 +1,192 @@
+/* Two runs with fixed contents in place of registry.c and run.c, for the modules that only ask. The
+ * test that includes this defines the functions of registry.h and run.h that those modules call. */
+#ifndef EMBMON_TESTS_FAKE_RUNS_H
+#define EMBMON_TESTS_FAKE_RUNS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "daemon/registry.h"
+#include "daemon/run.h"
+#include "embmon/embmon.h"
+
+struct fake_alert {
+    struct alert_change change;
+    bool fired;
+};
+
+struct run {
+    struct run_status status;
+    struct model model;
+    const struct fake_alert *alerts;
+    size_t alert_count;
+};
+
+struct registry {
+    struct run *runs;
+    size_t count;
+    const char *logdir;
+    struct registry_totals totals;
+};
+
+static const struct fake_alert fake_alerts[] = {
+    {{.time = 5,
+      .run = "reviews",
+      .phase = EMBMON_TRAIN,
+      .layer = "inner/embedding",
+      .variable = "",
+      .signal = "gradient",
+      .detector = "gradient_vanishing",
+      .severity = EMBMON_WARNING,
+      .state = EMBMON_RESOLVED,
+      .step = 90,
+      .first_step = 40,
+      .reason = "cleared",
+      .summary = "It came back.",
+      .hint = "Look at the rate."},
+     true},
+    {{.time = 6,
+      .run = "reviews",
+      .phase = EMBMON_TRAIN,
+      .layer = "",
+      .variable = "",
+      .signal = "loss",
+      .detector = "loss_nonfinite",
+      .severity = EMBMON_CRITICAL,
+      .state = EMBMON_FIRING,
+      .step = 95,
+      .first_step = 95,
+      .value = NAN,
+      .value_given = 1,
+      .reason = "",
+      .summary = "The loss is NaN.",
+      .hint = "Look at the log."},
+     true},
+    {{.time = 7,
+      .run = "reviews",
+      .phase = EMBMON_TRAIN,
+      .layer = "out",
+      .variable = "kernel",
+      .signal = "gradient",
+      .detector = "gradient_spike",
+      .severity = EMBMON_INFO,
+      .state = EMBMON_PENDING,
+      .step = 96,
+      .first_step = 96,
+      .reason = "",
+      .summary = "A spike.",
+      .hint = ""},
+     false},
+};
+
+static struct layer fake_layers[] = {
+    {.path = "inner/embedding", .kind = EMBMON_EMBEDDING, .trainable = true, .rows = 640},
+    {.path = "out", .kind = EMBMON_DENSE, .trainable = false},
+};
+static char fake_no_activation[] = "", fake_relu[] = "relu";
+
+static struct run fake_run_list[] = {
+    {.status = {.name = "reviews",
+                .live = true,
+                .step = 96,
+                .steps = 97,
+                .ranks = 2,
+                .layers = 2,
+                .firing = 1,
+                .acked = 400,
+                .rejected = 3,
+                .dropped = 1,
+                .bytes_pending = 10,
+                .write_error = "No space left on device"},
+     .model = {.layers = fake_layers, .layer_count = 2},
+     .alerts = fake_alerts,
+     .alert_count = 3},
+    {.status = {.name = "quiet", .step = -1, .write_error = ""}},
+};
+
+static struct registry fake_registry(size_t runs)
+{
+    fake_layers[0].activation = fake_no_activation;
+    fake_layers[1].activation = fake_relu;
+    return (struct registry){
+        .runs = fake_run_list,
+        .count = runs,
+        .logdir = "/logs",
+        .totals = {.acked = 400, .rejected = 3, .dropped = 1, .sessions = 2, .invalid_frames = 4},
+    };
+}
+
+size_t registry_runs(const struct registry *registry)
+{
+    return registry->count;
+}
+
+struct run *registry_run(const struct registry *registry, size_t index)
+{
+    return &registry->runs[index];
+}
+
+struct run *registry_find(const struct registry *registry, const char *name)
+{
+    for (size_t i = 0; i < registry->count; i++)
+        if (strcmp(registry->runs[i].status.name, name) == 0)
+            return &registry->runs[i];
+    return NULL;
+}
+
+struct registry_totals *registry_totals(struct registry *registry)
+{
+    return &registry->totals;
+}
+
+const char *registry_logdir(const struct registry *registry)
+{
+    return registry->logdir;
+}
+
+struct moment registry_started(const struct registry *registry)
+{
+    (void)registry;
+    return (struct moment){.ms = 1000, .wall = 100};
+}
+
+void run_get_status(const struct run *run, struct run_status *status)
+{
+    *status = run->status;
+}
+
+const char *run_name(const struct run *run)
+{
+    return run->status.name;
+}
+
+const struct model *run_model(const struct run *run)
+{
+    return &run->model;
+}
+
+void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state)
+{
+    (void)run;
+    *gradient_norm = layer == 0 ? INFINITY : NAN;
+    *state = layer == 0 ? EMBMON_FIRING : EMBMON_RESOLVED;
+}
+
+void run_layer_silent(const struct run *run, size_t layer,
+                      void (*each)(void *context, const char *detector, const char *reason),
+                      void *context)
+{
+    (void)run;
+    if (layer == 1)
+        each(context, "gradient_vanishing", "not trainable");
+}
+
+void run_alerts(const struct run *run,
+                void (*each)(void *context, const struct alert_change *change, bool ever_fired),
+                void *context)
+{
+    for (size_t i = 0; i < run->alert_count; i++)
+        each(context, &run->alerts[i].change, run->alerts[i].fired);
+}
+
+#endif

@@ -1,0 +1,100 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "daemon/ctl_table.h"
+
+static void must_print(const char *query, const char *json, const char *expected)
+{
+    json_t *objects = json_loads(json, 0, NULL);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(objects);
+    ctl_table_print(out, query, objects);
+    fclose(out);
+    assert_string_equal(text, expected);
+    free(text);
+    json_decref(objects);
+}
+
+static void columns_are_as_wide_as_their_widest_cell(void **state)
+{
+    (void)state;
+    must_print("runs",
+               "[{\"name\":\"a\",\"live\":true,\"step\":12,\"ranks\":1,\"layers\":2,\"firing\":0},"
+               "{\"name\":\"d\xc3\xa9j\xc3\xa0-vu\",\"live\":false,\"step\":null,\"ranks\":2,"
+               "\"layers\":3,\"firing\":11}]",
+               "RUN      LIVE  STEP  RANKS  LAYERS  FIRING\n"
+               "a        yes   12    1      2       0\n"
+               "d\xc3\xa9j\xc3\xa0-vu  no    -     2      3       11\n");
+}
+
+static void layers_show_non_finite_norms_and_silence(void **state)
+{
+    (void)state;
+    must_print("layers",
+               "[{\"layer\":\"e\",\"kind\":\"embedding\",\"trainable\":true,"
+               "\"gradient_norm\":\"inf\",\"state\":\"firing\",\"silent\":{}},"
+               "{\"layer\":\"d\",\"kind\":\"dense\",\"trainable\":false,"
+               "\"gradient_norm\":0.0123456,\"state\":\"ok\",\"silent\":{\"x\":\"why\",\"y\":"
+               "\"z\"}}]",
+               "LAYER  KIND       TRAINABLE  GRADIENT NORM  STATE   SILENT\n"
+               "e      embedding  yes        inf            firing  -\n"
+               "d      dense      no         0.01235        ok      x (why), y (z)\n");
+}
+
+static void alerts_end_with_advice_on_what_fires(void **state)
+{
+    (void)state;
+    must_print("alerts",
+               "[{\"run\":\"r\",\"state\":\"firing\",\"severity\":\"critical\",\"detector\":\"d\","
+               "\"layer\":\"l\",\"variable\":\"kernel\",\"first_step\":3,\"step\":4,"
+               "\"summary\":\"It broke.\",\"hint\":\"Mend it.\"},"
+               "{\"run\":\"r\",\"state\":\"resolved\",\"severity\":\"info\",\"detector\":\"e\","
+               "\"layer\":\"\",\"variable\":\"\",\"first_step\":1,\"step\":2,"
+               "\"summary\":\"Over.\",\"hint\":\"No.\"}]",
+               "RUN  STATE     SEVERITY  DETECTOR  WHERE     FIRST  STEP\n"
+               "r    firing    critical  d         l/kernel  3      4\n"
+               "r    resolved  info      e         (model)   1      2\n"
+               "\nIt broke.\n    Mend it.\n");
+}
+
+static void status_is_a_list_of_fields(void **state)
+{
+    (void)state;
+    must_print("status", "[{\"version\":\"1\",\"uptime\":2.5}]",
+               "version         1\nuptime          2.5\n");
+}
+
+static void nothing_is_said_in_words(void **state)
+{
+    (void)state;
+    must_print("runs", "[]", "no runs\n");
+    must_print("alerts", "[]", "no alerts\n");
+}
+
+static void objects_of_another_version_are_shown_as_far_as_they_go(void **state)
+{
+    (void)state;
+    must_print("runs", "[{\"name\":[1],\"new\":2}, 7]",
+               "RUN  LIVE  STEP  RANKS  LAYERS  FIRING\n"
+               "-    -     -     -      -       -\n"
+               "-    -     -     -      -       -\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_are_as_wide_as_their_widest_cell),
+        cmocka_unit_test(layers_show_non_finite_norms_and_silence),
+        cmocka_unit_test(alerts_end_with_advice_on_what_fires),
+        cmocka_unit_test(status_is_a_list_of_fields),
+        cmocka_unit_test(nothing_is_said_in_words),
+        cmocka_unit_test(objects_of_another_version_are_shown_as_far_as_they_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
