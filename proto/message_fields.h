@@ -1,4 +1,5 @@
-/* The messages and their fields as lists for the preprocessor; of use to message.c alone. */
+/* The messages and their fields as lists for the preprocessor: for message.c, and for the tool that
+ * prints messages in the tests. */
 #ifndef EMBMON_PROTO_MESSAGE_FIELDS_H
 #define EMBMON_PROTO_MESSAGE_FIELDS_H
 
