@@ -165,7 +165,9 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
 
         *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
         verdict = detector->clauses[c].judge(j->m, layer, j->baseline, j->limits, finding);
-        if (verdict == VERDICT_SICK && muted) {
+        /* A consequence can neither come up nor be over while its cause lasts; of the layers that
+         * follow a named one only the coming up is muted. */
+        if (muted && (verdict == VERDICT_SICK || detector->is_consequence)) {
             finding->silent = muted;
             verdict = VERDICT_SILENT;
         }
