@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
+
 #include "proto/summary.h"
 #include "tests/unit/random.h"
 
@@ -190,6 +194,43 @@ static void subnormals_are_ordered_by_their_bits(void **state)
     b.min = b.max = 0x1p-1072;
     assert_true(summary_add(&b, &a));
     assert_true(b.min == -0x1p-1074 && b.max == 0x1p-1070);
+}
+
+/* Flush-to-zero and denormals-are-zero, as trainers set them. */
+static void nothing_depends_on_how_subnormals_are_treated(void **state)
+{
+#ifdef __SSE2__
+    static const double low = -0x1p-1074, high = 0x1p-1070, f32_low = 0x1p-149;
+    static const uint64_t counts[] = {3};
+    struct summary a = {.count = 1, .parts = 1, .zeros = 1}, b = a, c = a;
+    const char *good, *bad;
+    unsigned mode = _mm_getcsr();
+    double quantile;
+    bool added;
+
+    (void)state;
+    assert_true(summary_set_span(&c.positive, 0, counts, 1));
+    c.count = 3, c.zeros = 0, c.min = f32_low, c.max = 0x1p-129;
+    a.min = low, a.max = high;
+    b.min = b.max = high;
+    _mm_setcsr(mode | 0x8040);
+    added = summary_add(&b, &a);
+    good = summary_check(&b);
+    a.min = high, a.max = low;
+    bad = summary_check(&a);
+    quantile = summary_quantile(&c, 0.5);
+    _mm_setcsr(mode);
+    assert_true(added);
+    assert_null(good);
+    assert_string_equal(bad, "min is greater than max");
+    assert_memory_equal(&b.min, &low, sizeof low);
+    assert_memory_equal(&b.max, &high, sizeof high);
+    assert_true(quantile == 0x1p-130);
+    summary_free(&c);
+#else
+    (void)state;
+    skip();
+#endif
 }
 
 static void spans_grow_to_their_union_in_both_directions(void **state)
@@ -583,6 +624,7 @@ int main(void)
         cmocka_unit_test(nothing_added_to_nothing_is_nothing),
         cmocka_unit_test(min_and_max_ignore_parts_without_finite_elements),
         cmocka_unit_test(subnormals_are_ordered_by_their_bits),
+        cmocka_unit_test(nothing_depends_on_how_subnormals_are_treated),
         cmocka_unit_test(spans_grow_to_their_union_in_both_directions),
         cmocka_unit_test(the_parts_added_are_the_whole),
         cmocka_unit_test(a_summary_may_be_added_to_itself),
