@@ -380,9 +380,8 @@ static double span_magnitude(const struct summary_span *span, double rank, bool 
 
         if (count > 0 && (rank < end || (rank <= end && !upper) || i + 1 == span->length)) {
             double low = bucket_low(span->first + i), high = bucket_low(span->first + i + 1);
-            double share = (rank - below) / count;
 
-            return low + (share < 1 ? share : 1) * (high - low);
+            return low + (rank - below) / count * (high - low);
         }
         below = end;
     }
