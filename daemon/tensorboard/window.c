@@ -6,22 +6,25 @@ bool scalar_window_add(struct scalar_window *w, uint64_t step, double value)
 {
     if (w->ladder.limit == 0)
         ladder_init(&w->ladder, LADDER_SCALARS);
-    w->min = w->steps ? fmin(w->min, value) : value;
+    w->min = w->steps ? fmin(w->min, value) : value; /* a NaN gives way to a number */
     w->max = w->steps ? fmax(w->max, value) : value;
-    w->sum += value;
     w->steps++;
+    if (!isnan(value)) {
+        w->sum += value;
+        w->known++;
+    }
     w->last_step = step;
     return ladder_step(&w->ladder);
 }
 
 double scalar_window_mean(const struct scalar_window *w)
 {
-    return w->steps ? w->sum / (double)w->steps : NAN;
+    return w->known ? w->sum / (double)w->known : NAN;
 }
 
 void scalar_window_clear(struct scalar_window *w)
 {
-    w->steps = 0;
+    w->steps = w->known = 0;
     w->sum = w->min = w->max = 0;
 }
 

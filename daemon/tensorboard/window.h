@@ -14,7 +14,8 @@
 struct scalar_window {
     struct ladder ladder;
     uint64_t steps, last_step;
-    double sum, min, max; /* of the window's steps */
+    uint64_t known;       /* steps whose value is not NaN */
+    double sum, min, max; /* over those; NaN where there is none */
 };
 
 struct histogram_window {
@@ -25,6 +26,8 @@ struct histogram_window {
 
 /* Adds a step's value. True: the window is to be recorded now, and then cleared. */
 bool scalar_window_add(struct scalar_window *w, uint64_t step, double value);
+/* Mean of the steps that have a value; NaN only when none has, so that one step without does not
+ * hide a wide window. */
 double scalar_window_mean(const struct scalar_window *w);
 void scalar_window_clear(struct scalar_window *w);
 
