@@ -8,14 +8,23 @@
 
 /* Elements are taken in blocks that stay in the first cache: a block is loaded as f64 values and
  * table cells (what differs between dtypes), then counted and added up (what does not). */
-enum { BLOCK = 512, LANES = 4, NEGATIVE = BUCKET_TABLE };
+enum { BLOCK = 512, NEGATIVE = BUCKET_TABLE, ZERO = 2 * BUCKET_TABLE };
 
 #define F64_SIGN     ((uint64_t)1 << 63)
 #define F64_INFINITY ((uint64_t)0x7ff << 52)
 
+/* Several lanes at once: the compiler's vectors, which every target has in some form. */
+enum { LANES = 4 };
+typedef uint32_t lanes32 __attribute__((vector_size(LANES * 4)));
+typedef float lanes_float __attribute__((vector_size(LANES * 4)));
+typedef double lanes_double __attribute__((vector_size(LANES * 8)));
+typedef int64_t lanes_mask __attribute__((vector_size(LANES * 8)));
+
+/* A cell is a place in the table: ZERO, a bucket, or, for what is not finite, a place that no
+ * bucket has. Behind the last element there is room up to whole lanes. */
 struct block {
-    double value[BLOCK];
-    uint16_t cell[BLOCK]; /* place in the table; for zeros and non-finite values unspecified */
+    _Alignas(64) double value[BLOCK];
+    _Alignas(64) uint32_t cell[BLOCK];
 };
 
 size_t dtype_size(int dtype)
@@ -53,16 +62,24 @@ static double saturate(double value)
 
 /* ---- loading: values and cells of one block ------------------------------------------------- */
 
+/* bits: whole lanes of them; what is behind the n-th does not matter. */
 static void load_bits32(struct block *b, const uint32_t *bits, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        float value;
+    const lanes32 zero = {ZERO, ZERO, ZERO, ZERO};
 
-        memcpy(&value, &bits[i], sizeof value);
-        b->value[i] = (double)value;
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes32 raw, is_zero, cell;
+        lanes_float narrow;
+        lanes_double value;
+
+        memcpy(&raw, bits + i, sizeof raw);
+        memcpy(&narrow, &raw, sizeof narrow);
+        value = __builtin_convertvector(narrow, lanes_double);
+        is_zero = (lanes32)(raw + raw == 0);
+        cell = (raw >> BUCKET_SHIFT & ~is_zero) | (zero & is_zero);
+        memcpy(b->value + i, &value, sizeof value);
+        memcpy(b->cell + i, &cell, sizeof cell);
     }
-    for (size_t i = 0; i < n; i++)
-        b->cell[i] = (uint16_t)(bits[i] >> BUCKET_SHIFT);
 }
 
 static void load_f32(struct block *b, const uint8_t *data, size_t n)
@@ -116,15 +133,15 @@ static void load_f16(struct block *b, const uint8_t *data, size_t n)
     load_bits32(b, bits, n);
 }
 
-/* Bucket of a finite non-zero f64 rounded toward zero to f32: exponent and top 3 mantissa bits,
- * with the bias of f32. */
+/* Bucket of a non-zero f64 rounded toward zero to f32: exponent and top 3 mantissa bits, with the
+ * bias of f32. BUCKETS for what is not finite. */
 static uint32_t bucket_of_f64(uint64_t magnitude)
 {
     uint32_t top = (uint32_t)(magnitude >> 49);
     uint32_t exponent = top >> 3;
 
     if (exponent > 1023 + 127)
-        return BUCKETS - 1;
+        return magnitude >= F64_INFINITY ? BUCKETS : BUCKETS - 1;
     if (exponent > 1023 - 127)
         return top - ((1023 - 127) << 3);
     /* Subnormal as f32: count in units of 2^-129. */
@@ -138,21 +155,24 @@ static void load_f64(struct block *b, const uint8_t *data, size_t n)
     for (size_t i = 0; i < n; i++) {
         uint64_t bits = bits_of(b->value[i]);
 
-        b->cell[i] = (uint16_t)(bucket_of_f64(bits & ~F64_SIGN) | (bits >> 63) * NEGATIVE);
+        uint32_t bucket = bucket_of_f64(bits & ~F64_SIGN);
+        uint32_t sign = (uint32_t)(bits >> 63) * NEGATIVE;
+
+        b->cell[i] = bits << 1 == 0 ? ZERO : bucket | sign;
     }
 }
 
 /* The integer itself, not its f64, is rounded toward zero: 2^60 - 1 stays below 2^60. */
-static uint16_t cell_of_integer(int64_t value)
+static uint32_t cell_of_integer(int64_t value)
 {
     uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     uint32_t leading, mantissa;
 
     if (magnitude == 0)
-        return 0;
+        return ZERO;
     leading = (uint32_t)__builtin_clzll(magnitude);
     mantissa = (uint32_t)(magnitude << leading >> 60) & 7;
-    return (uint16_t)((127 + 63 - leading) << 3 | mantissa | (value < 0 ? NEGATIVE : 0));
+    return (127 + 63 - leading) << 3 | mantissa | (value < 0 ? NEGATIVE : 0);
 }
 
 static void load_integers(struct block *b, const int64_t *values, size_t n)
@@ -230,79 +250,78 @@ static size_t sort_out(struct tally *t, struct block *b, size_t n)
         else if (magnitude == F64_INFINITY)
             t->negative_infinities++;
         else
-            b->cell[kept] = b->cell[i], b->value[kept++] = b->value[i];
+            b->value[kept++] = b->value[i];
     }
     return kept;
 }
 
-/* A zero has no bucket, but its cell is that of the smallest subnormals: counted there by the loop
- * that asks no questions, and taken out here. */
-static void count_block(struct tally *t, const struct block *b, size_t n)
+static bool has_nonfinite(const struct tally *t)
 {
-    uint32_t positive_zeros = 0, negative_zeros = 0;
+    uint32_t found = 0;
 
-    for (size_t i = 0; i < n; i++)
-        t->narrow[b->cell[i]]++;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bits = bits_of(b->value[i]);
-
-        positive_zeros += bits == 0;
-        negative_zeros += bits == F64_SIGN;
-    }
-    t->narrow[0] -= positive_zeros;
-    t->narrow[NEGATIVE] -= negative_zeros;
-    t->zeros += positive_zeros + negative_zeros;
-    t->narrow_filled += n;
+    for (size_t i = BUCKETS; i < BUCKET_TABLE; i++)
+        found |= t->narrow[i] | t->narrow[NEGATIVE + i];
+    return found > 0;
 }
 
-/* Several lanes, so that one addition need not wait for the one before; all values are finite. */
-static void add_block(struct tally *t, struct block *b, size_t n)
+static void clear_nonfinite(struct tally *t)
 {
-    double sum[LANES] = {0}, absolute[LANES] = {0}, square[LANES] = {0};
+    memset(&t->narrow[BUCKETS], 0, (BUCKET_TABLE - BUCKETS) * sizeof t->narrow[0]);
+    memset(&t->narrow[NEGATIVE + BUCKETS], 0, (BUCKET_TABLE - BUCKETS) * sizeof t->narrow[0]);
+}
+
+/* Fills up whole lanes with a value that changes neither end; the sums take zeros for it. */
+static void fill_up(struct block *b, size_t n, double value)
+{
+    for (; n % LANES; n++)
+        b->value[n] = value;
+}
+
+static void find_ends(struct tally *t, struct block *b, size_t n)
+{
     double low[LANES], high[LANES];
-    double min = b->value[0], max = b->value[0];
 
+    fill_up(b, n, b->value[0]);
     for (size_t lane = 0; lane < LANES; lane++)
-        low[lane] = high[lane] = b->value[0];
-    /* The last group is filled up with what changes nothing: zeros here, a repeated value below. */
-    for (size_t i = n; i % LANES; i++)
-        b->value[i] = 0;
-    for (size_t i = 0; i < n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) {
-            double value = b->value[i + lane];
-
-            sum[lane] += value;
-            absolute[lane] += fabs(value);
-            square[lane] += value * value;
-        }
-    for (size_t i = n; i % LANES; i++)
-        b->value[i] = b->value[0];
-    for (size_t i = 0; i < n; i += LANES)
+        low[lane] = high[lane] = b->value[lane];
+    for (size_t i = LANES; i < n; i += LANES)
         for (size_t lane = 0; lane < LANES; lane++) {
             double value = b->value[i + lane];
 
             low[lane] = value < low[lane] ? value : low[lane];
             high[lane] = value > high[lane] ? value : high[lane];
         }
+    if (t->finite == 0)
+        t->min = t->max = b->value[0];
+    for (size_t lane = 0; lane < LANES; lane++) {
+        t->min = low[lane] < t->min ? low[lane] : t->min;
+        t->max = high[lane] > t->max ? high[lane] : t->max;
+    }
+}
+
+/* All values are finite; one addition need not wait for the one before. */
+static void add_up(struct tally *t, struct block *b, size_t n)
+{
+    lanes_double sum = {0}, absolute = {0}, square = {0};
+
+    fill_up(b, n, 0);
+    for (size_t i = 0; i < n; i += LANES) {
+        lanes_double value;
+        lanes_mask bits;
+
+        memcpy(&value, b->value + i, sizeof value);
+        sum += value;
+        square += value * value;
+        memcpy(&bits, &value, sizeof bits);
+        bits &= INT64_MAX;
+        memcpy(&value, &bits, sizeof value);
+        absolute += value;
+    }
     for (size_t lane = 0; lane < LANES; lane++) {
         t->sum = saturate(t->sum + saturate(sum[lane]));
         t->absolute_sum = saturate(t->absolute_sum + absolute[lane]);
         t->square_sum = saturate(t->square_sum + square[lane]);
-        min = low[lane] < min ? low[lane] : min;
-        max = high[lane] > max ? high[lane] : max;
     }
-    t->min = t->finite == 0 || min < t->min ? min : t->min;
-    t->max = t->finite == 0 || max > t->max ? max : t->max;
-    t->finite += n;
-}
-
-static bool has_nonfinite(const struct block *b, size_t n)
-{
-    uint64_t found = 0;
-
-    for (size_t i = 0; i < n; i++)
-        found |= (bits_of(b->value[i]) & ~F64_SIGN) >= F64_INFINITY;
-    return found;
 }
 
 /* Not inlined: the compiler may move arithmetic over float_mode_enter(), not over a call. */
@@ -318,13 +337,19 @@ __attribute__((noinline)) static void add_all(struct tally *t, const uint8_t *da
         if (t->narrow_filled > UINT32_MAX - BLOCK)
             tally_spill(t);
         load(&block, data, taken);
-        if (has_nonfinite(&block, taken))
+        for (size_t i = 0; i < taken; i++)
+            t->narrow[block.cell[i]]++;
+        if (has_nonfinite(t)) {
+            clear_nonfinite(t);
             kept = sort_out(t, &block, taken);
-        if (kept > 0) {
-            count_block(t, &block, kept);
-            add_block(t, &block, kept);
         }
+        if (kept > 0) {
+            find_ends(t, &block, kept);
+            add_up(t, &block, kept);
+        }
+        t->finite += kept;
         t->count += taken;
+        t->narrow_filled += taken;
         data += taken * element;
         n -= taken;
     }
@@ -351,7 +376,7 @@ void tally_spill(struct tally *t)
     if (!t->spilled)
         memset(t->wide, 0, sizeof t->wide);
     t->spilled = true;
-    for (size_t i = 0; i < 2 * BUCKET_TABLE; i++)
+    for (size_t i = 0; i < TALLY_CELLS; i++)
         t->wide[i] += t->narrow[i];
     memset(t->narrow, 0, sizeof t->narrow);
     t->narrow_filled = 0;
@@ -390,7 +415,7 @@ void tally_moments(const struct tally *t, struct summary *s)
     memset(s, 0, sizeof *s);
     s->count = t->count;
     s->parts = 1;
-    s->zeros = t->zeros;
+    s->zeros = count_at(t, ZERO);
     s->nans = t->nans;
     s->positive_infinities = t->positive_infinities;
     s->negative_infinities = t->negative_infinities;

@@ -17,15 +17,17 @@
 #include "embmon/embmon.h"
 #include "proto/summary.h"
 
+enum { TALLY_CELLS = 2 * BUCKET_TABLE + 1 };
+
 struct tally {
-    uint64_t count, zeros, nans, positive_infinities, negative_infinities;
+    uint64_t count, nans, positive_infinities, negative_infinities;
     uint64_t finite;
     double min, max;
     double sum, absolute_sum, square_sum;
-    uint64_t narrow_filled;            /* elements in narrow since it was last emptied */
-    bool spilled;                      /* wide is in use */
-    uint32_t narrow[2 * BUCKET_TABLE]; /* positive, then negative */
-    uint64_t wide[2 * BUCKET_TABLE];   /* undefined until spilled */
+    uint64_t narrow_filled;       /* elements in narrow since it was last emptied */
+    bool spilled;                 /* wide is in use */
+    uint32_t narrow[TALLY_CELLS]; /* positive, negative, and the zeros */
+    uint64_t wide[TALLY_CELLS];   /* undefined until spilled */
 };
 
 /* Bytes of an element; 0 for what is not a dtype. */

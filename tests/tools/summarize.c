@@ -1,0 +1,162 @@
+/* Summarises the tensor on standard input as the client does, for a judge in another language:
+ *
+ *     summarize DTYPE [ftz] <tensor     ftz: flush-to-zero and denormals-are-zero are set
+ *     summarize speed DTYPE COUNT       nanoseconds per element
+ *     summarize rows DTYPE ROWS COLUMNS <ids (i64) and values
+ *
+ * Prints one line: count zeros nans +inf -inf min max sum absolute_sum square_sum, doubles in
+ * hexadecimal; then "-" or "+", bucket and count for each bucket. With rows, first a line
+ * "looked_up touched". */
+#include "client/summarize.c"
+#include "client/rows.c"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void set_ftz(void)
+{
+#if defined(__x86_64__)
+    _mm_setcsr(_mm_getcsr() | 0x8040);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24) : "memory");
+#endif
+}
+
+static int ftz_is_set(void)
+{
+#if defined(__x86_64__)
+    return (_mm_getcsr() & 0x8040) == 0x8040;
+#elif defined(__aarch64__)
+    uint64_t control;
+
+    __asm__ volatile("mrs %0, fpcr" : "=r"(control));
+    return control >> 24 & 1;
+#endif
+}
+
+static uint8_t *read_all(size_t *n)
+{
+    size_t capacity = 1 << 16;
+    uint8_t *data = malloc(capacity);
+
+    for (*n = 0; data;) {
+        size_t got = fread(data + *n, 1, capacity - *n, stdin);
+
+        *n += got;
+        if (got == 0)
+            break;
+        if (*n == capacity)
+            data = realloc(data, capacity *= 2);
+    }
+    return data;
+}
+
+static void print_span(const struct tally *t, bool negative)
+{
+    uint64_t counts[BUCKETS];
+    uint32_t first, length;
+
+    tally_span(t, negative, &first, &length);
+    tally_counts(t, negative, first, length, counts);
+    for (uint32_t i = 0; i < length; i++)
+        if (counts[i])
+            printf("%c %u %llu\n", negative ? '-' : '+', first + i, (unsigned long long)counts[i]);
+}
+
+static void print_tally(const struct tally *t)
+{
+    struct summary s;
+
+    tally_moments(t, &s);
+    printf("%llu %llu %llu %llu %llu %a %a %a %a %a\n", (unsigned long long)s.count,
+           (unsigned long long)s.zeros, (unsigned long long)s.nans,
+           (unsigned long long)s.positive_infinities, (unsigned long long)s.negative_infinities,
+           s.min, s.max, s.sum, s.absolute_sum, s.square_sum);
+    print_span(t, true);
+    print_span(t, false);
+}
+
+static int speed(enum embmon_dtype dtype, size_t count)
+{
+    uint8_t *data = malloc(count * dtype_size((int)dtype));
+    static struct tally t;
+    struct timespec a, b;
+    double best = 1e30;
+
+    if (!data)
+        return 1;
+    for (size_t i = 0; i < count * dtype_size((int)dtype); i++)
+        data[i] = (uint8_t)(rand() >> 7);
+    if (dtype == EMBMON_F32)
+        for (size_t i = 0; i < count; i++) {
+            float value = 0;
+
+            for (int k = 0; k < 6; k++)
+                value += (float)rand() / (float)RAND_MAX - 0.5f;
+            memcpy(data + i * 4, &value, 4);
+        }
+    for (int round = 0; round < 20; round++) {
+        double ns;
+
+        tally_start(&t);
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        tally_add(&t, data, count, dtype);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        ns =
+            ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / (double)count;
+        best = ns < best ? ns : best;
+    }
+    printf("%.3f\n", best);
+    free(data);
+    return 0;
+}
+
+static int rows(enum embmon_dtype dtype, size_t count, size_t columns)
+{
+    static struct tally t;
+    struct rows_scratch scratch;
+    struct row_set set = {
+        .id_dtype = EMBMON_I64, .dtype = dtype, .rows = count, .columns = columns};
+    struct row_counts counts;
+    size_t n;
+    uint8_t *data = read_all(&n);
+
+    if (!data || n != count * (8 + columns * dtype_size((int)dtype)))
+        return 1;
+    set.ids = data;
+    set.values = data + count * 8;
+    rows_scratch_open(&scratch);
+    tally_start(&t);
+    counts = rows_add_sparse(&t, &set, &scratch);
+    printf("%llu %llu\n", (unsigned long long)counts.looked_up, (unsigned long long)counts.touched);
+    print_tally(&t);
+    rows_scratch_close(&scratch);
+    free(data);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct tally t;
+    uint8_t *data;
+    size_t n;
+    int dtype;
+
+    if (argc == 4 && strcmp(argv[1], "speed") == 0)
+        return speed((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]));
+    if (argc == 5 && strcmp(argv[1], "rows") == 0)
+        return rows((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]), (size_t)atol(argv[4]));
+    dtype = argc >= 2 ? atoi(argv[1]) : 0;
+    if (dtype_size(dtype) == 0 || !(data = read_all(&n)))
+        return 64;
+    tally_start(&t);
+    if (argc == 3)
+        set_ftz();
+    tally_add(&t, data, n / dtype_size(dtype), (enum embmon_dtype)dtype);
+    if (argc == 3 && !ftz_is_set())
+        return 2;
+    print_tally(&t);
+    free(data);
+    return 0;
+}

@@ -1,0 +1,390 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <float.h>
+#include <math.h>
+#include <pthread.h>
+#include <time.h>
+
+#include "embmon/embmon.h"
+#include "tests/unit/fake_daemon.h"
+
+struct world {
+    struct fake *fake;
+    struct embmon_client *client;
+    int table, dense, kernel;
+};
+
+static void hush(void *context, const char *line)
+{
+    (void)context;
+    (void)line;
+}
+
+static int open_world(void **to)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct embmon_options options = EMBMON_OPTIONS_INIT;
+    struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
+    const int64_t shape[] = {3, 2};
+    struct message message;
+
+    assert_non_null(w);
+    w->fake = fake_new();
+    fake_listen(w->fake);
+    options.address = w->fake->address;
+    options.run = "run";
+    options.log = hush;
+    assert_int_equal(embmon_open(&options, &w->client), 0);
+    fake_greet(w->fake, 0, 1);
+    info.path = "inner/embedding";
+    info.kind = EMBMON_EMBEDDING;
+    info.rows = 4, info.columns = 2, info.padding_id = 0;
+    w->table = embmon_layer(w->client, &info);
+    assert_int_equal(w->table, 0);
+    info = (struct embmon_layer_info)EMBMON_LAYER_INFO_INIT;
+    info.path = "dense";
+    info.kind = EMBMON_DENSE;
+    info.activation = "relu";
+    info.inputs = &w->table, info.input_count = 1;
+    w->dense = embmon_layer(w->client, &info);
+    assert_int_equal(w->dense, 1);
+    w->kernel = embmon_variable(w->client, w->dense, "kernel", shape, 2, EMBMON_F32);
+    assert_int_equal(w->kernel, 2);
+    /* What is declared in several turns of the sender may come in several messages. */
+    for (size_t targets = 0; targets < 3;) {
+        fake_expect(w->fake, FRAME_LAYERS, &message);
+        targets += message.layers.layer_count + message.layers.variable_count;
+    }
+    *to = w;
+    return 0;
+}
+
+static int close_world(void **to)
+{
+    struct world *w = *to;
+
+    embmon_close(w->client, 0);
+    fake_free(w->fake);
+    free(w);
+    return 0;
+}
+
+static struct msg_sample next_sample(struct world *w, struct message *message)
+{
+    fake_expect(w->fake, FRAME_SAMPLE, message);
+    return message->sample;
+}
+
+static void a_dense_gradient_arrives_with_its_moments_and_buckets(void **to)
+{
+    struct world *w = *to;
+    const float gradient[] = {1, -2, 0, INFINITY, NAN, 0.5f};
+    struct message m;
+    struct msg_sample s;
+
+    assert_int_equal(embmon_post(w->client, w->kernel, EMBMON_GRADIENT, 7, gradient, 6, EMBMON_F32),
+                     1);
+    s = next_sample(w, &m);
+    assert_int_equal(s.sequence, 1);
+    assert_int_equal(s.target, w->kernel);
+    assert_int_equal(s.signal, EMBMON_GRADIENT);
+    assert_int_equal(s.phase, EMBMON_TRAIN);
+    assert_int_equal(s.step, 7);
+    assert_int_equal(s.summary.count, 6);
+    assert_int_equal(s.summary.parts, 1);
+    assert_int_equal(s.summary.zeros, 1);
+    assert_int_equal(s.summary.nans, 1);
+    assert_int_equal(s.summary.positive_infinities, 1);
+    assert_int_equal(s.summary.negative_infinities, 0);
+    assert_true(s.summary.min == -2 && s.summary.max == 1);
+    assert_true(s.summary.sum == -0.5 && s.summary.absolute_sum == 3.5);
+    assert_true(s.summary.square_sum == 5.25);
+    assert_int_equal(s.summary.positive.first, 126 << 3);
+    assert_int_equal(s.summary.positive.length, 9); /* 0.5 and 1 */
+    assert_int_equal(s.summary.negative.first, 128 << 3);
+    assert_int_equal(s.summary.negative.length, 1);
+    assert_int_equal(s.summary.extra_count, 0);
+}
+
+static void a_dense_gradient_of_a_table_is_seen_by_its_touched_rows(void **to)
+{
+    struct world *w = *to;
+    const float gradient[8] = {0, 0, 3, 0, 0, -0.0f, 0, 4};
+    const float nothing[8] = {0};
+    struct message m;
+    struct msg_sample s;
+
+    assert_int_equal(embmon_post(w->client, w->table, EMBMON_GRADIENT, 0, gradient, 8, EMBMON_F32),
+                     1);
+    s = next_sample(w, &m);
+    assert_int_equal(s.summary.count, 4);
+    assert_int_equal(s.summary.zeros, 2);
+    assert_true(s.summary.square_sum == 25);
+    assert_int_equal(s.summary.extra_count, 1);
+    assert_true(summary_extra(&s.summary, EXTRA_ROWS_TOUCHED, -1) == 2);
+
+    assert_int_equal(embmon_post(w->client, w->table, EMBMON_GRADIENT, 1, nothing, 8, EMBMON_F32),
+                     1);
+    s = next_sample(w, &m);
+    assert_int_equal(s.summary.count, 0);
+    assert_int_equal(s.summary.parts, 1);
+    assert_true(summary_extra(&s.summary, EXTRA_ROWS_TOUCHED, -1) == 0);
+
+    /* A weight is the whole table. */
+    assert_int_equal(embmon_post(w->client, w->table, EMBMON_WEIGHT, 1, gradient, 8, EMBMON_F32),
+                     1);
+    s = next_sample(w, &m);
+    assert_int_equal(s.summary.count, 8);
+    assert_int_equal(s.summary.extra_count, 0);
+}
+
+static void sparse_rows_are_coalesced(void **to)
+{
+    struct world *w = *to;
+    const int32_t ids[] = {2, 0, 2, 1};
+    const float values[] = {1, 2, 5, 5, -1, 1, 0, 0};
+    struct message m;
+    struct msg_sample s;
+
+    assert_int_equal(embmon_post_rows(w->client, w->table, EMBMON_GRADIENT, 3, ids, EMBMON_I32,
+                                      values, 4, 2, EMBMON_F32),
+                     1);
+    s = next_sample(w, &m);
+    assert_int_equal(s.summary.count, 4); /* rows 2 and 0; row 1 is untouched */
+    assert_int_equal(s.summary.zeros, 1);
+    assert_true(s.summary.square_sum == 9 + 25 + 25);
+    assert_true(summary_extra(&s.summary, EXTRA_ROWS_LOOKED_UP, -1) == 3);
+    assert_true(summary_extra(&s.summary, EXTRA_ROWS_TOUCHED, -1) == 2);
+    assert_true(summary_extra(&s.summary, EXTRA_UNCOALESCED, -1) == -1);
+}
+
+static void a_summary_made_elsewhere_is_trimmed_and_checked(void **to)
+{
+    struct world *w = *to;
+    const uint64_t counts[] = {0, 3, 0};
+    struct embmon_summary s = EMBMON_SUMMARY_INIT;
+    struct message m;
+
+    s.count = 3;
+    s.positive_first = 1015, s.positive_length = 3, s.positive_counts = counts;
+    s.min = s.max = 1;
+    s.sum = s.absolute_sum = s.square_sum = 3;
+    assert_int_equal(embmon_post_summary(w->client, w->dense, EMBMON_ACTIVATION, 1, &s), 1);
+    fake_expect(w->fake, FRAME_SAMPLE, &m);
+    assert_int_equal(m.sample.summary.positive.first, 1016);
+    assert_int_equal(m.sample.summary.positive.length, 1);
+    assert_int_equal(m.sample.summary.positive.counts[0], 3);
+
+    s.count = 4;
+    assert_int_equal(embmon_post_summary(w->client, w->dense, EMBMON_ACTIVATION, 1, &s),
+                     EMBMON_EINVAL);
+    s.count = 3, s.positive_first = 2039;
+    assert_int_equal(embmon_post_summary(w->client, w->dense, EMBMON_ACTIVATION, 1, &s),
+                     EMBMON_EINVAL);
+    s.positive_first = 1015, s.sum = NAN;
+    assert_int_equal(embmon_post_summary(w->client, w->dense, EMBMON_ACTIVATION, 1, &s),
+                     EMBMON_EINVAL);
+    s.sum = 3, s.parts = 0;
+    assert_int_equal(embmon_post_summary(w->client, w->dense, EMBMON_ACTIVATION, 1, &s),
+                     EMBMON_EINVAL);
+    s.parts = 1, s.positive_counts = NULL;
+    assert_int_equal(embmon_post_summary(w->client, w->dense, EMBMON_ACTIVATION, 1, &s),
+                     EMBMON_EINVAL);
+}
+
+static void scalars_steps_and_epochs_arrive_in_order(void **to)
+{
+    struct world *w = *to;
+    struct message m;
+
+    assert_int_equal(embmon_post_scalar(w->client, "loss", 4, NAN), 1);
+    assert_int_equal(embmon_step(w->client, 4), 1);
+    assert_int_equal(embmon_epoch(w->client, 0), 0);
+    assert_int_equal(embmon_phase(w->client, EMBMON_VALIDATE), 0);
+    assert_int_equal(embmon_post_scalar(w->client, "loss", 0, 2.5), 1);
+    fake_expect(w->fake, FRAME_SCALAR, &m);
+    assert_string_equal(m.scalar.name, "loss");
+    assert_true(isnan(m.scalar.value));
+    assert_int_equal(m.scalar.sequence, 1);
+    fake_expect(w->fake, FRAME_STEP_END, &m);
+    assert_int_equal(m.step_end.step, 4);
+    assert_int_equal(m.step_end.posted, 1);
+    assert_int_equal(m.step_end.dropped, 0);
+    fake_expect(w->fake, FRAME_EPOCH, &m);
+    assert_int_equal(m.epoch.step, 4);
+    fake_expect(w->fake, FRAME_SCALAR, &m);
+    assert_int_equal(m.scalar.phase, EMBMON_VALIDATE);
+    assert_int_equal(m.scalar.sequence, 4);
+}
+
+static void the_steps_end_counts_the_posts_of_that_step_and_phase_only(void **to)
+{
+    struct world *w = *to;
+    const float one = 1;
+    struct message m;
+
+    for (int i = 0; i < 3; i++)
+        embmon_post(w->client, w->kernel, EMBMON_GRADIENT, 1, &one, 1, EMBMON_F32);
+    embmon_post(w->client, w->kernel, EMBMON_GRADIENT, 2, &one, 1, EMBMON_F32);
+    embmon_step(w->client, 1);
+    embmon_step(w->client, 2);
+    for (int i = 0; i < 4; i++)
+        fake_expect(w->fake, FRAME_SAMPLE, &m);
+    fake_expect(w->fake, FRAME_STEP_END, &m);
+    assert_int_equal(m.step_end.posted, 3);
+    fake_expect(w->fake, FRAME_STEP_END, &m);
+    assert_int_equal(m.step_end.posted, 1);
+}
+
+static void what_is_out_of_range_is_refused_and_not_counted(void **to)
+{
+    struct world *w = *to;
+    struct embmon_client_stats stats = EMBMON_CLIENT_STATS_INIT;
+    const float one = 1;
+    const int64_t id = 0;
+
+#define POST(id, signal, step, data, count, dtype)                                                 \
+    embmon_post(w->client, id, signal, step, data, count, dtype)
+    assert_int_equal(POST(-1, EMBMON_GRADIENT, 0, &one, 1, EMBMON_F32), EMBMON_EUNKNOWN);
+    assert_int_equal(POST(3, EMBMON_GRADIENT, 0, &one, 1, EMBMON_F32), EMBMON_EUNKNOWN);
+    assert_int_equal(POST(INT32_MAX, EMBMON_GRADIENT, 0, &one, 1, EMBMON_F32), EMBMON_EUNKNOWN);
+    assert_int_equal(POST(0, (enum embmon_signal)5, 0, &one, 1, EMBMON_F32), EMBMON_EINVAL);
+    assert_int_equal(POST(0, (enum embmon_signal)0, 0, &one, 1, EMBMON_F32), EMBMON_EINVAL);
+    assert_int_equal(POST(0, EMBMON_GRADIENT, -1, &one, 1, EMBMON_F32), EMBMON_EINVAL);
+    assert_int_equal(POST(0, EMBMON_GRADIENT, (int64_t)STEP_MAX, &one, 1, EMBMON_F32),
+                     EMBMON_EINVAL);
+    assert_int_equal(POST(0, EMBMON_GRADIENT, 0, &one, 1, (enum embmon_dtype)9), EMBMON_EDTYPE);
+    assert_int_equal(POST(0, EMBMON_GRADIENT, 0, &one, 1, (enum embmon_dtype)0), EMBMON_EDTYPE);
+    assert_int_equal(POST(0, EMBMON_GRADIENT, 0, NULL, 1, EMBMON_F32), EMBMON_EINVAL);
+#undef POST
+    assert_int_equal(
+        embmon_post_rows(w->client, 0, EMBMON_GRADIENT, 0, &id, EMBMON_F32, &one, 1, 1, EMBMON_F32),
+        EMBMON_EDTYPE);
+    assert_int_equal(
+        embmon_post_rows(w->client, 0, EMBMON_GRADIENT, 0, &id, EMBMON_I64, &one, 1, 1, EMBMON_I32),
+        EMBMON_EDTYPE);
+    assert_int_equal(
+        embmon_post_rows(w->client, 0, EMBMON_WEIGHT, 0, &id, EMBMON_I64, &one, 1, 1, EMBMON_F32),
+        EMBMON_EINVAL);
+    assert_int_equal(embmon_post_rows(w->client, 0, EMBMON_GRADIENT, 0, &id, EMBMON_I64, &one,
+                                      SIZE_MAX / 2, 3, EMBMON_F32),
+                     EMBMON_EINVAL);
+    assert_int_equal(embmon_post_scalar(w->client, "", 0, 1), EMBMON_ENAME);
+    assert_int_equal(embmon_post_scalar(w->client, "a\nb", 0, 1), EMBMON_ENAME);
+    assert_int_equal(embmon_step(w->client, -1), EMBMON_EINVAL);
+    assert_int_equal(embmon_epoch(w->client, -1), EMBMON_EINVAL);
+    assert_int_equal(embmon_phase(w->client, (enum embmon_phase)0), EMBMON_EINVAL);
+    assert_int_equal(embmon_wanted(w->client, 9, EMBMON_GRADIENT), EMBMON_EUNKNOWN);
+    assert_int_equal(embmon_stats(w->client, &stats), 0);
+    assert_int_equal(stats.produced, 0);
+}
+
+static void an_empty_tensor_is_a_sample_of_count_0(void **to)
+{
+    struct world *w = *to;
+    struct message m;
+
+    assert_int_equal(embmon_post(w->client, w->kernel, EMBMON_GRADIENT, 0, NULL, 0, EMBMON_F32), 1);
+    assert_int_equal(embmon_post_rows(w->client, w->table, EMBMON_GRADIENT, 0, NULL, EMBMON_I32,
+                                      NULL, 0, 2, EMBMON_F32),
+                     1);
+    fake_expect(w->fake, FRAME_SAMPLE, &m);
+    assert_int_equal(m.sample.summary.count, 0);
+    assert_int_equal(m.sample.summary.parts, 1);
+    fake_expect(w->fake, FRAME_SAMPLE, &m);
+    assert_int_equal(m.sample.summary.count, 0);
+    assert_true(summary_extra(&m.sample.summary, EXTRA_ROWS_LOOKED_UP, -1) == 0);
+}
+
+/* Until the next end of a step nothing changes; then only steps of `every` are sampled. */
+static void what_is_not_wanted_is_skipped_and_counted(void **to)
+{
+    struct world *w = *to;
+    struct embmon_client_stats stats = EMBMON_CLIENT_STATS_INIT;
+    const float one = 1;
+    struct message m;
+
+    fake_hang_up(w->fake);
+    fake_greet(w->fake, 0, 4);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    assert_int_equal(embmon_post(w->client, 1, EMBMON_GRADIENT, 3, &one, 1, EMBMON_F32), 1);
+    assert_int_equal(embmon_step(w->client, 3), 1); /* 4 is to be sampled */
+    assert_int_equal(embmon_step(w->client, 4), 0);
+    assert_int_equal(embmon_wanted(w->client, 1, EMBMON_GRADIENT), 0);
+    assert_int_equal(embmon_post(w->client, 1, EMBMON_GRADIENT, 5, &one, 1, EMBMON_F32), 0);
+    assert_int_equal(embmon_post_scalar(w->client, "loss", 5, 1), 0);
+    assert_int_equal(embmon_step(w->client, 7), 1);
+    assert_int_equal(embmon_wanted(w->client, 1, EMBMON_WEIGHT), 1);
+    assert_int_equal(embmon_stats(w->client, &stats), 0);
+    assert_int_equal(stats.skipped, 2);
+    assert_int_equal(stats.produced, 3); /* a post and two ends; those of 5 ... 7 are not told */
+    assert_true(stats.post_ns > 0);
+}
+
+static void *post_many(void *argument)
+{
+    struct world *w = argument;
+    const float values[] = {1, 2, 3};
+    const int64_t ids[] = {1, 1, 2};
+
+    for (int i = 0; i < 2000; i++) {
+        embmon_post(w->client, w->kernel, EMBMON_GRADIENT, i, values, 3, EMBMON_F32);
+        embmon_post_rows(w->client, w->table, EMBMON_GRADIENT, i, ids, EMBMON_I64, values, 3, 1,
+                         EMBMON_F32);
+    }
+    return NULL;
+}
+
+/* The sum is looked at all the while, from a third thread. */
+static void threads_may_post_together_and_the_sum_always_holds(void **to)
+{
+    struct world *w = *to;
+    pthread_t threads[2];
+    struct embmon_client_stats stats = EMBMON_CLIENT_STATS_INIT;
+    uint64_t highest = 0;
+    struct message m;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, post_many, w), 0);
+    while (highest < 8000 && fake_next(w->fake, &m, 5000)) {
+        if (m.type != FRAME_SAMPLE)
+            continue;
+        assert_int_equal(m.sample.sequence, ++highest);
+        if (m.sample.target == (uint32_t)w->table)
+            assert_true(m.sample.summary.square_sum == 9 + 9);
+        if (highest % 100 == 0)
+            fake_ack(w->fake, highest);
+        assert_int_equal(embmon_stats(w->client, &stats), 0);
+        assert_int_equal(stats.produced,
+                         stats.acked + stats.rejected + stats.dropped + stats.in_flight);
+        assert_true(stats.in_flight <= stats.produced);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(highest, 8000);
+    assert_int_equal(embmon_close(w->client, 5000), 0);
+    w->client = NULL;
+}
+
+int main(void)
+{
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        WITH_WORLD(a_dense_gradient_arrives_with_its_moments_and_buckets),
+        WITH_WORLD(a_dense_gradient_of_a_table_is_seen_by_its_touched_rows),
+        WITH_WORLD(sparse_rows_are_coalesced),
+        WITH_WORLD(a_summary_made_elsewhere_is_trimmed_and_checked),
+        WITH_WORLD(scalars_steps_and_epochs_arrive_in_order),
+        WITH_WORLD(the_steps_end_counts_the_posts_of_that_step_and_phase_only),
+        WITH_WORLD(what_is_out_of_range_is_refused_and_not_counted),
+        WITH_WORLD(an_empty_tensor_is_a_sample_of_count_0),
+        WITH_WORLD(what_is_not_wanted_is_skipped_and_counted),
+        WITH_WORLD(threads_may_post_together_and_the_sum_always_holds),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
