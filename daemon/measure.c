@@ -120,6 +120,7 @@ static void finish_layer(struct measures *m, size_t index, const struct pool *po
     layer->update_ratio = pool->weight > 0 ? sqrt(pool->update / pool->weight) : NAN;
     if (!layer->has_gradient)
         return;
+    m->nonfinite = m->nonfinite || layer->nonfinite_gradient > 0;
     m->model_norm = hypot(isnan(m->model_norm) ? 0 : m->model_norm, layer->norm);
     if (m->model->layers[index].trainable && layer->nonfinite_gradient == 0 && layer->norm > 0) {
         m->last_norm = layer->norm;
@@ -142,6 +143,7 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
     m->model = model;
     m->model_norm = m->last_norm = NAN;
     m->last_layer = 0;
+    m->nonfinite = false;
     m->loss = step_scalar(step, SCALAR_LOSS);
     m->rate = step_scalar(step, SCALAR_LEARNING_RATE);
     m->batch = step_scalar(step, SCALAR_BATCH_SIZE);

@@ -30,7 +30,8 @@ struct measures {
     const struct model *model;
     struct layer_measure *layers; /* owned, [model->layer_count] */
     size_t layer_count, layer_capacity;
-    double model_norm; /* NaN: no gradient at all */
+    double model_norm; /* of finite elements; NaN: no gradient at all */
+    bool nonfinite;    /* some gradient holds a NaN or an infinity */
     double last_norm;  /* of the last declared trainable layer with a finite, non-zero gradient */
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */

@@ -205,9 +205,12 @@ static void add_layer(const struct recording *r, size_t layer, const struct base
     const char *path = r->m->model->layers[layer].path;
 
     if (measure->has_gradient) {
-        if (scalar_window_add(&w->norm, r->step, measure->norm))
+        /* The norm of what is finite would look like recovery while everything is NaN. */
+        bool finite = measure->nonfinite_gradient == 0;
+
+        if (scalar_window_add(&w->norm, r->step, finite ? measure->norm : NAN))
             tags_norm(&r->record->writer, &w->norm, r->phase, path);
-        add(r, &w->rms, measure->rms, "gradient_rms/", path);
+        add(r, &w->rms, finite ? measure->rms : NAN, "gradient_rms/", path);
         add_known(r, &w->low, gradient_norm_low(r->m, baseline, limits), "gradient_norm_low/",
                   path);
         add_known(r, &w->high, gradient_norm_high(layer, baseline, limits), "gradient_norm_high/",
@@ -247,7 +250,8 @@ static void add_model(const struct recording *r, const struct record_losses *los
                 r->m->model->scalars[s]);
     }
     event_file_get_stats(r->record->writer.file, &stats);
-    add_known(r, &w->model_norm, r->m->model_norm, "gradient_norm/", "all");
+    if (!isnan(r->m->model_norm))
+        add(r, &w->model_norm, r->m->nonfinite ? NAN : r->m->model_norm, "gradient_norm/", "all");
     add(r, &w->dropped, (double)losses->dropped, "embmond/", "dropped");
     add(r, &w->rejected, (double)losses->rejected, "embmond/", "rejected");
     add(r, &w->lost,
