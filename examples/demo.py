@@ -18,6 +18,8 @@ TRAININGS = (
     ("nan", "nan", 500, "a word alone in its review: the mean over no contexts is 0 / 0"),
 )
 SEED = 4  # its first lonely word comes at step 55: time to see that all was well before
+# What the trainer also prints; alerts are read from alerts.jsonl, which misses none.
+HIDDEN = ("ALERT ", "  hint: ", "weights ", "the monitor calls ")
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
@@ -34,18 +36,23 @@ def wrapped(text, indent):
 
 
 def show_alerts(alerts):
-    """Prints what fired since the last call, with its hint."""
+    """Prints what fired since the last call; with its hint, unless it fires again."""
+    seen = {(change["detector"], change["layer"]) for change in alerts.all}
     for change in alerts.new():
-        if change["state"] == "firing":
-            layer = change["layer"] or "the model"
-            head = f"ALERT {change['severity']}: {change['detector']}, {layer}"
-            say("  " + paint("1;31", f"{head}, step {change['step']}"))
-            say(wrapped(change["summary"], "    "))
-            say(wrapped("What to do: " + change["hint"], "    "))
+        if change["state"] != "firing":
+            continue
+        layer = change["layer"] or "the model"
+        head = f"ALERT {change['severity']}: {change['detector']}, {layer}"
+        say("  " + paint("1;31", f"{head}, step {change['step']}"))
+        say(wrapped(change["summary"], "    "))
+        if (change["detector"], change["layer"]) not in seen:
+            say(wrapped("hint: " + change["hint"], "    "))
+        seen.add((change["detector"], change["layer"]))
 
 
-def train(command, address, alerts):
-    """Runs one training to its end, showing its progress and the alerts as they come."""
+def train(command, address, alerts, hidden):
+    """Runs one training to its end, showing the alerts as they come, and its lines but those that
+    begin with what is hidden."""
     process = subprocess.Popen(command, env=environment(address), stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = queue.SimpleQueue()
@@ -58,7 +65,7 @@ def train(command, address, alerts):
                 line = lines.get(timeout=0.1).rstrip()
             except queue.Empty:
                 continue
-            if line and not line.startswith(("ALERT", "  hint:", "weights")):
+            if not line.startswith(hidden):
                 say("  " + line)
         return process.wait()
     finally:
@@ -81,12 +88,12 @@ def demonstrate(data, logdir, stamp):
             alerts = Alerts(logdir, run)
             command = skipgram(data, run, records / f"{name}.record", fault=fault, steps=steps,
                                seed=SEED)
-            status = train(command, daemon.address, alerts)
+            status = train(command, daemon.address, alerts,
+                           HIDDEN if fault == "none" else (*HIDDEN, "near ", "22641 reviews"))
             if status != 0:
                 raise RuntimeError(f"the trainer ended with status {status}")
             trained.append((name, run, fault, alerts))
-        if daemon.stop() != 0:
-            raise RuntimeError("embmond failed: " + daemon.said())
+        daemon.finish()
     for _, _, _, alerts in trained:
         show_alerts(alerts)
     twin = Record(records / "healthy.record")

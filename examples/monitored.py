@@ -57,8 +57,13 @@ class Daemon:
         self.log.seek(0)
         return self.log.read().strip()
 
+    def finish(self):
+        """Lets embmond write what it has, and ends it. It must have been there until now."""
+        if self.process.poll() is not None or self.stop() != 0:
+            raise RuntimeError(f"embmond ended with {self.process.returncode}: {self.said()}")
+
     def stop(self):
-        """Lets embmond finish what it has, and returns its exit status."""
+        """Ends embmond, and returns its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -163,8 +168,10 @@ class Verdict:
         self.fault, self.sick, self.named, self.tables = fault, None, None, []
         self.others = sorted({detector for detector, _ in fired} - {DETECTOR.get(fault)})
         if fault == "none":
-            self.ok = not fired
-            self.text = "nothing flagged" if self.ok else "flagged: " + _list(fired)
+            watched = alerts.path.exists()
+            self.ok = watched and not fired
+            self.text = (f"nothing flagged in {len(record.steps):,} steps" if self.ok else
+                         "flagged: " + _list(fired) if watched else "embmond has no such run")
             return
         sick = first_sick_steps(fault, record, twin)
         at = {layer: step for (detector, layer), step in fired.items()
@@ -190,7 +197,10 @@ class Verdict:
     def _say(self, at):
         if self.sick is None:
             return "the run did not become sick"
-        where = " and ".join(f"{table} at step {at[table]}" for table in self.tables if table in at)
+        named = [table for table in self.tables if table in at]
+        where = " and ".join(f"{table} at step {at[table]}" for table in named)
+        if len(named) == 2 and at[named[0]] == at[named[1]]:
+            where = f"both tables at step {at[named[0]]}"
         said = f"{DETECTOR[self.fault]} on {where}" if where else f"no {DETECTOR[self.fault]}"
         return f"{said}; first sick step {self.sick}"
 

@@ -195,7 +195,7 @@ static void train(const struct options *options, const struct corpus *corpus,
         if (dump)
             record_dump(dump, tables, step);
         if ((step - first) % shown == 0 || step == last)
-            printf("step %" PRId64 " loss %.4f\n", step, loss);
+            printf("step %" PRId64 " loss %.5g\n", step, isnan(loss) ? (double)NAN : loss);
     }
     if ((record && fclose(record) != 0) || (dump && fclose(dump) != 0))
         die("the record or the dump could not be written: %m");

@@ -28,11 +28,14 @@ def train(data, folder, address, name, **options):
         path = record if rank == 0 else folder / f"{name}.{rank}.record"
         processes.append(subprocess.Popen(
             skipgram(data, name, path, extra=extra, **options), env=environment(address),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True))
     try:
         for process in processes:
-            if process.wait() != 0:
+            output = process.communicate()[0]
+            if process.returncode != 0:
                 raise RuntimeError(f"{name}: the trainer ended with status {process.returncode}")
+            if "did not reach a monitor" in output:  # silence would prove nothing
+                raise RuntimeError(f"{name}: posts were lost, so this machine cannot judge")
     finally:
         for process in processes:
             if process.poll() is None:
@@ -59,8 +62,7 @@ def train_all(data, folder):
         finally:  # after a failure or Ctrl-C, start no more of them
             pool.shutdown(cancel_futures=True)
         ranks = train(data, folder, daemon.address, "two-ranks", steps=STEPS["none"], ranks=2)
-        if daemon.stop() != 0:
-            raise RuntimeError("embmond failed: " + daemon.said())
+        daemon.finish()
     return trained, ranks
 
 
@@ -98,6 +100,7 @@ def main():
     for fault in STEPS:
         print(row(SHOWN[fault], verdicts[fault]))
     print(row("none, two ranks", verdicts["ranks"]))
+    print("\nBelow 0: a rate far too high shows in the first update, before norm and loss grew.")
     good = all(verdict.ok for of_fault in verdicts.values() for verdict in of_fault)
     print(f"\n{'All as it must be' if good else 'NOT as it must be'}: "
           f"{time.monotonic() - begin:.0f} s, runs and records in {folder.relative_to(ROOT)}")

@@ -99,7 +99,7 @@ def trained(data, tmp_path_factory):
             extra = ("--dump", str(folder / "dump")) if fault == "none" else ()
             runs[fault] = train(data, folder, daemon.address, run=fault, fault=fault, steps=steps,
                                 extra=extra)
-        assert daemon.stop() == 0, daemon.said()
+        daemon.finish()
     return runs, logdir, folder / "dump"
 
 
