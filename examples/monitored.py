@@ -33,24 +33,30 @@ class Daemon:
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="embmon-")
-        path = os.path.join(self.folder, "embmond.sock")
-        self.address = "unix:" + path
+        self.address = "unix:" + os.path.join(self.folder, "embmond.sock")
+        self.process = None
         self.log = tempfile.TemporaryFile(mode="w+")
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self):
+        """Starts embmond, again if it has ended, and returns when it answers."""
         self.process = subprocess.Popen(
             [BUILD / "embmond", "-q", "--logdir", self.logdir, "--listen", self.address],
             stdin=subprocess.DEVNULL, stderr=self.log)
         deadline = time.monotonic() + 10
-        while not self._answers(path):
+        while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
                 raise RuntimeError("embmond did not start: " + self.said())
             time.sleep(0.02)
-        return self
 
-    @staticmethod
-    def _answers(path):
+    def _answers(self):
         with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(path) == 0
+            return probe.connect_ex(self.address.removeprefix("unix:")) == 0
 
     def said(self):
         """What embmond logged so far."""
@@ -64,6 +70,8 @@ class Daemon:
 
     def stop(self):
         """Ends embmond, and returns its exit status."""
+        if self.process is None:
+            return None
         if self.process.poll() is None:
             self.process.terminate()
             try:

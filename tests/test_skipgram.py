@@ -131,6 +131,43 @@ def test_the_monitor_changes_no_weight(data, trained, tmp_path):
     assert weights(trained[0]["none"][1]) == weights(alone)
 
 
+def test_killing_embmond_changes_no_weight_and_the_run_goes_on(data, tmp_path):
+    _, alone, _ = train(data, tmp_path, NOBODY, steps=1000)
+    with Daemon(tmp_path / "runs") as daemon:
+        files = tmp_path / "runs" / "killed" / "embmon"
+        command = monitored.skipgram(data, "killed", tmp_path / "record", steps=1000)
+        with subprocess.Popen(command, env=monitored.environment(daemon.address), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as trainer:
+            for line in trainer.stdout:
+                if line.startswith("step 202 "):
+                    break
+            daemon.process.kill()
+            daemon.process.wait()
+            daemon.start()
+            output, warnings = trainer.communicate(timeout=60)
+        assert trainer.returncode == 0
+        daemon.finish()
+    assert weights(output) == weights(alone)
+    assert len(warnings.splitlines()) <= 2, warnings  # one for the outage, one for its end
+    assert len(list(files.glob("*tfevents*"))) == 2
+    steps = readers.both(tmp_path / "runs")["killed/embmon"].steps("loss")
+    assert steps == sorted(set(steps)) and steps[0] == 0 and steps[-1] == 999
+
+
+def test_a_resumed_training_continues_its_run_and_another_gets_its_own(data, tmp_path):
+    save = ("--save", str(tmp_path / "tables"))
+    with Daemon(tmp_path / "runs") as daemon:
+        train(data, tmp_path, daemon.address, steps=20, extra=save)
+        train(data, tmp_path, daemon.address, steps=10, extra=(*save, "--resume"))
+        output = train(data, tmp_path, daemon.address, steps=5)[1]
+        daemon.finish()
+    assert "the monitor calls this run skipgram-2" in output
+    runs = readers.both(tmp_path / "runs")
+    assert sorted(runs) == ["skipgram-2/embmon", "skipgram/embmon"]
+    assert runs["skipgram/embmon"].steps("loss") == list(range(30))
+    assert runs["skipgram-2/embmon"].steps("loss") == list(range(5))
+
+
 # ---- TensorBoard's numbers
 
 
