@@ -37,7 +37,8 @@ def wrapped(text, indent):
 
 def show_alerts(alerts):
     """Prints what fired since the last call; with its hint, unless it fires again."""
-    seen = {(change["detector"], change["layer"]) for change in alerts.all}
+    seen = {(change["detector"], change["layer"]) for change in alerts.all
+            if change["state"] == "firing"}
     for change in alerts.new():
         if change["state"] != "firing":
             continue
