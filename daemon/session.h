@@ -1,4 +1,5 @@
-/* One connection: bytes in, bytes out. Cuts frames, decodes messages, keeps the order Hello - Welcome
+/* One connection: bytes in, bytes out. Cuts frames, decodes messages, keeps the order Hello -
+ * Welcome
  * - Layers - posts - Bye, answers with acks and nacks, and hands the posts to its run. Knows no
  * sockets: the rim feeds it and sends what it writes. */
 #ifndef EMBMON_DAEMON_SESSION_H
@@ -22,8 +23,8 @@ enum session_result {
     SESSION_CLOSE, /* send what is in the output, then close */
 };
 
-/* Takes n bytes as they come, in any cut; what is not a whole frame yet is kept. After SESSION_PAUSE
- * bytes already fed are kept and handled by the next session_feed() (n may be 0). */
+/* Takes n bytes as they come, in any cut; what is not a whole frame yet is kept. After
+ * SESSION_PAUSE bytes already fed are kept and handled by the next session_feed() (n may be 0). */
 enum session_result session_feed(struct session *session, const uint8_t *data, size_t n,
                                  struct moment now);
 

@@ -38,8 +38,8 @@ bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct 
 /* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);
 
-/* The run ends: what is pending or firing in this phase, whose last step is given, resolves with the
- * reason "closed". */
+/* The run ends: what is pending or firing in this phase, whose last step is given, resolves with
+ * the reason "closed". */
 void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct moment now);
 
 /* True while the layer (or DETECT_MODEL) must not learn its baseline. */
