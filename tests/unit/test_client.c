@@ -332,6 +332,9 @@ static void a_forked_child_is_inert_and_the_parent_goes_on(void **state)
 
 static void a_child_may_open_a_client_of_its_own(void **state)
 {
+#if defined(__SANITIZE_THREAD__)
+    skip(); /* it cannot start threads in a child */
+#endif
     struct fake *fake = fake_new();
     struct lines lines = {0};
     struct embmon_client *client = open_client("unix:/nowhere", &lines);
@@ -413,34 +416,55 @@ static void signals_stay_the_trainers(void **state)
     fake_free(fake);
 }
 
+struct gate {
+    _Atomic int reached;
+};
+
+__attribute__((noreturn)) static void block_at_gate(void *context, const char *line)
+{
+    struct gate *gate = context;
+
+    (void)line;
+    gate->reached = 1;
+    for (;;)
+        pause();
+}
+
+/* The sender is held in the log callback: nobody takes anything out of the inbox. */
 static void a_full_inbox_drops_and_counts(void **state)
 {
     static uint64_t counts[2040];
-    struct fake *fake = fake_new();
-    struct lines lines = {0};
+    static struct gate gate;
+    struct embmon_options options = EMBMON_OPTIONS_INIT;
     struct embmon_client *client;
     struct embmon_summary s = EMBMON_SUMMARY_INIT;
     uint64_t dropped = 0;
     int id;
 
     (void)state;
-    client = open_client(fake->address, &lines);
+    options.address = "unix:/nowhere";
+    options.run = "run";
+    options.log = block_at_gate;
+    options.log_context = &gate;
+    assert_int_equal(embmon_open(&options, &client), 0);
+    while (!gate.reached)
+        usleep(1000);
     id = declare(client);
     counts[0] = counts[2039] = 1;
     s.count = 2;
     s.positive_length = 2040, s.positive_counts = counts;
     s.max = 1e38, s.sum = s.absolute_sum = 1e38, s.square_sum = 1e76;
-    for (int i = 0; i < 3000; i++) { /* 49 MB, faster than they are taken out */
+    for (int i = 0; i < 1000; i++) { /* 16 KiB each, into 8 MiB */
         int result = embmon_post_summary(client, id, EMBMON_GRADIENT, i, &s);
 
-        assert_true(result == 1 || result == EMBMON_EDROPPED);
+        assert_int_equal(result, dropped > 0 || result != 1 ? EMBMON_EDROPPED : 1);
         dropped += result != 1;
     }
-    assert_true(dropped > 0);
-    assert_int_equal(stats_of(client).produced, 3000);
-    assert_true(stats_of(client).dropped >= dropped);
-    assert_int_equal(embmon_close(client, 0), 3000);
-    fake_free(fake);
+    assert_in_range(dropped, 480, 520);
+    assert_int_equal(stats_of(client).produced, 1000);
+    assert_int_equal(stats_of(client).dropped, dropped);
+    assert_int_equal(stats_of(client).in_flight, 1000 - dropped);
+    assert_int_equal(embmon_close(client, 0), 1000);
 }
 
 static void an_older_program_keeps_working(void **state)
