@@ -10,6 +10,12 @@ struct moment {
     double wall; /* seconds since 1970, finite: stamps only */
 };
 
+/* Milliseconds since then; 0 when that is not past: two readings may come in either order. */
+static inline uint64_t moment_since(struct moment now, uint64_t ms)
+{
+    return now.ms > ms ? now.ms - ms : 0;
+}
+
 /* Reads the clocks: for the rim alone. */
 struct moment moment_now(void);
 

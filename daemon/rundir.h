@@ -1,14 +1,14 @@
 /* The folder of a run below the logdir: <logdir>/<run>/embmon. Names were checked before
- * (proto/name.h); still each part is made and entered one by one, and a symbolic link below the logdir
- * is never followed. */
+ * (proto/name.h); still each part is made and entered one by one, and a symbolic link below the
+ * logdir is never followed. */
 #ifndef EMBMON_DAEMON_RUNDIR_H
 #define EMBMON_DAEMON_RUNDIR_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes the run's folder with its parents. Returns the path of its embmon folder (the caller frees it),
- * or NULL with errno. */
+/* Makes the run's folder with its parents. Returns the path of its embmon folder (the caller frees
+ * it), or NULL with errno. */
 char *rundir_make(const char *logdir, const char *run);
 
 /* True when the run's folder is there. */

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Kept for the next step; what is more, or larger, goes back to the system. */
+enum { SPARE_STEPS_MAX = 16, SPARE_CELL_BYTES = 8 << 10 };
+
 struct rank_state {
-    bool heard;  /* ever, and has not said goodbye */
-    bool missed; /* a step timed out without it */
+    bool heard;               /* ever, and has not said goodbye */
+    bool missed[STEP_PHASES]; /* a step timed out without it: often only one rank validates */
     uint64_t heard_ms;
 };
 
@@ -19,54 +22,9 @@ struct steps {
     int64_t closed[STEP_PHASES];
     struct rank_state *ranks; /* [world_size] */
     struct step *spare_steps;
+    size_t spare_count;
     struct step_cell *spare_cells;
 };
-
-/* ---- lists of ranks */
-
-static size_t rank_list_place(const struct rank_list *list, uint32_t rank)
-{
-    size_t low = 0, high = list->length;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (list->ranks[middle] < rank)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-bool rank_list_has(const struct rank_list *list, uint32_t rank)
-{
-    size_t place = rank_list_place(list, rank);
-
-    return place < list->length && list->ranks[place] == rank;
-}
-
-bool rank_list_add(struct rank_list *list, uint32_t rank)
-{
-    size_t place = rank_list_place(list, rank);
-
-    if (place < list->length && list->ranks[place] == rank)
-        return true;
-    if (list->length == list->capacity) {
-        size_t capacity = list->capacity ? list->capacity * 2 : 4;
-        uint32_t *more = reallocarray(list->ranks, capacity, sizeof *more);
-
-        if (!more)
-            return false;
-        list->ranks = more;
-        list->capacity = capacity;
-    }
-    memmove(&list->ranks[place + 1], &list->ranks[place],
-            (list->length - place) * sizeof *list->ranks);
-    list->ranks[place] = rank;
-    list->length++;
-    return true;
-}
 
 /* ---- one step */
 
@@ -82,6 +40,13 @@ double step_scalar(const struct step *step, size_t scalar)
     if (scalar >= step->scalar_count || step->scalars[scalar].count == 0)
         return NAN;
     return step->scalars[scalar].sum / (double)step->scalars[scalar].count;
+}
+
+/* What a step holds beside its cells. */
+static size_t step_bytes(const struct step *step)
+{
+    return sizeof *step + step->cell_count * sizeof *step->cells +
+           step->scalar_count * sizeof *step->scalars;
 }
 
 static void step_free(struct step *step)
@@ -121,19 +86,31 @@ struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment n
     return steps;
 }
 
+static void recycle_cell(struct steps *steps, struct step_cell *cell)
+{
+    size_t bytes = summary_bytes(&cell->summary);
+
+    steps->bytes -= bytes;
+    if (bytes > SPARE_CELL_BYTES) /* or one wide tensor would in time widen every spare cell */
+        summary_free(&cell->summary);
+    else
+        summary_clear(&cell->summary);
+    cell->nonfinite.length = 0;
+    cell->next = steps->spare_cells;
+    steps->spare_cells = cell;
+}
+
 void steps_recycle(struct steps *steps, struct step *step)
 {
     for (size_t i = 0; i < step->cell_count; i++) {
-        struct step_cell *cell = step->cells[i];
-
-        if (!cell)
-            continue;
-        steps->bytes -= summary_bytes(&cell->summary);
-        summary_clear(&cell->summary);
-        cell->nonfinite.length = 0;
-        cell->next = steps->spare_cells;
-        steps->spare_cells = cell;
+        if (step->cells[i])
+            recycle_cell(steps, step->cells[i]);
         step->cells[i] = NULL;
+    }
+    steps->bytes -= step_bytes(step);
+    if (steps->spare_count >= SPARE_STEPS_MAX) {
+        step_free(step);
+        return;
     }
     if (step->scalar_count)
         memset(step->scalars, 0, step->scalar_count * sizeof *step->scalars);
@@ -141,6 +118,7 @@ void steps_recycle(struct steps *steps, struct step *step)
     step->any_ended = step->judged_early = false;
     step->next = steps->spare_steps;
     steps->spare_steps = step;
+    steps->spare_count++;
 }
 
 void steps_free(struct steps *steps)
@@ -178,12 +156,16 @@ static struct step *open_step(struct steps *steps, uint32_t phase, uint64_t numb
     if (*link && (*link)->number == number)
         return *link;
     step = steps->spare_steps;
-    if (step)
+    if (step) {
         steps->spare_steps = step->next;
-    else if (!(step = calloc(1, sizeof *step)))
+        steps->spare_count--;
+    } else if (!(step = calloc(1, sizeof *step))) {
         return NULL;
+    }
+    steps->bytes += step_bytes(step);
     step->phase = phase;
     step->number = number;
+    step->waits_for = 0;
     step->next = *link;
     *link = step;
     steps->open_count[phase - 1]++;
@@ -196,7 +178,7 @@ static bool is_late(const struct steps *steps, uint32_t phase, uint64_t number)
 }
 
 /* The array of pointers with room for `wanted`, new ones NULL. */
-static bool grow_cells(struct step *step, size_t wanted)
+static bool grow_cells(struct steps *steps, struct step *step, size_t wanted)
 {
     struct step_cell **more;
 
@@ -208,6 +190,7 @@ static bool grow_cells(struct step *step, size_t wanted)
         return false;
     for (size_t i = step->cell_count; i < wanted; i++)
         more[i] = NULL;
+    steps->bytes += (wanted - step->cell_count) * sizeof *more;
     step->cells = more;
     step->cell_count = wanted;
     return true;
@@ -217,7 +200,7 @@ static struct step_cell *open_cell(struct steps *steps, struct step *step, size_
 {
     struct step_cell *cell;
 
-    if (!grow_cells(step, index + 1))
+    if (!grow_cells(steps, step, index + 1))
         return NULL;
     if (step->cells[index])
         return step->cells[index];
@@ -273,6 +256,7 @@ enum steps_result steps_scalar(struct steps *steps, uint32_t phase, uint64_t num
         if (!more)
             return STEPS_NO_MEMORY;
         memset(more + step->scalar_count, 0, (wanted - step->scalar_count) * sizeof *more);
+        steps->bytes += (wanted - step->scalar_count) * sizeof *more;
         step->scalars = more;
         step->scalar_count = wanted;
     }
@@ -291,6 +275,7 @@ static void mark_ended(struct step *step, uint32_t rank, struct moment now)
     if (!step->any_ended) {
         step->any_ended = true;
         step->first_end_ms = now.ms;
+        step->first_rank = rank;
     }
 }
 
@@ -301,7 +286,7 @@ enum steps_result steps_end(struct steps *steps, uint32_t phase, uint64_t number
         return STEPS_LATE;
     if (!open_step(steps, phase, number))
         return STEPS_NO_MEMORY;
-    steps->ranks[rank].missed = false;
+    steps->ranks[rank].missed[phase - 1] = false;
     for (struct step *s = steps->open[phase - 1]; s && s->number <= number; s = s->next)
         mark_ended(s, rank, now);
     return STEPS_OK;
@@ -313,6 +298,17 @@ void steps_heard(struct steps *steps, uint32_t rank, struct moment now)
     steps->ranks[rank].heard_ms = now.ms;
 }
 
+void steps_join(struct steps *steps, uint32_t rank, struct moment now)
+{
+    steps->ranks[rank] = (struct rank_state){.heard = true, .heard_ms = now.ms};
+}
+
+void steps_restart(struct steps *steps, struct moment now)
+{
+    memset(steps->ranks, 0, steps->world_size * sizeof *steps->ranks);
+    steps->started_ms = now.ms;
+}
+
 void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now)
 {
     for (size_t i = 0; i < STEP_PHASES; i++) {
@@ -322,7 +318,7 @@ void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now
         }
     }
     if (bye)
-        steps->ranks[rank] = (struct rank_state){.missed = true};
+        steps->ranks[rank] = (struct rank_state){.missed = {true, true, true}};
 }
 
 bool steps_ahead(const struct steps *steps, uint32_t rank)
@@ -338,48 +334,65 @@ bool steps_ahead(const struct steps *steps, uint32_t rank)
     return false;
 }
 
-static bool is_expected(const struct steps *steps, uint32_t rank, struct moment now)
+static bool is_expected(const struct steps *steps, uint32_t phase, uint32_t rank, struct moment now)
 {
     const struct rank_state *state = &steps->ranks[rank];
+    uint64_t since = state->heard ? state->heard_ms : steps->started_ms;
 
-    if (state->missed)
-        return false;
-    if (state->heard)
-        return now.ms - state->heard_ms < STEP_TIMEOUT_MS;
-    return now.ms - steps->started_ms < STEP_TIMEOUT_MS;
+    return !state->missed[phase - 1] && moment_since(now, since) < STEP_TIMEOUT_MS;
+}
+
+static bool is_awaited(const struct steps *steps, const struct step *step, uint32_t rank,
+                       struct moment now)
+{
+    return is_expected(steps, step->phase, rank, now) && !rank_list_has(&step->ended, rank);
 }
 
 /* True when the step is to be closed; a rank that is waited for in vain has missed it. */
-static bool is_due(struct steps *steps, const struct step *step, struct moment now)
+static bool is_due(struct steps *steps, struct step *step, struct moment now)
 {
-    bool complete = true;
-
     if (!step->any_ended)
         return false;
-    if (now.ms - step->first_end_ms >= STEP_TIMEOUT_MS) {
+    if (moment_since(now, step->first_end_ms) >= STEP_TIMEOUT_MS) {
         for (uint32_t r = 0; r < steps->world_size; r++) {
             if (!rank_list_has(&step->ended, r))
-                steps->ranks[r].missed = true;
+                steps->ranks[r].missed[step->phase - 1] = true;
         }
         return true;
     }
-    for (uint32_t r = 0; r < steps->world_size && complete; r++)
-        complete = rank_list_has(&step->ended, r) || !is_expected(steps, r, now);
-    return complete;
+    /* Who was awaited last time most likely still is: a thousand ranks are not asked each time. */
+    if (is_awaited(steps, step, step->waits_for, now))
+        return false;
+    for (uint32_t r = 0; r < steps->world_size; r++) {
+        if (is_awaited(steps, step, r, now)) {
+            step->waits_for = r;
+            return false;
+        }
+    }
+    return true;
 }
 
 struct step *steps_early(struct steps *steps, uint32_t *rank)
 {
     for (size_t i = 0; i < STEP_PHASES; i++) {
         for (struct step *s = steps->open[i]; s; s = s->next) {
-            if (s->any_ended && !s->judged_early && s->ended.length > 0) {
+            if (s->any_ended && !s->judged_early) {
                 s->judged_early = true;
-                *rank = s->ended.ranks[0];
+                *rank = s->first_rank;
                 return s;
             }
         }
     }
     return NULL;
+}
+
+bool steps_full(const struct steps *steps)
+{
+    bool full = steps->bytes > steps->byte_budget;
+
+    for (size_t i = 0; i < STEP_PHASES; i++)
+        full = full || steps->open_count[i] > STEPS_OPEN_MAX;
+    return full;
 }
 
 struct step *steps_take(struct steps *steps, struct moment now, bool force)

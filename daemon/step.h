@@ -2,9 +2,10 @@
  *
  * A step closes when every expected rank has ended it, or 5 s after the first did. A rank is
  * expected while it was heard in the last 5 s, or while the run is younger than 5 s and it is below
- * the world size; a rank that missed a step is not expected until it ends a step that is still
- * open. Ending a step ends the rank's earlier ones. Steps of a phase close in ascending order; what
- * comes for a closed one is late. Each phase counts its own steps. */
+ * the world size; a rank that missed a step is not expected, in that phase, until it ends a step
+ * that is still open or a new session of it joins. Ending a step ends the rank's earlier ones.
+ * Steps of a phase close in ascending order; what comes for a closed one is late. Each phase counts
+ * its own steps. */
 #ifndef EMBMON_DAEMON_STEP_H
 #define EMBMON_DAEMON_STEP_H
 
@@ -14,6 +15,7 @@
 
 #include "daemon/model.h"
 #include "daemon/moment.h"
+#include "daemon/rank_list.h"
 #include "proto/message.h"
 #include "proto/summary.h"
 
@@ -24,14 +26,6 @@ enum {
     STEP_AHEAD_MAX = 8,  /* steps a rank may be ahead before it is not read from */
     STEPS_OPEN_MAX = 64, /* a phase; beyond it the oldest closes early */
 };
-
-/* Ascending, each once. */
-struct rank_list {
-    uint32_t *ranks; /* owned */
-    size_t length, capacity;
-};
-bool rank_list_add(struct rank_list *list, uint32_t rank);
-bool rank_list_has(const struct rank_list *list, uint32_t rank);
 
 /* What came for one variable and signal, added up over the ranks. */
 struct step_cell {
@@ -56,8 +50,10 @@ struct step {
     struct rank_list ended;
     bool any_ended;
     uint64_t first_end_ms;
-    bool judged_early; /* the first rank to end it was looked at for non-finite values */
-    struct step *next; /* the next higher number of this phase, while open */
+    uint32_t first_rank; /* the first to end it */
+    uint32_t waits_for;  /* a rank that had not ended it when last looked */
+    bool judged_early;   /* the first rank to end it was looked at for non-finite values */
+    struct step *next;   /* the next higher number of this phase, while open */
 };
 
 /* The cell of a variable and signal (enum embmon_signal), NULL when nothing was posted. */
@@ -87,6 +83,12 @@ enum steps_result steps_end(struct steps *steps, uint32_t phase, uint64_t number
 
 void steps_heard(struct steps *steps, uint32_t rank, struct moment now);
 
+/* A new session of the rank begins: whatever the one before it missed, it is expected. */
+void steps_join(struct steps *steps, uint32_t rank, struct moment now);
+
+/* All sessions are gone and new ones come: ranks are expected as in a young run. */
+void steps_restart(struct steps *steps, struct moment now);
+
 /* The rank's open steps are ended; with bye it is not expected any more. */
 void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now);
 
@@ -105,6 +107,10 @@ void steps_recycle(struct steps *steps, struct step *step);
 /* The last closed step of a phase, -1 when none; and setting it when a run is continued. */
 int64_t steps_closed(const struct steps *steps, uint32_t phase);
 void steps_set_closed(struct steps *steps, uint32_t phase, int64_t number);
+
+/* True when the oldest open step is to be closed for want of room: do not wait for the next tick.
+ */
+bool steps_full(const struct steps *steps);
 
 /* Bytes held by open steps. */
 size_t steps_bytes(const struct steps *steps);
