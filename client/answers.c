@@ -29,8 +29,6 @@ static const char *on_welcome(struct sender *s, const struct msg_welcome *welcom
     const char *problem;
     bool again = atomic_load(&s->state->welcomed);
 
-    if (atomic_load(&s->state->connected))
-        return "it welcomes twice";
     if (welcome->protocol != PROTOCOL_VERSION)
         return "it speaks another version of the protocol";
     if (welcome->sequence > s->sent)
@@ -42,6 +40,8 @@ static const char *on_welcome(struct sender *s, const struct msg_welcome *welcom
         return problem;
     acknowledge(s, welcome->sequence);
     sampling_ask(&s->state->sampling, welcome->every);
+    if (atomic_load(&s->state->connected))
+        return NULL; /* a rank that joined asks for another sampling: all else is as it was */
     s->frame_limit = welcome->frame_limit;
     s->heartbeat_ms = now_ms;
     if (again)

@@ -164,6 +164,13 @@ static bool is_dense_table(const struct place *place, size_t count)
            !__builtin_mul_overflow(t->rows, t->columns, &elements) && elements == count;
 }
 
+/* Where no row is touched there is nothing to summarise but the zeros that came: the gradient is
+ * there and is 0, which is not the same as no gradient. */
+static void count_untouched(struct summary *moments, uint64_t rows, uint64_t columns)
+{
+    moments->count = moments->zeros = rows * columns;
+}
+
 static int post_dense(struct embmon_client *client, const struct place *place, const void *data,
                       size_t count, enum embmon_dtype dtype)
 {
@@ -177,6 +184,8 @@ static int post_dense(struct embmon_client *client, const struct place *place, c
 
         tally_moments(&tally, &moments);
         summary_set_extra(&moments, EXTRA_ROWS_TOUCHED, (double)touched);
+        if (touched == 0)
+            count_untouched(&moments, t->rows, t->columns);
     } else {
         tally_add(&tally, data, count, dtype);
         tally_moments(&tally, &moments);
@@ -218,6 +227,8 @@ static int post_sparse(struct embmon_client *client, const struct place *place,
     } else {
         summary_set_extra(&moments, EXTRA_ROWS_LOOKED_UP, (double)counts.looked_up);
         summary_set_extra(&moments, EXTRA_ROWS_TOUCHED, (double)counts.touched);
+        if (counts.touched == 0)
+            count_untouched(&moments, counts.looked_up, set->columns);
     }
     return post_tally(client, place, &tally, &moments);
 }

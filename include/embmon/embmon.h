@@ -51,8 +51,8 @@ extern "C" {
 #define EMBMON_VERSION "0.1.0"
 
 #if defined(__GNUC__)
-#define EMBMON_API      __attribute__((visibility("default")))
-#define EMBMON_NODISCARD __attribute__((warn_unused_result))
+#define EMBMON_API          __attribute__((visibility("default")))
+#define EMBMON_NODISCARD    __attribute__((warn_unused_result))
 #define EMBMON_NONNULL(...) __attribute__((nonnull(__VA_ARGS__)))
 #else
 #define EMBMON_API
@@ -67,15 +67,17 @@ extern "C" {
     X(EMBMON_EINVAL, -1, "an argument is out of its range")                                        \
     X(EMBMON_ENOMEM, -2, "out of memory")                                                          \
     X(EMBMON_EADDRESS, -3, "not an address: use unix:PATH, with a path of at most 107 bytes")      \
-    X(EMBMON_ENAME, -4, "not a name: use parts of [A-Za-z0-9_.=+-] joined by '/', each starting "  \
-                        "with a letter, a digit or '_'")                                           \
+    X(EMBMON_ENAME, -4,                                                                            \
+      "not a name: use parts of [A-Za-z0-9_.=+-] joined by '/', each starting "                    \
+      "with a letter, a digit or '_'")                                                             \
     X(EMBMON_EUNKNOWN, -5, "no layer or variable has this id")                                     \
     X(EMBMON_EEXISTS, -6, "a layer or variable of this name was declared before, differently")     \
     X(EMBMON_ELIMIT, -7, "a limit of the library or of the daemon is reached")                     \
     X(EMBMON_EDTYPE, -8, "not a dtype, or not one that this call takes")                           \
     X(EMBMON_EDROPPED, -9, "the inbox is full: this post was dropped and counted")                 \
-    X(EMBMON_ECLOSED, -10, "the client is closed, or this process is a fork of the one it was "    \
-                           "opened in")                                                            \
+    X(EMBMON_ECLOSED, -10,                                                                         \
+      "the client is closed, or this process is a fork of the one it was "                         \
+      "opened in")                                                                                 \
     X(EMBMON_ETHREAD, -11, "the sender thread could not be started")
 
 #define EMBMON_ERROR_ENUM(name, value, text) name = (value),
@@ -159,7 +161,10 @@ struct embmon_options {
     void (*log)(void *log_context, const char *line);
     void *log_context;
 };
-#define EMBMON_OPTIONS_INIT {sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL}
+#define EMBMON_OPTIONS_INIT                                                                        \
+    {                                                                                              \
+        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL                          \
+    }
 
 /* Starts a client. Succeeds while no daemon is there: posts wait in a bounded queue (the oldest
  * go first when it is full) and the thread keeps trying, after 100 ms and at most every 10 s.
@@ -169,8 +174,9 @@ EMBMON_API EMBMON_NODISCARD EMBMON_NONNULL(2) int embmon_open(const struct embmo
                                                               struct embmon_client **client);
 
 /* Ends open steps, waits up to timeout_ms for what is queued to be acknowledged, says goodbye and
- * frees the client. The one call that waits; no other call may run meanwhile or later. NULL is fine.
- * Returns how many posts were not delivered (0 is the good answer); in a forked child always 0. */
+ * frees the client. The one call that waits; no other call may run meanwhile or later. NULL is
+ * fine. Returns how many posts were not delivered (0 is the good answer); in a forked child always
+ * 0. */
 EMBMON_API int embmon_close(struct embmon_client *client, int timeout_ms);
 
 /* ---- declaring the model ------------------------------------------------------------------- */
@@ -217,11 +223,11 @@ EMBMON_API EMBMON_NONNULL(1, 3) int embmon_variable(struct embmon_client *client
 
 /* Summarises count elements at data, in place. The gradient or update of an embedding given with
  * count == rows x columns is summarised over its touched rows (rows with a non-zero element), as
- * embmon_post_rows() does, so that dense and sparse gradients look alike.
- * id: of a layer or a variable. step: >= 0, the trainer's count of training steps. data: aligned
- * as its dtype asks; may be NULL when count is 0.
- * Returns 1 when accepted, 0 when this signal is not wanted at this step (see embmon_wanted()).
- * Errors: EUNKNOWN, EINVAL (signal, step), EDTYPE, EDROPPED, ECLOSED. */
+ * embmon_post_rows() does, so that dense and sparse gradients look alike; where no row is touched,
+ * the zeros are summarised as they are. id: of a layer or a variable. step: >= 0, the trainer's
+ * count of training steps. data: aligned as its dtype asks; may be NULL when count is 0. Returns 1
+ * when accepted, 0 when this signal is not wanted at this step (see embmon_wanted()). Errors:
+ * EUNKNOWN, EINVAL (signal, step), EDTYPE, EDROPPED, ECLOSED. */
 EMBMON_API EMBMON_NONNULL(1) int embmon_post(struct embmon_client *client, int id,
                                              enum embmon_signal signal, int64_t step,
                                              const void *data, size_t count,
@@ -229,7 +235,8 @@ EMBMON_API EMBMON_NONNULL(1) int embmon_post(struct embmon_client *client, int i
 
 /* A sparse gradient or update: rows values of `columns` elements, for the rows `ids` of the table.
  * Rows of one id are added up first (coalesced), in f64. Statistics are of the touched rows: those
- * whose sum is not all zero; the distinct ids are counted as looked up.
+ * whose sum is not all zero; the distinct ids are counted as looked up. Where none is touched, the
+ * zeros of the rows looked up are summarised.
  * ids: rows elements of id_dtype (I32 or I64). values: rows x columns elements of dtype, row-major,
  * of any dtype but the integers.
  * Work is O(rows x columns); its scratch is bounded and kept by the client (64 MiB at most; beyond
@@ -313,7 +320,7 @@ struct embmon_notice {
     int32_t state;    /* enum embmon_alert_state */
     int32_t phase;    /* enum embmon_phase */
     int64_t step, first_step;
-    double time;      /* seconds since 1970 */
+    double time;                       /* seconds since 1970 */
     double value, threshold, baseline; /* NaN where there is none */
     char detector[32];
     char layer[256];
@@ -323,7 +330,10 @@ struct embmon_notice {
     char summary[512];
     char hint[1024];
 };
-#define EMBMON_NOTICE_INIT {.size = sizeof(struct embmon_notice)}
+#define EMBMON_NOTICE_INIT                                                                         \
+    {                                                                                              \
+        .size = sizeof(struct embmon_notice)                                                       \
+    }
 
 /* Takes the next alert change the daemon sent, oldest first: 1 and *notice, or 0. The last 64 are
  * kept until taken. */
@@ -344,7 +354,10 @@ struct embmon_client_stats {
     uint64_t reconnects;
     uint64_t post_ns; /* time spent inside posting calls, all threads */
 };
-#define EMBMON_CLIENT_STATS_INIT {sizeof(struct embmon_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define EMBMON_CLIENT_STATS_INIT                                                                   \
+    {                                                                                              \
+        sizeof(struct embmon_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0                              \
+    }
 
 EMBMON_API EMBMON_NONNULL(1, 2) int embmon_stats(struct embmon_client *client,
                                                  struct embmon_client_stats *stats);

@@ -181,14 +181,27 @@ static void another_run_than_before_ends_the_connection(void **to)
     assert_string_equal(w->state.welcome.run, "run");
 }
 
-static void only_a_welcome_may_come_first_and_only_once(void **to)
+/* A rank that joins later may ask for wider sampling: the daemon tells the others by a Welcome. */
+static void a_second_welcome_changes_the_sampling_and_nothing_else(void **to)
 {
     struct sender_world *w = *to;
 
     world_greet(w, 0);
-    fake_welcome(w->fake, "run", 0, 1);
-    must_leave(w, "it welcomes twice");
-    world_turn(w, 20000);
+    fake_welcome(w->fake, "run", 0, 4);
+    world_turn(w, 5);
+    assert_true(atomic_load(&w->state.connected));
+    assert_int_equal(atomic_load(&w->state.sampling.asked), 4);
+    assert_int_equal(atomic_load(&w->state.counters.reconnects), 0);
+    fake_welcome(w->fake, "another", 0, 4);
+    must_leave(w, "it gives another run");
+}
+
+static void only_a_welcome_may_come_first(void **to)
+{
+    struct sender_world *w = *to;
+
+    fake_listen(w->fake);
+    world_turn(w, 0);
     assert_true(fake_accept(w->fake, 0));
     fake_ack(w->fake, 0);
     world_turn(w, 5);
@@ -222,7 +235,8 @@ int main(void)
         WITH_WORLD(acknowledging_what_was_never_sent_ends_the_connection),
         WITH_WORLD(a_bad_welcome_ends_the_connection),
         WITH_WORLD(another_run_than_before_ends_the_connection),
-        WITH_WORLD(only_a_welcome_may_come_first_and_only_once),
+        WITH_WORLD(a_second_welcome_changes_the_sampling_and_nothing_else),
+        WITH_WORLD(only_a_welcome_may_come_first),
         WITH_WORLD(a_refusal_is_told_with_its_detail),
     };
 

@@ -130,7 +130,8 @@ static void a_dense_gradient_of_a_table_is_seen_by_its_touched_rows(void **to)
     assert_int_equal(embmon_post(w->client, w->table, EMBMON_GRADIENT, 1, nothing, 8, EMBMON_F32),
                      1);
     s = next_sample(w, &m);
-    assert_int_equal(s.summary.count, 0);
+    assert_int_equal(s.summary.count, 8); /* nothing touched: the zeros are what there is */
+    assert_int_equal(s.summary.zeros, 8);
     assert_int_equal(s.summary.parts, 1);
     assert_true(summary_extra(&s.summary, EXTRA_ROWS_TOUCHED, -1) == 0);
 
@@ -140,6 +141,25 @@ static void a_dense_gradient_of_a_table_is_seen_by_its_touched_rows(void **to)
     s = next_sample(w, &m);
     assert_int_equal(s.summary.count, 8);
     assert_int_equal(s.summary.extra_count, 0);
+}
+
+static void rows_that_got_no_gradient_are_zeros(void **to)
+{
+    struct world *w = *to;
+    const int32_t ids[] = {2, 0, 2};
+    const float values[] = {1, 2, 0, 0, -1, -2};
+    struct message m;
+    struct msg_sample s;
+
+    assert_int_equal(embmon_post_rows(w->client, w->table, EMBMON_GRADIENT, 3, ids, EMBMON_I32,
+                                      values, 3, 2, EMBMON_F32),
+                     1);
+    s = next_sample(w, &m);
+    assert_int_equal(s.summary.count, 4); /* two distinct rows of two */
+    assert_int_equal(s.summary.zeros, 4);
+    assert_true(s.summary.min == 0 && s.summary.max == 0 && s.summary.square_sum == 0);
+    assert_true(summary_extra(&s.summary, EXTRA_ROWS_LOOKED_UP, -1) == 2);
+    assert_true(summary_extra(&s.summary, EXTRA_ROWS_TOUCHED, -1) == 0);
 }
 
 static void sparse_rows_are_coalesced(void **to)
@@ -376,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(a_dense_gradient_arrives_with_its_moments_and_buckets),
         WITH_WORLD(a_dense_gradient_of_a_table_is_seen_by_its_touched_rows),
+        WITH_WORLD(rows_that_got_no_gradient_are_zeros),
         WITH_WORLD(sparse_rows_are_coalesced),
         WITH_WORLD(a_summary_made_elsewhere_is_trimmed_and_checked),
         WITH_WORLD(scalars_steps_and_epochs_arrive_in_order),
