@@ -110,28 +110,46 @@ void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, 
     slot_tell(alerts, slot, EMBMON_RESOLVED, reason, step, now);
 }
 
-/* ---- ending */
-
-static void resolve_phase(struct alerts *alerts, uint32_t phase, bool levels_only,
-                          const char *reason, uint64_t step, struct moment now)
+void slot_new_level(struct alerts *alerts, struct slot *slot, size_t detector, uint64_t step,
+                    struct moment now)
 {
-    struct slot *slots = alerts->slots[phase - 1];
+    bool was_level = false, stays = false;
 
-    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
-        if (slots[i].state != EMBMON_RESOLVED &&
-            (!levels_only || detectors[i / alerts->places].is_level))
-            slot_resolve(alerts, &slots[i], reason, step, now);
+    for (size_t c = 0; c < CLAUSES_MAX; c++) {
+        if (slot->clauses[c].state == EMBMON_RESOLVED)
+            continue;
+        if (detectors[detector].clauses[c].of_level) {
+            tracker_reset(&slot->clauses[c]);
+            was_level = true;
+        } else {
+            stays = true;
+        }
     }
+    slot->level_steps = 0;
+    if (was_level && !stays)
+        slot_resolve(alerts, slot, "new level", step, now);
 }
+
+/* ---- ending */
 
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
 {
-    resolve_phase(alerts, EMBMON_TRAIN, true, "new level", step, now);
+    struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
+
+    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
+        if (slots[i].state != EMBMON_RESOLVED)
+            slot_new_level(alerts, &slots[i], i / alerts->places, step, now);
+    }
 }
 
 void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct moment now)
 {
-    resolve_phase(alerts, phase, false, "closed", step, now);
+    struct slot *slots = alerts->slots[phase - 1];
+
+    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
+        if (slots[i].state != EMBMON_RESOLVED)
+            slot_resolve(alerts, &slots[i], "closed", step, now);
+    }
 }
 
 /* ---- asking */

@@ -3,7 +3,8 @@
  * Identity: phase, layer, detector. Causes mute their consequences: while a value is non-finite
  * somewhere, explosions, spikes and divergence of the same run are not judged; of the layers with
  * non-finite values only the first in forward order is named. An alert whose norm stays at its new
- * level for 100 sampled steps, the loss not diverging, resolves with the reason "new level". */
+ * level for 100 sampled steps, the loss not diverging, resolves with the reason "new level"; so do
+ * explosions and spikes when the learning rate jumps. */
 #ifndef EMBMON_ALERT_ALERT_H
 #define EMBMON_ALERT_ALERT_H
 

@@ -19,7 +19,7 @@ struct jsonl {
 /* True when the file is not empty and does not end in a newline: its writer was killed. */
 static bool is_torn(int directory, const char *name)
 {
-    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     char last = '\n';
 
     if (fd < 0)
@@ -51,7 +51,9 @@ struct jsonl *jsonl_open(const char *directory)
     if (folder < 0)
         return NULL;
     torn = is_torn(folder, name);
-    fd = openat(folder, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0640);
+    /* Not blocking: no reader is waited for where somebody left a FIFO of this name. */
+    fd = openat(folder, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                0640);
     if (fd < 0)
         goto fail;
     jsonl = calloc(1, sizeof *jsonl);

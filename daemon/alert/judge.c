@@ -129,13 +129,23 @@ static bool nonfinite_fires(const struct judgement *j)
     return false;
 }
 
-/* An exploded norm that stays where it is, with a loss that does not diverge, is a new level. */
+static bool compares_with_level(size_t d, const struct slot *slot)
+{
+    bool compares = false;
+
+    for (size_t c = 0; c < CLAUSES_MAX; c++)
+        compares = compares ||
+                   (detectors[d].clauses[c].of_level && slot->clauses[c].state != EMBMON_RESOLVED);
+    return compares;
+}
+
+/* A norm that stays where it went, with a loss that does not diverge, is a new level. Steps count
+ * even while the model's level is being learnt anew for another layer's sake. */
 static void settle(const struct judgement *j, size_t d, size_t layer, struct slot *slot)
 {
     size_t diverged = detector_find("loss_diverged");
-    uint64_t step = j->m->step->number;
 
-    if (!detectors[d].is_level || slot->state != EMBMON_FIRING)
+    if (!compares_with_level(d, slot) || !j->m->layers[layer].has_gradient)
         return;
     if (slot_of(j->alerts, j->m->step->phase, diverged, DETECT_MODEL)->state != EMBMON_RESOLVED) {
         slot->level_steps = 0;
@@ -145,7 +155,17 @@ static void settle(const struct judgement *j, size_t d, size_t layer, struct slo
         return;
     norm_baseline_reset(&j->baseline->layers[layer]);
     norm_baseline_reset(&j->baseline->model);
-    slot_resolve(j->alerts, slot, "new level", step, j->now);
+    slot_new_level(j->alerts, slot, d, j->m->step->number, j->now);
+}
+
+/* Not the whole struct: its texts are long, and there is one for every clause, layer and step. */
+static void finding_reset(struct finding *finding)
+{
+    finding->value = finding->threshold = finding->baseline = NAN;
+    finding->ranks = NULL;
+    finding->hold_back = false;
+    finding->silent = NULL;
+    finding->summary[0] = finding->hint[0] = '\0';
 }
 
 /* One detector on one layer. Returns true when it was sick. */
@@ -163,7 +183,7 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
         uint32_t hold = hold_of(&detector->clauses[c], j->m, layer);
         enum verdict verdict;
 
-        *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
+        finding_reset(finding);
         verdict = detector->clauses[c].judge(j->m, layer, j->baseline, j->limits, finding);
         /* A consequence can neither come up nor be over while its cause lasts; of the layers that
          * follow a named one only the coming up is muted. */
@@ -185,7 +205,7 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     if (told)
         slot->silent = NULL;
     follow(j, d, layer, slot, worst);
-    if (!j->early)
+    if (!j->early && !muted)
         settle(j, d, layer, slot);
     return worst != NULL;
 }
@@ -214,7 +234,8 @@ static void judge_detector(struct judgement *j, size_t d)
         for (size_t layer = 0; layer < j->m->layer_count; layer++) {
             bool follows = named != DETECT_MODEL && named != layer;
 
-            if (judge_layer(j, d, layer, follows ? "muted: an earlier layer is named" : muted)) {
+            if (judge_layer(j, d, layer,
+                            follows ? "muted: another layer is named already" : muted)) {
                 sick = true;
                 if (detector->first_only)
                     named = layer;

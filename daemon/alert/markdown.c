@@ -53,33 +53,28 @@ __attribute__((format(printf, 2, 3))) static void put(struct markdown *m, const 
     va_end(arguments);
 }
 
-/* The text without what Markdown or HTML could read as more than text. */
+static void put_bytes(struct markdown *m, const char *bytes, size_t n)
+{
+    if (!reserve(m, n))
+        return;
+    memcpy(m->text + m->length, bytes, n);
+    m->length += n;
+    m->text[m->length] = '\0';
+}
+
+/* The text without what Markdown or HTML could read as more than text. A backslash is what Markdown
+ * itself has for its marks; a table's bar and HTML's need a character reference. */
 static void put_plain(struct markdown *m, const char *text)
 {
-    for (const char *c = text; *c; c++) {
-        switch (*c) {
-        case '`':
-            put(m, "'");
+    while (*text) {
+        size_t plain = strcspn(text, "*_[]\\#!`|<>&~");
+
+        put_bytes(m, text, plain);
+        text += plain;
+        if (!*text)
             break;
-        case '|':
-            put(m, "&#124;");
-            break;
-        case '<':
-            put(m, "&lt;");
-            break;
-        case '&':
-            put(m, "&amp;");
-            break;
-        case '*':
-        case '_':
-        case '[':
-        case ']':
-        case '\\':
-            put(m, "\\%c", *c);
-            break;
-        default:
-            put(m, "%c", *c);
-        }
+        put(m, strchr("`|<>&~", *text) ? "&#%d;" : "\\%c", *text);
+        text++;
     }
 }
 
@@ -91,8 +86,16 @@ static void put_code(struct markdown *m, const char *name)
         return;
     }
     put(m, "`");
-    for (const char *c = name; *c; c++)
-        put(m, "%c", *c == '`' || *c == '|' ? '\'' : *c);
+    while (*name) {
+        size_t plain = strcspn(name, "`|");
+
+        put_bytes(m, name, plain);
+        name += plain;
+        if (*name) {
+            put(m, "'");
+            name++;
+        }
+    }
     put(m, "`");
 }
 
@@ -114,14 +117,14 @@ void markdown_change(struct markdown *m, const struct alert_change *change)
 struct table {
     struct markdown *m;
     uint32_t phase;
-    bool open;   /* this pass: pending and firing ones, else resolved ones */
-    size_t skip; /* rows of this pass to leave out: the oldest */
+    uint32_t state; /* this pass's: enum embmon_alert_state */
+    size_t skip;    /* rows of this pass to leave out: the oldest */
     size_t rows;
 };
 
 static bool is_row(const struct table *table, const struct alert_change *change)
 {
-    return change->phase == table->phase && (change->state != EMBMON_RESOLVED) == table->open;
+    return change->phase == table->phase && change->state == table->state;
 }
 
 static void count_row(void *context, const struct alert_change *change, bool ever_fired)
@@ -152,18 +155,27 @@ static void put_row(void *context, const struct alert_change *change, bool ever_
     put(m, " |\n");
 }
 
+void markdown_more(struct markdown *m, uint64_t n)
+{
+    if (n > 0)
+        put(m, "\n%" PRIu64 " more are in alerts.jsonl.\n", n);
+}
+
 void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t phase)
 {
-    size_t left = MARKDOWN_ROWS;
+    static const uint32_t passes[] = {EMBMON_FIRING, EMBMON_PENDING, EMBMON_RESOLVED};
+    size_t left = MARKDOWN_ROWS, more = 0;
 
     put(m, "| state | severity | detector | layer | since step | step | what |\n"
            "|---|---|---|---|---|---|---|\n");
-    for (int pass = 0; pass < 2; pass++) {
-        struct table table = {.m = m, .phase = phase, .open = pass == 0};
+    for (size_t pass = 0; pass < sizeof passes / sizeof *passes; pass++) {
+        struct table table = {.m = m, .phase = phase, .state = passes[pass]};
 
         alerts_each(alerts, count_row, &table);
         table.skip = table.rows > left ? table.rows - left : 0;
         left -= table.rows - table.skip;
+        more += table.skip;
         alerts_each(alerts, put_row, &table);
     }
+    markdown_more(m, more);
 }

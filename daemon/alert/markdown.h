@@ -1,5 +1,6 @@
 /* Alerts as Markdown for TensorBoard's Text page. Names come from outside: they go into code spans,
- * with what could leave one (backticks, pipes, '<', newlines) replaced. */
+ * with what could leave one (backticks, pipes) replaced; in sentences, what Markdown or HTML would
+ * read as more than text is escaped. */
 #ifndef EMBMON_ALERT_MARKDOWN_H
 #define EMBMON_ALERT_MARKDOWN_H
 
@@ -22,8 +23,11 @@ void markdown_clear(struct markdown *m);
 /* Appends one change with its hint, as a paragraph and a quote. */
 void markdown_change(struct markdown *m, const struct alert_change *change);
 
-/* Appends the table of a phase's alerts: firing and pending ones first, then the newest resolved,
- * at most MARKDOWN_ROWS. */
+/* Says that n more were left out, and where they are. */
+void markdown_more(struct markdown *m, uint64_t n);
+
+/* Appends the table of a phase's alerts: firing ones first, then pending, then resolved ones, at
+ * most MARKDOWN_ROWS, of each kind the newest; and how many more there are. */
 void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t phase);
 
 #endif

@@ -22,7 +22,7 @@ struct slot {
     const char *silent;  /* why it could not tell at the last step */
     uint64_t first_step; /* of the present trouble */
     uint32_t state;
-    uint32_t level_steps; /* sampled steps firing at a new level */
+    uint32_t level_steps; /* sampled steps pending or firing at what may be a new level */
 };
 
 struct alerts {
@@ -54,6 +54,11 @@ struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detect
 /* Sets the state of a slot that has an alert, and tells the listener. */
 void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const char *reason,
                uint64_t step, struct moment now);
+
+/* The baseline is learnt anew: what was compared with the old one counts no more. Resolves the
+ * alert, unless a clause that compares with something else keeps it up. */
+void slot_new_level(struct alerts *alerts, struct slot *slot, size_t detector, uint64_t step,
+                    struct moment now);
 void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
                   struct moment now);
 

@@ -11,6 +11,8 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     const struct layer *info = &m->model->layers[layer];
     const struct step_cell *cell = step_cell(m->step, info->table, EMBMON_ACTIVATION);
+    struct short_name name;
+    const char *path = short_name(&name, info->path);
 
     (void)baseline, (void)limits;
     if (!measure->has_activation)
@@ -22,8 +24,8 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
     if (cell)
         finding->ranks = &cell->nonfinite;
     finding_summary(finding,
-                    "the output of %s holds %" PRIu64 " non-finite values at step %" PRIu64,
-                    info->path, measure->nonfinite_activation, m->step->number);
+                    "the output of %s holds %" PRIu64 " non-finite values at step %" PRIu64, path,
+                    measure->nonfinite_activation, m->step->number);
     finding_hint(
         finding,
         "%s is the first layer in forward order whose output is not finite. If its weights "
@@ -31,6 +33,6 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
         "fault: a division by zero, log or sqrt of 0, exp of a large number, or half "
         "precision above 65,504. If the weights are not finite, an earlier update broke "
         "them: look for gradient_nonfinite or gradient_exploding before step %" PRIu64 ".",
-        info->path, info->path, info->path, m->step->number);
+        path, path, path, m->step->number);
     return VERDICT_SICK;
 }

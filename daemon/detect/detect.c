@@ -29,49 +29,48 @@ const struct detector detectors[] = {
      .first_only = true,
      .is_nonfinite = true,
      .freezes = FREEZES_MODEL,
-     .clauses = {{activation_nonfinite, 1, 0}}},
+     .clauses = {{activation_nonfinite, 1, 0, false}}},
     {.name = "gradient_nonfinite",
      .signal = "gradient",
      .severity = EMBMON_CRITICAL,
      .first_only = true,
      .is_nonfinite = true,
      .freezes = FREEZES_MODEL,
-     .clauses = {{gradient_nonfinite, 1, 0}}},
+     .clauses = {{gradient_nonfinite, 1, 0, false}}},
     {.name = "loss_nonfinite",
      .signal = "loss",
      .severity = EMBMON_CRITICAL,
      .of_model = true,
      .is_nonfinite = true,
      .freezes = FREEZES_MODEL,
-     .clauses = {{loss_nonfinite, 1, 0}}},
+     .clauses = {{loss_nonfinite, 1, 0, false}}},
     {.name = "gradient_exploding",
      .signal = "gradient",
      .severity = EMBMON_CRITICAL,
      .is_consequence = true,
-     .is_level = true,
      .freezes = FREEZES_MODEL,
      .training_only = true,
-     .clauses = {{gradient_exploding_norm, 3, 0}, {gradient_exploding_update, 1, 0}}},
+     .clauses = {{gradient_exploding_norm, 3, 0, true}, {gradient_exploding_update, 1, 0, false}}},
     {.name = "loss_diverged",
      .signal = "loss",
      .severity = EMBMON_CRITICAL,
      .of_model = true,
      .is_consequence = true,
      .training_only = true,
-     .clauses = {{loss_diverged, 2, 0}}},
+     .clauses = {{loss_diverged, 2, 0, false}}},
     {.name = "gradient_spike",
      .signal = "gradient",
      .severity = EMBMON_WARNING,
      .is_consequence = true,
      .freezes = FREEZES_MODEL,
      .training_only = true,
-     .clauses = {{gradient_spike, 1, 0}}},
+     .clauses = {{gradient_spike, 1, 0, true}}},
     {.name = "gradient_vanishing",
      .signal = "gradient",
      .severity = EMBMON_WARNING,
      .freezes = FREEZES_LAYER,
      .training_only = true,
-     .clauses = {{gradient_vanishing, 10, 150}}},
+     .clauses = {{gradient_vanishing, 10, 150, false}}},
 };
 const size_t detector_count = sizeof detectors / sizeof *detectors;
 
@@ -84,12 +83,45 @@ size_t detector_find(const char *name)
     return i;
 }
 
+/* Bytes of the text's beginning, at most n, that surely end with a whole character. */
+static size_t whole_characters(const char *text, size_t n)
+{
+    while (n > 0 && ((unsigned char)text[n - 1] & 0xc0) == 0x80)
+        n--;
+    return n > 0 && (unsigned char)text[n - 1] >= 0xc0 ? n - 1 : n;
+}
+
+const char *short_name(struct short_name *to, const char *name)
+{
+    enum { HEAD = 40, TAIL = SHORT_NAME_MAX - HEAD - 3 };
+    size_t length = strlen(name), head = length, tail = length;
+
+    if (length > SHORT_NAME_MAX) {
+        head = whole_characters(name, HEAD);
+        tail = length - TAIL;
+        while (((unsigned char)name[tail] & 0xc0) == 0x80)
+            tail++;
+    }
+    (void)snprintf(to->text, sizeof to->text, "%.*s%s%s", (int)head, name,
+                   tail < length ? "..." : "", name + tail);
+    return to->text;
+}
+
+__attribute__((format(printf, 3, 0))) static void
+write_sentence(char *to, size_t size, const char *format, va_list arguments)
+{
+    int n = vsnprintf(to, size, format, arguments);
+
+    if (n >= 0 && (size_t)n >= size)
+        to[whole_characters(to, size - 1)] = '\0';
+}
+
 void finding_summary(struct finding *finding, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    (void)vsnprintf(finding->summary, sizeof finding->summary, format, arguments);
+    write_sentence(finding->summary, sizeof finding->summary, format, arguments);
     va_end(arguments);
 }
 
@@ -98,7 +130,7 @@ void finding_hint(struct finding *finding, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    (void)vsnprintf(finding->hint, sizeof finding->hint, format, arguments);
+    write_sentence(finding->hint, sizeof finding->hint, format, arguments);
     va_end(arguments);
 }
 

@@ -60,6 +60,8 @@ struct clause {
     detect_fn *judge;
     uint32_t hold;        /* sick steps of the last 2 x hold until it fires; 1: at once */
     uint32_t hold_others; /* of layers that are not embeddings; 0: the same */
+    bool
+        of_level; /* compares with the baseline: is over as "new level" when the norm stays there */
 };
 
 struct detector {
@@ -70,13 +72,11 @@ struct detector {
     bool first_only;     /* only the first layer in forward order is named */
     bool is_nonfinite;   /* while it fires, consequences are muted */
     bool is_consequence; /* muted by non-finite values of the same run */
-    bool is_level;       /* follows a level: resolves as "new level" when it stays there */
     enum {
         FREEZES_NOTHING,
         FREEZES_LAYER,
-        FREEZES_MODEL
-    } freezes; /* what does not learn its
-baseline while this is pending or firing; the model: and the layer */
+        FREEZES_MODEL, /* and the layer */
+    } freezes;         /* whose baseline does not learn while this is pending or firing */
     bool training_only;
     struct clause clauses[CLAUSES_MAX]; /* judge NULL: unused */
 };
@@ -85,8 +85,8 @@ extern const struct detector detectors[];
 extern const size_t detector_count;
 
 /* The thresholds in force for a layer's gradient norm: below the first it vanishes, above the
- * second it explodes. NaN where there is none yet. */
-double gradient_norm_low(const struct measures *m, const struct baseline *baseline,
+ * second it explodes. NaN where there is none, or none yet. */
+double gradient_norm_low(const struct measures *m, size_t layer, const struct baseline *baseline,
                          const struct limits *limits);
 double gradient_norm_high(size_t layer, const struct baseline *baseline,
                           const struct limits *limits);

@@ -18,7 +18,15 @@ detect_fn activation_nonfinite;
 detect_fn loss_nonfinite;
 detect_fn loss_diverged;
 
-/* Writes into a finding's summary and hint. */
+/* A layer's path or a variable's label for use in a sentence: the middle of a long one is left out,
+ * so that summary and hint always fit. Returns to->text. */
+enum { SHORT_NAME_MAX = 100 };
+struct short_name {
+    char text[SHORT_NAME_MAX + 1];
+};
+const char *short_name(struct short_name *to, const char *name);
+
+/* Write a finding's summary and hint; what does not fit is cut between characters, never in one. */
 __attribute__((format(printf, 2, 3))) void finding_summary(struct finding *finding,
                                                            const char *format, ...);
 __attribute__((format(printf, 2, 3))) void finding_hint(struct finding *finding, const char *format,

@@ -15,7 +15,8 @@ static const struct step_cell *first_nonfinite_cell(const struct measures *m, si
         if (m->model->variables[v].layer != layer)
             continue;
         cell = step_cell(m->step, v, EMBMON_GRADIENT);
-        if (cell && summary_nonfinite(&cell->summary) > 0) {
+        if (cell && summary_nonfinite(&cell->summary) > 0 &&
+            (m->only_rank < 0 || rank_list_has(&cell->nonfinite, (uint32_t)m->only_rank))) {
             *variable = &m->model->variables[v];
             return cell;
         }
@@ -31,6 +32,8 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     const struct variable *variable = NULL;
     const struct step_cell *cell;
+    const struct summary *s;
+    struct short_name label, path;
 
     (void)baseline, (void)limits;
     if (!measure->has_gradient)
@@ -42,13 +45,13 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
     cell = first_nonfinite_cell(m, layer, &variable);
     if (!cell) /* counted in a cell, so it is there; a detector must not trust that */
         return VERDICT_CLEAR;
+    s = &cell->summary;
     finding->ranks = &cell->nonfinite;
-    finding_summary(
-        finding,
-        "the gradient of %s holds %" PRIu64 " non-finite values of %.0f (%" PRIu64 " NaN, %" PRIu64
-        " infinite) at step %" PRIu64,
-        variable->label, measure->nonfinite_gradient, measure->elements, cell->summary.nans,
-        cell->summary.positive_infinities + cell->summary.negative_infinities, m->step->number);
+    finding_summary(finding,
+                    "the gradient of %s holds %" PRIu64 " non-finite values of %" PRIu64
+                    " (%" PRIu64 " NaN, %" PRIu64 " infinite) at step %" PRIu64,
+                    short_name(&label, variable->label), summary_nonfinite(s), s->count, s->nans,
+                    s->positive_infinities + s->negative_infinities, m->step->number);
     finding_hint(
         finding,
         "%s is the first layer in forward order whose gradient is not finite; the layers "
@@ -59,24 +62,23 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
         "confirm, run that batch alone and check the loss and each layer's output for NaN; "
         "guard the division (max(count, 1)) or the logarithm (log(p + eps)). Weights "
         "updated with this gradient are lost: go back to a checkpoint before this step.",
-        m->model->layers[layer].path, m->step->number);
+        short_name(&path, m->model->layers[layer].path), m->step->number);
     return VERDICT_SICK;
 }
 
 static enum verdict vanished_wholly(const struct measures *m, size_t layer, struct finding *finding)
 {
     const struct layer_measure *measure = &m->layers[layer];
-    const char *path = m->model->layers[layer].path;
+    struct short_name name;
+    const char *path = short_name(&name, m->model->layers[layer].path);
 
-    finding->value = 0;
-    finding->threshold = 0;
     if (isnan(measure->looked_up))
         finding_summary(finding,
                         "every element of the gradient of %s is exactly 0 at step %" PRIu64, path,
                         m->step->number);
     else
         finding_summary(finding,
-                        "%.0f rows of %s were looked up at step %" PRIu64
+                        "%.10g rows of %s were looked up at step %" PRIu64
                         " and not one got a gradient: the gradient is exactly 0",
                         measure->looked_up, path, m->step->number);
     finding_hint(
@@ -93,13 +95,23 @@ static enum verdict vanished_wholly(const struct measures *m, size_t layer, stru
     return VERDICT_SICK;
 }
 
-double gradient_norm_low(const struct measures *m, const struct baseline *baseline,
+/* Why a layer's gradient may vanish unjudged, or NULL. */
+static const char *not_judged(const struct layer *layer)
+{
+    if (!layer->trainable)
+        return "the layer is declared not trainable";
+    return layer->kind == EMBMON_NORM ? "not judged for normalisation layers" : NULL;
+}
+
+double gradient_norm_low(const struct measures *m, size_t layer, const struct baseline *baseline,
                          const struct limits *limits)
 {
     double first_loss = fabs(baseline_first_loss(baseline));
     double by_loss = limits->vanishing_norm * (first_loss > 1 ? first_loss : 1);
 
-    return isnan(m->last_norm) ? NAN : fmin(limits->vanishing_ratio * m->last_norm, by_loss);
+    if (isnan(m->last_norm) || not_judged(&m->model->layers[layer]))
+        return NAN;
+    return fmin(limits->vanishing_ratio * m->last_norm, by_loss);
 }
 
 double gradient_norm_high(size_t layer, const struct baseline *baseline,
@@ -116,30 +128,32 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
 {
     const struct layer_measure *measure = &m->layers[layer];
     const struct layer *info = &m->model->layers[layer];
+    struct short_name names[2];
+    const char *path, *last;
 
-    if (!info->trainable)
-        return finding_silent(finding, "the layer is declared not trainable");
-    if (info->kind == EMBMON_NORM)
-        return finding_silent(finding, "not judged for normalisation layers");
+    if (not_judged(info))
+        return finding_silent(finding, not_judged(info));
     if (!measure->has_gradient)
         return finding_silent(finding, NO_GRADIENT);
     if (measure->nonfinite_gradient > 0)
         return finding_silent(finding, "the gradient is not finite");
     finding->hold_back = baseline_warming_up(baseline);
+    finding->value = measure->norm;
+    finding->threshold = gradient_norm_low(m, layer, baseline, limits);
+    finding->baseline = norm_baseline_level(&baseline->layers[layer]);
     if (measure->norm <= 0)
         return vanished_wholly(m, layer, finding);
-    finding->value = measure->norm;
-    finding->threshold = gradient_norm_low(m, baseline, limits);
-    finding->baseline = norm_baseline_level(&baseline->layers[layer]);
     if (isnan(finding->threshold))
         return finding_silent(finding, "no other layer has a gradient to compare with");
     if (measure->norm >= finding->threshold)
         return VERDICT_CLEAR;
+    path = short_name(&names[0], info->path);
+    last = short_name(&names[1], m->model->layers[m->last_layer].path);
     finding_summary(finding,
                     "the gradient norm of %s is %.3g at step %" PRIu64
                     ", %.2g of that of %s (%.3g): it vanishes on the way back",
-                    info->path, measure->norm, m->step->number, measure->norm / m->last_norm,
-                    m->model->layers[m->last_layer].path, m->last_norm);
+                    path, measure->norm, m->step->number, measure->norm / m->last_norm, last,
+                    m->last_norm);
     finding_hint(
         finding,
         "The error reaches %s and is lost before %s: usually a deep stack of sigmoid or "
@@ -148,19 +162,16 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
         "the one where the ridge jumps left loses it; and at its activations/. To confirm, "
         "replace that activation by relu or put a normalisation before it, and compare "
         "gradient_norm/%s.",
-        m->model->layers[m->last_layer].path, info->path, info->path);
+        last, path, path);
     return VERDICT_SICK;
 }
 
 static const char EXPLODING_HINT[] =
     "Usually the learning rate is too high for this optimizer and batch (plain SGD on summed "
-    "losses "
-    "above all), or one batch with extreme inputs or labels. Look at gradient_norm/%s beside loss "
-    "and "
-    "learning_rate: did the norm grow over several steps (rate), or jump in one (data)? To "
-    "confirm, "
-    "repeat from a checkpoint before step %" PRIu64 " with a tenth of the rate; if that is stable, "
-    "lower the rate, warm it up, or clip gradients by their global norm.";
+    "losses above all), or one batch with extreme inputs or labels. Look at gradient_norm/%s "
+    "beside loss and learning_rate: did the norm grow over several steps (rate), or jump in one "
+    "(data)? To confirm, repeat from a checkpoint before step %" PRIu64 " with a tenth of the "
+    "rate; if that is stable, lower the rate, warm it up, or clip gradients by their global norm.";
 
 /* The norm has left its usual level by two decades, and the whole model's norm with it. */
 enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
@@ -170,7 +181,8 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     double usual = norm_baseline_level(&baseline->layers[layer]);
     double usual_model = norm_baseline_level(&baseline->model);
-    const char *path = m->model->layers[layer].path;
+    struct short_name name;
+    const char *path = short_name(&name, m->model->layers[layer].path);
 
     if (!measure->has_gradient)
         return finding_silent(finding, NO_GRADIENT);
@@ -186,7 +198,7 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
         return VERDICT_CLEAR;
     finding_summary(finding,
                     "the gradient norm of %s is %.3g at step %" PRIu64
-                    ", %.0f times its usual %.3g, and the whole model's is %.0f times its own",
+                    ", %.3g times its usual %.3g, and the whole model's is %.3g times its own",
                     path, measure->norm, m->step->number, measure->norm / usual, usual,
                     m->model_norm / usual_model);
     finding_hint(finding, EXPLODING_HINT, path, m->step->number);
@@ -199,7 +211,8 @@ enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
                                        struct finding *finding)
 {
     const struct layer_measure *measure = &m->layers[layer];
-    const char *path = m->model->layers[layer].path;
+    struct short_name name;
+    const char *path = short_name(&name, m->model->layers[layer].path);
 
     (void)baseline;
     if (isnan(measure->update_ratio))
@@ -225,7 +238,8 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
     const struct layer_measure *measure = &m->layers[layer];
     double recent = norm_baseline_recent_max(&baseline->layers[layer]);
     double recent_model = norm_baseline_recent_max(&baseline->model);
-    const char *path = m->model->layers[layer].path;
+    struct short_name name;
+    const char *path = short_name(&name, m->model->layers[layer].path);
 
     if (!measure->has_gradient)
         return finding_silent(finding, NO_GRADIENT);
@@ -242,7 +256,7 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
         return VERDICT_CLEAR;
     finding_summary(finding,
                     "the gradient norm of %s jumped to %.3g at step %" PRIu64
-                    ", %.1f times the largest of its last 10 steps (%.3g)",
+                    ", %.3g times the largest of its last 10 steps (%.3g)",
                     path, measure->norm, m->step->number, measure->norm / recent, recent);
     finding_hint(
         finding,

@@ -49,7 +49,7 @@ enum verdict loss_diverged(const struct measures *m, size_t layer, const struct 
     if (m->loss <= finding->threshold)
         return VERDICT_CLEAR;
     finding_summary(finding,
-                    "the loss is %.4g at step %" PRIu64 ", %.1f times the first loss (%.4g)",
+                    "the loss is %.4g at step %" PRIu64 ", %.3g times the first loss (%.4g)",
                     m->loss, m->step->number, m->loss / first, first);
     finding_hint(
         finding,

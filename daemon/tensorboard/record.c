@@ -7,7 +7,10 @@
 #include "daemon/tensorboard/tags.h"
 #include "embmon/embmon.h"
 
-enum { ANOMALIES_MAX = 50 };
+enum {
+    ANOMALIES_MAX = 50,
+    LOG_BYTES_MAX = 128 << 10, /* of one step's changes; TensorBoard shows no novels */
+};
 
 struct record {
     struct tag_writer writer;
@@ -211,8 +214,8 @@ static void add_layer(const struct recording *r, size_t layer, const struct base
         if (scalar_window_add(&w->norm, r->step, finite ? measure->norm : NAN))
             tags_norm(&r->record->writer, &w->norm, r->phase, path);
         add(r, &w->rms, finite ? measure->rms : NAN, "gradient_rms/", path);
-        add_known(r, &w->low, gradient_norm_low(r->m, baseline, limits), "gradient_norm_low/",
-                  path);
+        add_known(r, &w->low, gradient_norm_low(r->m, layer, baseline, limits),
+                  "gradient_norm_low/", path);
         add_known(r, &w->high, gradient_norm_high(layer, baseline, limits), "gradient_norm_high/",
                   path);
     }
@@ -294,6 +297,8 @@ static void write_texts(struct record *record, uint32_t phase, uint64_t step,
 
     if (w->log.length == 0)
         return;
+    markdown_more(&w->log, w->log_left_out);
+    w->log_left_out = 0;
     tag_text(&record->writer, tag_make(tag, phase, "alerts/log"), step, w->log.text);
     markdown_clear(&w->log);
     markdown_table(&table, alerts, phase);
@@ -302,13 +307,27 @@ static void write_texts(struct record *record, uint32_t phase, uint64_t step,
     markdown_free(&table);
 }
 
+/* Written when a step closes, not when an alert changes: a rank's early alert belongs to a later
+ * step than the ones that still are to close. */
+static void write_total(const struct recording *r)
+{
+    struct phase_windows *w = r->windows;
+    char tag[TAG_MAX];
+
+    tag_make(tag, r->phase, "alerts/total");
+    if (w->fired != w->total)
+        tag_stair(&r->record->writer, tag, r->step, (double)w->total, (double)w->fired);
+    else if (event_file_last_step(r->record->writer.file, tag) < 0)
+        tag_scalar(&r->record->writer, tag, r->step, (double)w->total);
+    w->total = w->fired;
+}
+
 void record_step(struct record *record, const struct measures *m, const struct baseline *baseline,
                  const struct limits *limits, const struct alerts *alerts,
                  const struct record_losses *losses, struct moment now)
 {
     uint32_t phase = m->step->phase;
     struct recording r = {record, windows_of(record, phase), m, phase, m->step->number};
-    char tag[TAG_MAX];
 
     record->writer.wall = now.wall;
     record->last_step[phase - 1] = (int64_t)r.step;
@@ -321,9 +340,7 @@ void record_step(struct record *record, const struct measures *m, const struct b
     add_model(&r, losses);
     for (size_t layer = 0; layer < m->layer_count && alerts_any(alerts); layer++)
         add_anomaly(&r, layer, alerts);
-    tag_make(tag, phase, "alerts/total");
-    if (event_file_last_step(record->writer.file, tag) < 0)
-        tag_scalar(&record->writer, tag, r.step, (double)r.windows->total);
+    write_total(&r);
     write_texts(record, phase, r.step, alerts);
 }
 
@@ -358,12 +375,11 @@ void record_alert(struct record *record, const struct alert_change *change, uint
     tag_make(tag, change->phase, "alerts/%s%s%s", change->detector, *change->layer ? "/" : "",
              change->layer);
     tag_stair(&record->writer, tag, change->step, change->before, change->state);
-    if (fired != w->total) {
-        tag_make(tag, change->phase, "alerts/total");
-        tag_stair(&record->writer, tag, change->step, (double)w->total, (double)fired);
-        w->total = fired;
-    }
-    markdown_change(&w->log, change);
+    w->fired = fired;
+    if (w->log.length < LOG_BYTES_MAX)
+        markdown_change(&w->log, change);
+    else
+        w->log_left_out++;
 }
 
 /* ---- closing and asking */

@@ -34,8 +34,9 @@ struct phase_windows {
     size_t variable_count;
     struct scalar_window scalars[SCALARS_MAX];
     struct scalar_window model_norm, dropped, rejected, lost, ranks;
-    struct markdown log; /* changes of alerts since the last recorded step */
-    uint64_t total;      /* alerts fired, as last written to alerts/total */
+    struct markdown log;   /* changes of alerts since the last recorded step */
+    uint64_t log_left_out; /* changes that it has no room for */
+    uint64_t fired, total; /* alerts fired; the same, as last written to alerts/total */
 };
 
 /* Where values go, and when: the wall time is the daemon's own. */

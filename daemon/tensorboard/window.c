@@ -32,10 +32,10 @@ bool histogram_window_add(struct histogram_window *w, uint64_t step, const struc
 {
     if (w->ladder.limit == 0)
         ladder_init(&w->ladder, LADDER_HISTOGRAMS);
-    if (!summary_add(&w->summary, summary))
-        return false;
-    w->steps++;
-    w->last_step = step;
+    if (summary_add(&w->summary, summary)) {
+        w->steps++;
+        w->last_step = step;
+    }
     return ladder_step(&w->ladder);
 }
 

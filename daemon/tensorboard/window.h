@@ -31,7 +31,7 @@ bool scalar_window_add(struct scalar_window *w, uint64_t step, double value);
 double scalar_window_mean(const struct scalar_window *w);
 void scalar_window_clear(struct scalar_window *w);
 
-/* False also when out of memory: the window then lacks this step. */
+/* Out of memory, or a count would wrap: the window lacks this step, and is due as if it had not. */
 bool histogram_window_add(struct histogram_window *w, uint64_t step, const struct summary *summary);
 void histogram_window_clear(struct histogram_window *w);
 void histogram_window_free(struct histogram_window *w);

@@ -1,0 +1,422 @@
+/* A small training for tests of what comes after a step: layers are declared, a step is posted to
+ * in single lines, and closed the way run.c does it. No socket, no clock. */
+#ifndef EMBMON_TESTS_TRAINING_H
+#define EMBMON_TESTS_TRAINING_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/alert/alert.h"
+#include "daemon/detect/families.h"
+#include "daemon/tensorboard/record.h"
+#include "embmon/embmon.h"
+#include "tests/unit/values.h"
+
+enum { TOLD_MAX = 4096 };
+
+/* A change of an alert as the listener got it. */
+struct told {
+    char detector[32], layer[256], reason[16], summary[FINDING_SUMMARY], hint[FINDING_HINT];
+    uint32_t state, before, severity, phase;
+    uint64_t step, first_step;
+    double value, threshold, baseline, time;
+    bool value_given, threshold_given, baseline_given;
+    uint32_t ranks[8];
+    size_t rank_count;
+};
+
+struct training {
+    struct model model;
+    struct steps *steps;
+    struct baseline baseline;
+    struct measures measures;
+    struct alerts *alerts;
+    struct record *record; /* NULL: nothing is recorded */
+    struct record_losses losses;
+    struct step *open; /* the step in hand; it is made by the first look at it */
+    struct moment now;
+    uint32_t phase;
+    uint64_t number; /* of the step that is posted to */
+    struct told *told;
+    size_t told_count;
+};
+
+static struct training training; /* of the running test */
+
+static inline void must_near(double value, double expected, double tolerance)
+{
+    if (!(fabs(value - expected) <= tolerance))
+        print_error("%.17g is not %.17g\n", value, expected);
+    assert_true(fabs(value - expected) <= tolerance);
+}
+
+/* ---- layers */
+
+static inline size_t layer_like(struct msg_layer layer)
+{
+    int index = model_layer(&training.model, &layer);
+
+    assert_true(index >= 0);
+    return (size_t)index;
+}
+
+static inline size_t layer(const char *path, uint32_t kind)
+{
+    return layer_like((struct msg_layer){.path = path, .kind = kind, .trainable = true});
+}
+
+static inline size_t embedding(const char *path)
+{
+    return layer(path, EMBMON_EMBEDDING);
+}
+
+static inline size_t dense(const char *path)
+{
+    return layer(path, EMBMON_DENSE);
+}
+
+static inline size_t variable(size_t of, const char *name)
+{
+    int index = model_variable(&training.model, of, name);
+
+    assert_true(index >= 0);
+    return (size_t)index;
+}
+
+/* What is posted with the layer's own id. */
+static inline size_t table(size_t of)
+{
+    return training.model.layers[of].table;
+}
+
+/* ---- posts */
+
+static inline void post_summary(uint32_t rank, size_t of, uint32_t signal, const struct summary *s)
+{
+    assert_null(summary_check(s));
+    assert_int_equal(
+        steps_sample(training.steps, training.phase, training.number, rank, of, signal, s),
+        STEPS_OK);
+}
+
+/* values.h leaves the moments to its own tests. */
+static inline void summarise(struct summary *s, const double *values, size_t n)
+{
+    assert_true(values_summarise(s, values, n));
+    s->parts = 1; /* an empty tensor is one too */
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i]))
+            continue;
+        s->sum += values[i];
+        s->absolute_sum += fabs(values[i]);
+        s->square_sum += values[i] * values[i];
+    }
+}
+
+static inline void post_values(uint32_t rank, size_t of, uint32_t signal, const double *values,
+                               size_t n)
+{
+    struct summary s;
+
+    summarise(&s, values, n);
+    post_summary(rank, of, signal, &s);
+    summary_free(&s);
+}
+
+/* A gradient of this norm for the layer's own variable. */
+static inline void gradient(size_t of, double norm)
+{
+    const double values[] = {0.6 * norm, -0.8 * norm};
+
+    post_values(0, table(of), EMBMON_GRADIENT, values, 2);
+}
+
+static inline void gradient_with(size_t of, double odd)
+{
+    const double values[] = {0.5, odd, -0.5};
+
+    post_values(0, table(of), EMBMON_GRADIENT, values, 3);
+}
+
+/* A table's sparse gradient, as posted by rows: looked up, of these touched, and their norm. */
+static inline void gradient_of_rows(size_t of, double looked_up, double touched, double norm)
+{
+    const double values[] = {0.6 * norm, -0.8 * norm};
+    struct summary s;
+
+    summarise(&s, values, touched > 0 ? 2 : 0);
+    assert_true(summary_set_extra(&s, EXTRA_ROWS_LOOKED_UP, looked_up));
+    assert_true(summary_set_extra(&s, EXTRA_ROWS_TOUCHED, touched));
+    post_summary(0, table(of), EMBMON_GRADIENT, &s);
+    summary_free(&s);
+}
+
+static inline void activation(size_t of, double value)
+{
+    const double values[] = {0.25, value};
+
+    post_values(0, table(of), EMBMON_ACTIVATION, values, 2);
+}
+
+/* n elements that all have this value. */
+static inline void post_even(size_t of, uint32_t signal, size_t n, double value)
+{
+    double *values = calloc(n + 1, sizeof *values);
+
+    assert_non_null(values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = value;
+    post_values(0, of, signal, values, n);
+    free(values);
+}
+
+static inline void scalar(size_t of, double value)
+{
+    assert_int_equal(steps_scalar(training.steps, training.phase, training.number, 0, of, value),
+                     STEPS_OK);
+}
+
+static inline void loss(double value)
+{
+    scalar(SCALAR_LOSS, value);
+}
+
+static inline void rate(double value)
+{
+    scalar(SCALAR_LEARNING_RATE, value);
+}
+
+static inline void batch(double value)
+{
+    scalar(SCALAR_BATCH_SIZE, value);
+}
+
+/* ---- a step's way: the order is run.c's */
+
+static inline void measure_now(const struct step *step, int64_t only_rank)
+{
+    assert_true(baseline_resize(&training.baseline, training.model.layer_count,
+                                training.model.variable_count));
+    assert_true(
+        measure_step(&training.measures, step, &training.model, &training.baseline, only_rank));
+}
+
+/* Closes the step that was posted to and measures it; the functions under test may look at it. */
+static inline const struct measures *step_closed(void)
+{
+    bool trains = training.phase == EMBMON_TRAIN;
+
+    if (training.open)
+        return &training.measures;
+    assert_int_equal(steps_end(training.steps, training.phase, training.number, 0, training.now),
+                     STEPS_OK);
+    training.open = steps_take(training.steps, training.now, true);
+    assert_non_null(training.open);
+    assert_true(baseline_resize(&training.baseline, training.model.layer_count,
+                                training.model.variable_count));
+    if (trains) {
+        baseline_loss(&training.baseline, step_scalar(training.open, SCALAR_LOSS));
+        if (baseline_rate(&training.baseline, step_scalar(training.open, SCALAR_LEARNING_RATE))) {
+            baseline_forget_levels(&training.baseline);
+            alerts_new_level(training.alerts, training.number, training.now);
+        }
+        measure_weights(&training.baseline, training.open, &training.model);
+    }
+    measure_now(training.open, -1);
+    return &training.measures;
+}
+
+static inline void learn(void)
+{
+    const struct measures *m = &training.measures;
+
+    if (training.phase != EMBMON_TRAIN || m->short_batch)
+        return;
+    for (size_t i = 0; i < m->layer_count; i++) {
+        if (m->layers[i].has_gradient && m->layers[i].nonfinite_gradient == 0 &&
+            !alerts_freeze(training.alerts, i))
+            norm_baseline_add(&training.baseline.layers[i], m->layers[i].norm);
+    }
+    if (!alerts_freeze(training.alerts, DETECT_MODEL))
+        norm_baseline_add(&training.baseline.model, m->model_norm);
+}
+
+/* Judges, learns and records the step, and goes on to the next one. */
+static inline void step_done(void)
+{
+    (void)step_closed();
+    assert_true(alerts_judge(training.alerts, &training.measures, &training.baseline,
+                             &limits_default, training.now));
+    learn();
+    if (training.record)
+        record_step(training.record, &training.measures, &training.baseline, &limits_default,
+                    training.alerts, &training.losses, training.now);
+    steps_recycle(training.steps, training.open);
+    training.open = NULL;
+    training.number++;
+    training.now.ms += 100;
+    training.now.wall += 0.1;
+}
+
+/* ---- what the listener was told */
+
+static inline void listen(void *context, const struct alert_change *change)
+{
+    struct told *told = &training.told[training.told_count];
+
+    (void)context;
+    assert_true(training.told_count < TOLD_MAX);
+    training.told_count++;
+    *told = (struct told){
+        .state = change->state,
+        .before = change->before,
+        .severity = change->severity,
+        .phase = change->phase,
+        .step = change->step,
+        .first_step = change->first_step,
+        .value = change->value,
+        .threshold = change->threshold,
+        .baseline = change->baseline,
+        .value_given = change->value_given,
+        .threshold_given = change->threshold_given,
+        .baseline_given = change->baseline_given,
+        .time = change->time,
+        .rank_count = change->rank_count,
+    };
+    assert_true(change->rank_count <= 8);
+    for (size_t i = 0; i < change->rank_count; i++)
+        told->ranks[i] = change->ranks[i];
+    strcpy(told->detector, change->detector);
+    strcpy(told->layer, change->layer);
+    strcpy(told->reason, change->reason);
+    strcpy(told->summary, change->summary);
+    strcpy(told->hint, change->hint);
+    if (training.record)
+        record_alert(training.record, change, alerts_fired(training.alerts), training.now);
+}
+
+/* The newest change of a detector on a layer ("" for the model), NULL when there was none. */
+static inline const struct told *last_told(const char *detector, const char *path)
+{
+    for (size_t i = training.told_count; i > 0; i--) {
+        const struct told *told = &training.told[i - 1];
+
+        if (strcmp(told->detector, detector) == 0 && strcmp(told->layer, path) == 0)
+            return told;
+    }
+    return NULL;
+}
+
+static inline size_t times_told(const char *detector)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < training.told_count; i++)
+        count += strcmp(training.told[i].detector, detector) == 0;
+    return count;
+}
+
+/* The newest change took the alert to this state, at this step. */
+static inline void must_be(const char *detector, const char *path, uint32_t state, uint64_t step)
+{
+    const struct told *told = last_told(detector, path);
+
+    assert_non_null(told);
+    assert_int_equal(told->state, state);
+    assert_int_equal(told->step, step);
+}
+
+static inline void must_be_quiet(void)
+{
+    if (training.told_count > 0)
+        print_error("%s\n", training.told[0].summary);
+    assert_int_equal(training.told_count, 0);
+}
+
+/* ---- single verdicts of the step in hand */
+
+static inline enum verdict verdict_of(detect_fn *judge, size_t of, struct finding *finding)
+{
+    *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
+    return judge(step_closed(), of, &training.baseline, &limits_default, finding);
+}
+
+static inline struct finding must_flag(detect_fn *judge, size_t of)
+{
+    struct finding finding;
+
+    assert_int_equal(verdict_of(judge, of, &finding), VERDICT_SICK);
+    assert_true(*finding.summary && *finding.hint);
+    assert_null(finding.silent);
+    return finding;
+}
+
+static inline struct finding must_pass(detect_fn *judge, size_t of)
+{
+    struct finding finding;
+
+    assert_int_equal(verdict_of(judge, of, &finding), VERDICT_CLEAR);
+    assert_null(finding.silent);
+    return finding;
+}
+
+static inline void must_be_silent(detect_fn *judge, size_t of, const char *why)
+{
+    struct finding finding;
+
+    assert_int_equal(verdict_of(judge, of, &finding), VERDICT_SILENT);
+    assert_non_null(finding.silent);
+    assert_string_equal(finding.silent, why);
+}
+
+/* ---- set-up */
+
+static inline int training_begin_with(uint32_t world_size)
+{
+    training = (struct training){.phase = EMBMON_TRAIN, .now = {.ms = 1000, .wall = 1.7e9}};
+    training.told = calloc(TOLD_MAX, sizeof *training.told);
+    training.steps = steps_new(world_size, (size_t)64 << 20, training.now);
+    training.alerts = alerts_new("run", listen, NULL);
+    baseline_init(&training.baseline);
+    return training.told && training.steps && training.alerts && model_init(&training.model) ? 0
+                                                                                             : -1;
+}
+
+static inline int training_begin(void **state)
+{
+    (void)state;
+    return training_begin_with(1);
+}
+
+/* A run of four ranks. */
+static inline int training_begin_4(void **state)
+{
+    (void)state;
+    return training_begin_with(4);
+}
+
+static inline int training_end(void **state)
+{
+    (void)state;
+    if (training.open)
+        steps_recycle(training.steps, training.open);
+    record_close(training.record);
+    alerts_free(training.alerts);
+    measures_free(&training.measures);
+    baseline_free(&training.baseline);
+    steps_free(training.steps);
+    model_free(&training.model);
+    free(training.told);
+    return 0;
+}
+
+#define training_test(test) cmocka_unit_test_setup_teardown(test, training_begin, training_end)
+
+#endif
