@@ -1,0 +1,25 @@
+"""Fixtures: an embmond that is gone when the test ends, whatever happened in it."""
+
+import pytest
+
+from harness import Daemon
+
+
+@pytest.fixture
+def daemons():
+    """Makes embmonds: daemons(*options, ...) as harness.Daemon."""
+    made = []
+
+    def make(*options, **named):
+        made.append(Daemon(*options, start=False, **named))
+        return made[-1].start()
+
+    yield make
+    for daemon in made:
+        daemon.discard()
+
+
+@pytest.fixture
+def daemon(daemons):
+    """One embmond with nothing special about it."""
+    return daemons()
