@@ -7,6 +7,7 @@
 #include "daemon/bytes.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
+#include "daemon/notice.h"
 #include "daemon/registry.h"
 #include "daemon/run.h"
 #include "proto/frame.h"
@@ -16,6 +17,7 @@ enum {
     HANDSHAKE_MS = 5000, /* until the first whole frame */
     FRAME_MS = 30000,    /* for a frame to become whole */
     REASONS = NACK_REFUSED + 1,
+    UNREAD_MAX = 1 << 20, /* bytes of answers that may wait before no more queries are taken */
 };
 
 struct session {
@@ -27,6 +29,7 @@ struct session {
     struct moment opened;
     uint64_t frame_since_ms; /* when the frame that is not whole yet began; 0: none */
     uint64_t acked;          /* the last Ack sent */
+    uint64_t dropped;        /* of the member's, already in the totals */
     bool greeted;            /* a Hello or a Query came */
     bool closing;
     uint32_t nacks[REASONS]; /* by reason, to log each kind once */
@@ -91,26 +94,10 @@ static void wake(struct session *session)
         session->wake(session->wake_context);
 }
 
-static void on_notice(void *context, const struct alert_change *c)
+static void on_notice(void *context, const struct alert_change *change)
 {
     struct session *session = context;
-    struct message message = {.type = FRAME_NOTICE,
-                              .notice = {.time = c->time,
-                                         .phase = c->phase,
-                                         .layer = c->layer,
-                                         .variable = c->variable,
-                                         .signal = c->signal,
-                                         .detector = c->detector,
-                                         .severity = c->severity,
-                                         .state = c->state,
-                                         .step = c->step,
-                                         .first_step = c->first_step,
-                                         .value = c->value,
-                                         .threshold = c->threshold,
-                                         .baseline = c->baseline,
-                                         .reason = c->reason,
-                                         .summary = c->summary,
-                                         .hint = c->hint}};
+    struct message message = {.type = FRAME_NOTICE, .notice = notice_of(change)};
 
     send_message(session, &message);
     wake(session);
@@ -132,11 +119,21 @@ static void on_sampling(void *context, uint32_t every)
     wake(context);
 }
 
+/* The session came back on another connection: this one is over. */
+static void on_superseded(void *context)
+{
+    struct session *session = context;
+
+    registry_totals(session->registry)->sessions--;
+    session->member = NULL;
+    session->closing = true;
+}
+
 /* ---- what comes in */
 
 static void take_hello(struct session *session, const struct msg_hello *hello, struct moment now)
 {
-    struct run_member_events events = {session, on_notice, on_wish, on_sampling};
+    struct run_member_events events = {session, on_notice, on_wish, on_sampling, on_superseded};
     const char *problem = "the run cannot be joined";
 
     if (session->member) {
@@ -155,6 +152,7 @@ static void take_hello(struct session *session, const struct msg_hello *hello, s
     run_member_listen(session->member, &events);
     registry_totals(session->registry)->sessions++;
     session->acked = run_member_kept(session->member);
+    session->dropped = run_member_dropped(session->member);
     send_welcome(session);
     log_info("run %s: rank %" PRIu32 " of %" PRIu32 " joined",
              run_name(run_member_run(session->member)), hello->rank, hello->world_size);
@@ -165,6 +163,10 @@ static void take_query(struct session *session, const struct msg_query *query, s
     struct control_reply reply = {0};
     size_t sent = 0, n;
 
+    if (session->out.length > UNREAD_MAX) {
+        refuse(session, "queries faster than their answers are read");
+        return;
+    }
     if (!control_answer(session->registry, query, now, &reply)) {
         session->closing = true;
         return;
@@ -181,21 +183,17 @@ static void take_query(struct session *session, const struct msg_query *query, s
         sent += n;
     } while (sent < reply.length);
     control_reply_free(&reply);
+    /* One question a connection: answers can be megabytes, and what a peer asks for without reading
+     * must not become memory. */
+    session->closing = true;
 }
 
-static const char *reason_text(enum nack_reason reason)
-{
-    switch (reason) {
-    case NACK_LATE:
-        return "its step is already closed";
-    case NACK_UNKNOWN:
-        return "its layer or variable was not declared";
-    case NACK_LIMIT:
-        return "a limit of the run is reached";
-    default:
-        return "it is not valid";
-    }
-}
+static const char *const reason_texts[REASONS] = {
+    [NACK_INVALID] = "it is not valid",
+    [NACK_LATE] = "its step is already closed",
+    [NACK_UNKNOWN] = "its layer or variable was not declared",
+    [NACK_LIMIT] = "a limit of the run is reached",
+};
 
 static void count(struct session *session, uint64_t sequence, enum nack_reason reason)
 {
@@ -203,7 +201,7 @@ static void count(struct session *session, uint64_t sequence, enum nack_reason r
 
     if (reason) {
         totals->rejected++;
-        send_nack(session, sequence, reason, reason_text(reason));
+        send_nack(session, sequence, reason, reason_texts[reason]);
     } else {
         totals->acked++;
     }
@@ -248,7 +246,6 @@ static void take_bye(struct session *session, struct moment now)
     log_info("run %s: a rank said goodbye", run_name(run_member_run(session->member)));
     run_member_leave(session->member, true, now);
     registry_totals(session->registry)->sessions--;
-    session->acked = run_member_kept(session->member);
     session->member = NULL;
     session->closing = true;
 }
@@ -256,8 +253,14 @@ static void take_bye(struct session *session, struct moment now)
 static void send_ack(struct session *session)
 {
     struct message message = {.type = FRAME_ACK};
-    uint64_t kept = session->member ? run_member_kept(session->member) : session->acked;
+    uint64_t kept, dropped;
 
+    if (!session->member)
+        return;
+    kept = run_member_kept(session->member);
+    dropped = run_member_dropped(session->member);
+    registry_totals(session->registry)->dropped += dropped - session->dropped;
+    session->dropped = dropped;
     if (kept == session->acked)
         return;
     session->acked = kept;
@@ -369,7 +372,7 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
         session->frame_since_ms = 0;
     }
     if (in->start == in->length)
-        in->start = in->length = 0;
+        bytes_clear(in);
     else if (session->frame_since_ms == 0)
         session->frame_since_ms = now.ms;
     send_ack(session);
@@ -413,10 +416,11 @@ const uint8_t *session_output(struct session *session, size_t *n)
 
 bool session_tick(struct session *session, struct moment now)
 {
-    if (!session->greeted && now.ms - session->opened.ms >= HANDSHAKE_MS)
+    if (session->closing ||
+        (!session->greeted && moment_since(now, session->opened.ms) >= HANDSHAKE_MS))
         return false;
     return session_paused(session) || session->frame_since_ms == 0 ||
-           now.ms - session->frame_since_ms < FRAME_MS;
+           moment_since(now, session->frame_since_ms) < FRAME_MS;
 }
 
 void session_on_output(struct session *session, void (*on_output)(void *context), void *context)
