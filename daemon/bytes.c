@@ -27,6 +27,13 @@ bool bytes_reserve(struct bytes *b, size_t n)
     return true;
 }
 
+void bytes_clear(struct bytes *b)
+{
+    if (b->capacity > BYTES_KEPT)
+        bytes_free(b);
+    b->start = b->length = 0;
+}
+
 void bytes_free(struct bytes *b)
 {
     free(b->data);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { BYTES_KEPT = 256 << 10 };
+
 /* data[start ... length) is what is in it. A zeroed one is empty. */
 struct bytes {
     uint8_t *data; /* owned */
@@ -14,6 +16,9 @@ struct bytes {
 
 /* Room for n more bytes at data + length; what is there may move. False: out of memory. */
 bool bytes_reserve(struct bytes *b, size_t n);
+
+/* Empties it; memory beyond BYTES_KEPT is given back. */
+void bytes_clear(struct bytes *b);
 void bytes_free(struct bytes *b);
 
 #endif

@@ -62,6 +62,8 @@ bool rundir_exists(const char *logdir, const char *run)
 {
     int folder = walk(logdir, run, false);
 
+    if (folder >= 0)
+        folder = enter(folder, "embmon", false);
     if (folder < 0)
         return errno != ENOENT; /* what cannot be entered must not be written over either */
     (void)close(folder);
