@@ -48,7 +48,7 @@ EXAMPLES := $(wildcard examples/*.c)
 object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 PROTO_OBJ  := $(call object,$(PROTO)) $(OUT)/gen/embmon.pb-c.o
 CLIENT_OBJ := $(call object,$(CLIENT)) $(PROTO_OBJ)
-DAEMON_OBJ := $(call object,$(DAEMON)) $(OUT)/gen/tensorboard.pb-c.o $(PROTO_OBJ)
+DAEMON_OBJ := $(call object,$(DAEMON)) $(OUT)/gen/tensorboard.pb-c.o $(OUT)/gen/layout.pb-c.o $(PROTO_OBJ)
 TEST_BIN   := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TESTS))
 TOOL_BIN   := $(patsubst tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 EXAMPLE_BIN := $(patsubst examples/%.c,$(OUT)/examples/%,$(EXAMPLES))
@@ -71,7 +71,7 @@ $(OUT)/gen/%.pb-c.c: daemon/tensorboard/%.proto
 $(OUT)/gen/%.pb-c.o: $(OUT)/gen/%.pb-c.c
 	$(call say,CC) $(CC) $(BASE) $(CFLAGS) -fPIC -c $< -o $@
 
-$(OUT)/obj/%.o: %.c | $(OUT)/gen/embmon.pb-c.c $(OUT)/gen/tensorboard.pb-c.c
+$(OUT)/obj/%.o: %.c | $(OUT)/gen/embmon.pb-c.c $(OUT)/gen/tensorboard.pb-c.c $(OUT)/gen/layout.pb-c.c
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
 
