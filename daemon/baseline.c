@@ -81,6 +81,17 @@ void baseline_free(struct baseline *b)
     *b = (struct baseline){0};
 }
 
+void baseline_restart(struct baseline *b)
+{
+    struct baseline fresh;
+
+    baseline_init(&fresh);
+    memcpy(fresh.losses, b->losses, sizeof fresh.losses);
+    fresh.loss_count = b->loss_count;
+    baseline_free(b);
+    *b = fresh;
+}
+
 /* The array with room for `wanted` items, the new ones zeroed; NULL when out of memory. */
 static void *resized(void *items, size_t count, size_t wanted, size_t size)
 {
@@ -159,11 +170,19 @@ bool baseline_warming_up(const struct baseline *b)
     return b->steps_since_rise < WARM_UP_STEPS;
 }
 
-bool baseline_short_batch(struct baseline *b, double batch)
+void baseline_batch(struct baseline *b, double batch)
 {
-    if (!isfinite(batch))
+    if (!isfinite(batch) || batch <= 0)
+        return;
+    b->batches[b->batch_next] = batch;
+    b->batch_next = (b->batch_next + 1) % BASELINE_BATCHES;
+    if (b->batch_count < BASELINE_BATCHES)
+        b->batch_count++;
+}
+
+bool baseline_short_batch(const struct baseline *b, double batch)
+{
+    if (!isfinite(batch) || b->batch_count == 0)
         return false;
-    if (batch > b->usual_batch)
-        b->usual_batch = batch;
-    return batch < SHORT_BATCH * b->usual_batch;
+    return batch < SHORT_BATCH * median(b->batches, b->batch_count);
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BASELINE_LEARN = 25, BASELINE_RECENT = 10, FIRST_LOSSES = 5 };
+enum { BASELINE_LEARN = 25, BASELINE_RECENT = 10, BASELINE_BATCHES = 25, FIRST_LOSSES = 5 };
 
 struct norm_baseline {
     double first[BASELINE_LEARN]; /* logs, while learning */
@@ -40,13 +40,17 @@ struct baseline {
     size_t variable_count;
     double losses[FIRST_LOSSES];
     uint32_t loss_count;
-    double rate;               /* of the last sampled step, NaN: none posted */
-    uint32_t steps_since_rise; /* sampled steps since the rate last rose */
-    double usual_batch;        /* the largest seen */
+    double rate;                      /* of the last sampled step, NaN: none posted */
+    uint32_t steps_since_rise;        /* sampled steps since the rate last rose */
+    double batches[BASELINE_BATCHES]; /* the last ones */
+    uint32_t batch_count, batch_next;
 };
 
 void baseline_init(struct baseline *b);
 void baseline_free(struct baseline *b);
+
+/* The training was resumed: forgets all but the first losses. */
+void baseline_restart(struct baseline *b);
 
 /* Makes room for so many layers and variables. False: out of memory. */
 bool baseline_resize(struct baseline *b, size_t layers, size_t variables);
@@ -65,7 +69,11 @@ bool baseline_rate(struct baseline *b, double rate);
 /* True when the rate rose within the last 3 sampled steps. */
 bool baseline_warming_up(const struct baseline *b);
 
-/* True when a batch of this size (NaN: not posted) is smaller than 0.9 of the usual one. */
-bool baseline_short_batch(struct baseline *b, double batch);
+/* Takes the size of a training step's batch (NaN: not posted). */
+void baseline_batch(struct baseline *b, double batch);
+
+/* True when a batch of this size (NaN: not posted) is smaller than 0.9 of the usual one: the median
+ * of the last 25, so that one huge batch does not make all others short. */
+bool baseline_short_batch(const struct baseline *b, double batch);
 
 #endif

@@ -46,7 +46,7 @@ static enum nack_reason refuse(int code, const char **problem)
 {
     switch (code) {
     case MODEL_CONFLICT:
-        *problem = "a layer of this path was declared with another kind, rows or columns";
+        *problem = "its path or name was declared before, with another kind, rows or columns";
         return NACK_INVALID;
     case MODEL_FULL:
         *problem = "more layers or variables than a run may have";
@@ -57,12 +57,19 @@ static enum nack_reason refuse(int code, const char **problem)
     }
 }
 
+static void forget(struct run_member *member, uint32_t id)
+{
+    if (id < member->target_count)
+        member->targets[id] = (struct member_target){0, 0};
+}
+
 static enum nack_reason take_layer(struct run_member *member, struct model *model,
                                    const struct msg_layer *from, const char **problem)
 {
     int layer = model_layer(model, from);
     struct member_target target;
 
+    forget(member, from->id);
     if (layer < 0)
         return refuse(layer, problem);
     target.layer = layer + 1;
@@ -76,6 +83,7 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
     struct member_target of = member_target(member, from->layer), target = {0, 0};
     int variable;
 
+    forget(member, from->id);
     if (of.layer == 0) {
         *problem = "a variable of a layer that was not declared before it";
         return NACK_UNKNOWN;
@@ -90,11 +98,19 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
 enum nack_reason member_layers(struct run_member *member, struct model *model,
                                const struct msg_layers *layers, const char **problem)
 {
-    enum nack_reason reason = 0;
+    enum nack_reason first = 0, reason;
+    const char *why = "";
 
-    for (size_t i = 0; i < layers->layer_count && !reason; i++)
-        reason = take_layer(member, model, &layers->layers[i], problem);
-    for (size_t i = 0; i < layers->variable_count && !reason; i++)
-        reason = take_variable(member, model, &layers->variables[i], problem);
-    return reason;
+    for (size_t i = 0; i < layers->layer_count + layers->variable_count; i++) {
+        if (i < layers->layer_count)
+            reason = take_layer(member, model, &layers->layers[i], &why);
+        else
+            reason =
+                take_variable(member, model, &layers->variables[i - layers->layer_count], &why);
+        if (reason && !first) {
+            first = reason;
+            *problem = why;
+        }
+    }
+    return first;
 }

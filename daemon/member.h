@@ -41,8 +41,8 @@ struct member_target member_target(const struct run_member *member, uint32_t id)
 /* Forgets all ids: a new connection declares them again. */
 void member_unmap(struct run_member *member);
 
-/* Takes a Layers message into the model. 0, or the reason it is refused for with *problem; what was
- * taken before the refusal stays. */
+/* Takes a Layers message into the model. 0, or the first reason one of its layers or variables is
+ * refused for, with *problem; the others are taken, and the id of a refused one means nothing. */
 enum nack_reason member_layers(struct run_member *member, struct model *model,
                                const struct msg_layers *layers, const char **problem);
 

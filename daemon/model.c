@@ -42,6 +42,16 @@ static const char *names_add(struct model_name **names, const char *text, size_t
     return name->text;
 }
 
+static void names_remove(struct model_name **names, const char *text)
+{
+    struct model_name *found;
+
+    HASH_FIND_STR(*names, text, found);
+    if (found)
+        HASH_DEL(*names, found);
+    free(found);
+}
+
 static void names_free(struct model_name **names)
 {
     struct model_name *name, *next;
@@ -59,13 +69,13 @@ bool model_init(struct model *model)
     if (model_scalar(model, "loss") != SCALAR_LOSS ||
         model_scalar(model, "learning_rate") != SCALAR_LEARNING_RATE ||
         model_scalar(model, "batch_size") != SCALAR_BATCH_SIZE) {
-        model_free(model);
+        model_clear(model);
         return false;
     }
     return true;
 }
 
-void model_free(struct model *model)
+void model_clear(struct model *model)
 {
     for (size_t i = 0; i < model->layer_count; i++)
         free(model->layers[i].activation);
@@ -105,7 +115,7 @@ int model_variable(struct model *model, size_t layer, const char *name)
     known = names_find(model->by_label, label);
     if (known >= 0)
         return model->variables[known].layer == layer ? known : MODEL_CONFLICT;
-    if (index >= VARIABLES_MAX)
+    if (model->closed || index >= VARIABLES_MAX)
         return MODEL_FULL;
     variables = grown(model->variables, index, &model->variable_capacity, sizeof *variables);
     if (!variables)
@@ -125,48 +135,73 @@ int model_find(const struct model *model, const char *path)
     return names_find(model->by_path, path);
 }
 
+/* Takes over what the declaration says, but for the path. False: out of memory. */
+static bool describe(struct layer *layer, const struct msg_layer *from)
+{
+    char *activation = strdup(from->activation ? from->activation : "");
+
+    if (!activation)
+        return false;
+    free(layer->activation);
+    layer->activation = activation;
+    layer->kind = from->kind;
+    layer->trainable = from->trainable;
+    layer->sharded = from->sharded;
+    layer->has_padding = from->has_padding;
+    layer->rows = from->rows;
+    layer->columns = from->columns;
+    layer->padding_id = from->padding_id;
+    layer->stale = false;
+    return true;
+}
+
+static int known_layer(struct model *model, int index, const struct msg_layer *from)
+{
+    struct layer *layer = &model->layers[index];
+
+    if (layer->stale)
+        return describe(layer, from) ? index : MODEL_NO_MEMORY;
+    if (layer->kind != from->kind || layer->rows != from->rows || layer->columns != from->columns)
+        return MODEL_CONFLICT;
+    layer->trainable = from->trainable; /* may be frozen or thawed between fits */
+    return index;
+}
+
 int model_layer(struct model *model, const struct msg_layer *from)
 {
     struct layer *layers, *layer;
     size_t index = model->layer_count;
-    int known = model_find(model, from->path), table;
+    int known = model_find(model, from->path), table = MODEL_NO_MEMORY;
 
-    if (known >= 0) {
-        layer = &model->layers[known];
-        if (layer->kind != from->kind || layer->rows != from->rows ||
-            layer->columns != from->columns)
-            return MODEL_CONFLICT;
-        layer->trainable = from->trainable; /* may be frozen or thawed between fits */
-        return known;
-    }
-    if (index >= LAYERS_MAX)
+    if (known >= 0)
+        return known_layer(model, known, from);
+    if (model->closed || index >= LAYERS_MAX)
         return MODEL_FULL;
     layers = grown(model->layers, index, &model->layer_capacity, sizeof *layers);
     if (!layers)
         return MODEL_NO_MEMORY;
     model->layers = layers;
     layer = &layers[index];
-    *layer = (struct layer){
-        .kind = from->kind,
-        .trainable = from->trainable,
-        .sharded = from->sharded,
-        .has_padding = from->has_padding,
-        .rows = from->rows,
-        .columns = from->columns,
-        .padding_id = from->padding_id,
-        .activation = strdup(from->activation ? from->activation : ""),
-        .path = from->path, /* until the owned copy is there: its label is made from it */
-    };
-    if (!layer->activation)
+    *layer = (struct layer){0};
+    if (!describe(layer, from))
         return MODEL_NO_MEMORY;
-    table = model_variable(model, index, "");
-    if (table < 0 || !(layer->path = names_add(&model->by_path, from->path, index))) {
+    layer->path = names_add(&model->by_path, from->path, index);
+    if (layer->path)
+        table = model_variable(model, index, "");
+    if (table < 0) { /* leave nothing behind that speaks of a layer that is not there */
+        names_remove(&model->by_path, from->path);
         free(layer->activation);
-        return table < 0 ? table : MODEL_NO_MEMORY;
+        return table;
     }
     layer->table = (size_t)table;
     model->layer_count++;
     return (int)index;
+}
+
+void model_reopen(struct model *model)
+{
+    for (size_t i = 0; i < model->layer_count; i++)
+        model->layers[i].stale = true;
 }
 
 int model_scalar(struct model *model, const char *name)
@@ -177,7 +212,7 @@ int model_scalar(struct model *model, const char *name)
 
     if (known >= 0)
         return known;
-    if (index >= SCALARS_MAX)
+    if (model->closed || index >= SCALARS_MAX)
         return MODEL_FULL;
     scalars = grown(model->scalars, index, &model->scalar_capacity, sizeof *scalars);
     if (!scalars)

@@ -14,6 +14,7 @@ struct layer {
     char *activation; /* "" when unknown */
     uint32_t kind;    /* enum embmon_kind */
     bool trainable, sharded, has_padding;
+    bool stale; /* declared by a trainer that has gone: the next one may say otherwise */
     uint64_t rows, columns;
     int64_t padding_id;
     size_t table; /* index of the variable "": what is posted with the layer's own id */
@@ -36,12 +37,13 @@ struct model {
     size_t variable_count, variable_capacity;
     const char **scalars;
     size_t scalar_count, scalar_capacity;
+    bool closed; /* takes nothing new: what is declared already is still found */
     struct model_name *by_path, *by_label, *by_scalar; /* hash tables that own the strings */
 };
 
 /* A zeroed model is empty; false when out of memory. */
 bool model_init(struct model *model);
-void model_free(struct model *model);
+void model_clear(struct model *model);
 
 enum { MODEL_FULL = -1, MODEL_CONFLICT = -2, MODEL_NO_MEMORY = -3 };
 
@@ -50,6 +52,9 @@ enum { MODEL_FULL = -1, MODEL_CONFLICT = -2, MODEL_NO_MEMORY = -3 };
 int model_layer(struct model *model, const struct msg_layer *layer);
 int model_variable(struct model *model, size_t layer, const char *name);
 int model_scalar(struct model *model, const char *name);
+
+/* The trainers have gone: those that come next may declare a layer with another kind or size. */
+void model_reopen(struct model *model);
 
 /* Index of the layer with this path, or -1. */
 int model_find(const struct model *model, const char *path);

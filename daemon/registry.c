@@ -131,15 +131,17 @@ static struct run_member *join_resumed(struct registry *registry, const char *wa
                                        const struct msg_hello *hello, struct moment now,
                                        const char **problem)
 {
+    struct run_member *member;
     struct run_status status;
 
     for (size_t i = 0; i < registry->run_count; i++) {
         if (strcmp(run_name(registry->runs[i]), wanted) != 0)
             continue;
+        member = join(registry->runs[i], hello, now, problem);
         run_get_status(registry->runs[i], &status);
-        if (status.live)
-            return join(registry->runs[i], hello, now, problem);
-        unload(registry, i, now);
+        if (member || status.live)
+            return member;
+        unload(registry, i, now); /* of another world size: begin it anew */
         break;
     }
     return join(load(registry, wanted, wanted, hello, true, now, problem), hello, now, problem);

@@ -10,7 +10,13 @@
 #include "daemon/rundir.h"
 #include "embmon/embmon.h"
 
-enum { WISH_STEPS = 64, IDLE_MS = 3600 * 1000, WRITE_RETRY_MS = 1000 };
+enum {
+    WISH_STEPS = 64,
+    WISHES_MAX = 16, /* layers asked for at once when wishes are renewed */
+    IDLE_MS = 3600 * 1000,
+    DESERTED_MS = 60 * 1000,
+    WRITE_RETRY_MS = 1000,
+};
 
 /* ---- what an alert's change sets off */
 
@@ -19,10 +25,10 @@ struct telling {
     struct moment now;
 };
 
-static void send_wish(struct run *run, const char *layer, uint64_t step)
+static void send_wish(struct run *run, const char *layer)
 {
     run->wishing = true;
-    run->wished_step = step;
+    run->wished_step = run_next_step(run);
     for (size_t i = 0; i < run->member_count; i++) {
         struct run_member *member = run->members[i];
 
@@ -46,7 +52,7 @@ static void on_change(void *context, const struct alert_change *change)
             member->events.notice(member->events.context, change);
     }
     if (change->state != EMBMON_RESOLVED)
-        send_wish(run, change->layer, change->step);
+        send_wish(run, change->layer);
 }
 
 /* ---- opening and closing */
@@ -62,7 +68,7 @@ static void run_destroy(struct run *run)
     measures_free(&run->measures);
     baseline_free(&run->baseline);
     steps_free(run->steps);
-    model_free(&run->model);
+    model_clear(&run->model);
     free(run->name);
     free(run->wanted);
     free(run->norms);
@@ -183,15 +189,20 @@ static bool measure(struct run *run, const struct step *step, int64_t only_rank)
            measure_step(&run->measures, step, &run->model, &run->baseline, only_rank);
 }
 
-/* Asks for every step again while a layer's alert is still pending. */
-static void renew_wish(struct run *run, uint64_t step)
+/* Asks for every step again while alerts of layers are still pending. A wish makes every step a
+ * sampled one, so half of it is over after that many steps. */
+static void renew_wishes(struct run *run, uint64_t step)
 {
-    if (!run->wishing || step < run->wished_step + (uint64_t)run->every * WISH_STEPS / 2)
+    size_t sent = 0;
+
+    if (!run->wishing || step < run->wished_step + WISH_STEPS / 2)
         return;
     run->wishing = false;
-    for (size_t i = 0; i < run->model.layer_count && !run->wishing; i++) {
-        if (alerts_pending(run->alerts, i))
-            send_wish(run, run->model.layers[i].path, step);
+    for (size_t i = 0; i < run->model.layer_count && sent < WISHES_MAX; i++) {
+        if (alerts_pending(run->alerts, i)) {
+            send_wish(run, run->model.layers[i].path);
+            sent++;
+        }
     }
 }
 
@@ -207,6 +218,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
         return;
     if (training) {
         baseline_loss(&run->baseline, step_scalar(step, SCALAR_LOSS));
+        baseline_batch(&run->baseline, step_scalar(step, SCALAR_BATCH_SIZE));
         if (baseline_rate(&run->baseline, step_scalar(step, SCALAR_LEARNING_RATE))) {
             baseline_forget_levels(&run->baseline);
             alerts_new_level(run->alerts, step->number, now);
@@ -222,7 +234,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     record_step(run->record, &run->measures, &run->baseline, &limits_default, run->alerts, &losses,
                 now);
     if (training)
-        renew_wish(run, step->number);
+        renew_wishes(run, step->number);
 }
 
 void run_process(struct run *run, struct moment now, bool force)
@@ -244,14 +256,28 @@ void run_process(struct run *run, struct moment now, bool force)
 
 /* ---- time passes */
 
+static bool is_live(const struct run *run)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->live)
+            return true;
+    }
+    return false;
+}
+
 void run_tick(struct run *run, struct moment now)
 {
+    bool deserted = !run->ended && moment_since(now, run->heard_ms) >= DESERTED_MS;
+
     /* Who is not read from cannot be heard. */
     for (size_t i = 0; i < run->member_count; i++) {
         if (run->members[i]->live && run_member_paused(run->members[i]))
             run_heartbeat(run->members[i], NULL, now);
     }
     run_process(run, now, false);
+    /* Trainers that were killed do not say goodbye: what their last steps left is recorded now. */
+    if (deserted && !is_live(run))
+        run_end(run, now);
 }
 
 void run_flush(struct run *run, struct moment now)
@@ -276,15 +302,12 @@ void run_flush(struct run *run, struct moment now)
 
 bool run_idle(const struct run *run, struct moment now)
 {
-    for (size_t i = 0; i < run->member_count; i++) {
-        if (run->members[i]->live)
-            return false;
-    }
-    return now.ms - run->heard_ms >= IDLE_MS;
+    return !is_live(run) && moment_since(now, run->heard_ms) >= IDLE_MS;
 }
 
 void run_end(struct run *run, struct moment now)
 {
+    run->ended = true;
     run_process(run, now, true);
     for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
         int64_t last = steps_closed(run->steps, phase);

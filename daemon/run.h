@@ -22,6 +22,8 @@ struct run_member_events {
     void (*notice)(void *context, const struct alert_change *change);
     void (*wish)(void *context, uint32_t steps, const char *layer);
     void (*sampling)(void *context, uint32_t every); /* the run's `every` grew */
+    void (*superseded)(void *context); /* the session is back on another connection: forget the
+                                          member, this one is over */
 };
 
 struct run_options {
@@ -45,13 +47,18 @@ void run_close(struct run *run, struct moment now);
 /* True when a session of this Hello may join: see embmond(8), "Runs". */
 bool run_admits(const struct run *run, const struct msg_hello *hello, struct moment now);
 
-/* Joins; a session that was here before (same random id) gets its place back. */
+/* Joins; a session that was here before (same random id) gets its place back, also while its old
+ * connection is not known to be lost yet. NULL: the rank is held by another session that is
+ * connected, the world size differs, or out of memory. */
 struct run_member *run_join(struct run *run, const struct msg_hello *hello, struct moment now);
 void run_member_listen(struct run_member *member, const struct run_member_events *events);
 struct run *run_member_run(const struct run_member *member);
 
 /* The highest sequence number that is kept, for Welcome and Ack. */
 uint64_t run_member_kept(const struct run_member *member);
+
+/* Posts it has dropped, as it said last. */
+uint64_t run_member_dropped(const struct run_member *member);
 
 /* True while this rank is 8 closed-for-it steps ahead of the ranks that are waited for. */
 bool run_member_paused(const struct run_member *member);

@@ -21,7 +21,7 @@ bool run_admits(const struct run *run, const struct msg_hello *hello, struct mom
     for (size_t i = 0; i < run->member_count; i++) {
         const struct run_member *member = run->members[i];
 
-        heard = heard || now.ms - member->heard_ms < HEARD_MS;
+        heard = heard || moment_since(now, member->heard_ms) < HEARD_MS;
         if (member->rank == hello->rank && !(hello->resume && !member->live))
             return false;
     }
@@ -63,18 +63,41 @@ static struct run_member *add_member(struct run *run, const struct msg_hello *he
     return member;
 }
 
-/* A trainer that resumes begins a new session of the run: what was learnt of the last one is gone.
- */
-static void resume(struct run *run, struct moment now)
+/* A trainer that resumes begins a new session of the run: of the last one only the first loss is
+ * remembered. */
+static void resume(struct run *run, const struct msg_hello *hello, struct moment now)
 {
+    char *key = strdup(hello->key);
+
     for (size_t i = 0; i < run->member_count; i++) {
         if (run->members[i]->live)
-            return; /* only one of its ranks is taken over */
+            goto done; /* only one of its ranks is taken over */
     }
-    run_process(run, now, true);
-    baseline_free(&run->baseline);
-    baseline_init(&run->baseline);
+    run_end(run, now);
+    steps_restart(run->steps, now);
+    model_reopen(&run->model);
+    baseline_restart(&run->baseline);
     record_start(run->record);
+    if (key) {
+        free(run->key);
+        run->key = key; /* the launch that the other ranks come from */
+        return;
+    }
+done:
+    free(key);
+}
+
+/* True when another session, still connected, has this rank. */
+static bool is_held(const struct run *run, const struct msg_hello *hello)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        const struct run_member *member = run->members[i];
+
+        if (member->live && member->rank == hello->rank &&
+            memcmp(member->session, hello->session, SESSION_BYTES) != 0)
+            return true;
+    }
+    return false;
 }
 
 /* One sampling for all ranks: the largest that any asks for. */
@@ -95,17 +118,21 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
 {
     struct run_member *member = find_member(run, hello->session);
 
-    if (member && (member->rank != hello->rank || member->live))
+    if (is_held(run, hello) || (member && member->rank != hello->rank))
         return NULL;
     if (!member) {
         if (hello->rank >= run->world_size || hello->world_size != run->world_size)
             return NULL;
         if (hello->resume && run->member_count > 0)
-            resume(run, now);
+            resume(run, hello, now);
         member = add_member(run, hello);
         if (!member)
             return NULL;
+        steps_join(run->steps, member->rank, now);
+    } else if (member->live && member->events.superseded) {
+        member->events.superseded(member->events.context);
     }
+    run->ended = false;
     member->live = true;
     member->bye = false;
     member->events = (struct run_member_events){0};
@@ -129,6 +156,11 @@ struct run *run_member_run(const struct run_member *member)
 uint64_t run_member_kept(const struct run_member *member)
 {
     return member->kept;
+}
+
+uint64_t run_member_dropped(const struct run_member *member)
+{
+    return member->dropped;
 }
 
 bool run_member_paused(const struct run_member *member)
@@ -180,16 +212,27 @@ static enum nack_reason count_post(struct run_member *member, uint64_t sequence,
     return reason;
 }
 
+/* Whoever posts to step after step without ending any is held to what may be open right away. */
+static void relieve(struct run *run, struct moment now)
+{
+    if (steps_full(run->steps))
+        run_process(run, now, false);
+}
+
 enum nack_reason run_layers(struct run_member *member, const struct msg_layers *layers,
                             const char **problem)
 {
     struct run *run = member->run;
+    enum nack_reason reason;
 
-    if (record_bytes(run->record) + steps_bytes(run->steps) > 2 * (size_t)RUN_BYTE_BUDGET) {
+    /* What is declared again after a reconnect is not new. */
+    run->model.closed =
+        record_bytes(run->record) + steps_bytes(run->steps) > 2 * (size_t)RUN_BYTE_BUDGET;
+    reason = member_layers(member, &run->model, layers, problem);
+    if (run->model.closed && reason == NACK_LIMIT)
         *problem = "the run's memory is used up: no more layers";
-        return NACK_LIMIT;
-    }
-    return member_layers(member, &run->model, layers, problem);
+    run->model.closed = false;
+    return reason;
 }
 
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
@@ -203,6 +246,7 @@ enum nack_reason run_sample(struct run_member *member, const struct msg_sample *
         reason =
             reason_of(steps_sample(member->run->steps, sample->phase, sample->step, member->rank,
                                    (size_t)target.variable - 1, sample->signal, &sample->summary));
+    relieve(member->run, now);
     return count_post(member, sample->sequence, reason);
 }
 
@@ -217,6 +261,7 @@ enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *
     if (index >= 0)
         reason = reason_of(steps_scalar(run->steps, scalar->phase, scalar->step, member->rank,
                                         (size_t)index, scalar->value));
+    relieve(run, now);
     return count_post(member, scalar->sequence, reason);
 }
 

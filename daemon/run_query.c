@@ -6,6 +6,20 @@
 #include "daemon/run_state.h"
 #include "embmon/embmon.h"
 
+static size_t count_ranks(const struct run *run)
+{
+    bool seen[RANKS_MAX] = {false};
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->member_count; i++) {
+        bool *rank = &seen[run->members[i]->rank];
+
+        count += !*rank;
+        *rank = true;
+    }
+    return count;
+}
+
 void run_get_status(const struct run *run, struct run_status *status)
 {
     struct event_file_stats stats;
@@ -15,6 +29,7 @@ void run_get_status(const struct run *run, struct run_status *status)
         .name = run->name,
         .step = steps_closed(run->steps, EMBMON_TRAIN),
         .steps = run->steps_closed,
+        .ranks = count_ranks(run),
         .layers = run->model.layer_count,
         .firing = alerts_firing(run->alerts),
         .acked = run->acked,
@@ -24,11 +39,6 @@ void run_get_status(const struct run *run, struct run_status *status)
         .write_error = stats.error ? strerror(stats.error) : "",
     };
     for (size_t i = 0; i < run->member_count; i++) {
-        bool first = true;
-
-        for (size_t k = 0; k < i && first; k++)
-            first = run->members[k]->rank != run->members[i]->rank;
-        status->ranks += first;
         status->live = status->live || run->members[i]->live;
         status->dropped += run->members[i]->dropped;
     }

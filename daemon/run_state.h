@@ -32,6 +32,7 @@ struct run {
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */
     bool wishing;
+    bool ended; /* run_end() was called, and nobody has joined since */
     uint64_t acked, rejected;
     int write_error;   /* as last logged */
     uint64_t retry_ms; /* while it is set: when to write again */

@@ -17,7 +17,6 @@ enum {
     HANDSHAKE_MS = 5000, /* until the first whole frame */
     FRAME_MS = 30000,    /* for a frame to become whole */
     REASONS = NACK_REFUSED + 1,
-    UNREAD_MAX = 1 << 20, /* bytes of answers that may wait before no more queries are taken */
 };
 
 struct session {
@@ -62,7 +61,8 @@ static void send_nack(struct session *session, uint64_t sequence, enum nack_reas
 
     /* The first of its kind is worth a line; a trainer gone wrong could send millions. */
     if (session->nacks[reason]++ == 0)
-        log_warn("%s: a post was refused: %s; later ones like it are only counted", run, detail);
+        log_warn("%s: a %s was refused: %s; later ones like it are only counted", run,
+                 reason == NACK_REFUSED ? "connection" : "post", detail);
     send_message(session, &message);
 }
 
@@ -163,10 +163,6 @@ static void take_query(struct session *session, const struct msg_query *query, s
     struct control_reply reply = {0};
     size_t sent = 0, n;
 
-    if (session->out.length > UNREAD_MAX) {
-        refuse(session, "queries faster than their answers are read");
-        return;
-    }
     if (!control_answer(session->registry, query, now, &reply)) {
         session->closing = true;
         return;

@@ -223,6 +223,7 @@ static inline const struct measures *step_closed(void)
                                 training.model.variable_count));
     if (trains) {
         baseline_loss(&training.baseline, step_scalar(training.open, SCALAR_LOSS));
+        baseline_batch(&training.baseline, step_scalar(training.open, SCALAR_BATCH_SIZE));
         if (baseline_rate(&training.baseline, step_scalar(training.open, SCALAR_LEARNING_RATE))) {
             baseline_forget_levels(&training.baseline);
             alerts_new_level(training.alerts, training.number, training.now);
@@ -302,16 +303,20 @@ static inline void listen(void *context, const struct alert_change *change)
         record_alert(training.record, change, alerts_fired(training.alerts), training.now);
 }
 
-/* The newest change of a detector on a layer ("" for the model), NULL when there was none. */
+/* The newest change of a detector on a layer ("" for the model); one of no state when there was
+ * none.
+ */
 static inline const struct told *last_told(const char *detector, const char *path)
 {
+    static const struct told never = {.state = UINT32_MAX};
+
     for (size_t i = training.told_count; i > 0; i--) {
         const struct told *told = &training.told[i - 1];
 
         if (strcmp(told->detector, detector) == 0 && strcmp(told->layer, path) == 0)
             return told;
     }
-    return NULL;
+    return &never;
 }
 
 static inline size_t times_told(const char *detector)
@@ -328,7 +333,9 @@ static inline void must_be(const char *detector, const char *path, uint32_t stat
 {
     const struct told *told = last_told(detector, path);
 
-    assert_non_null(told);
+    if (told->state != state || told->step != step)
+        print_error("%s of %s: state %u at step %llu\n", detector, path, told->state,
+                    (unsigned long long)told->step);
     assert_int_equal(told->state, state);
     assert_int_equal(told->step, step);
 }
@@ -412,11 +419,13 @@ static inline int training_end(void **state)
     measures_free(&training.measures);
     baseline_free(&training.baseline);
     steps_free(training.steps);
-    model_free(&training.model);
+    model_clear(&training.model);
     free(training.told);
     return 0;
 }
 
 #define training_test(test) cmocka_unit_test_setup_teardown(test, training_begin, training_end)
+#define training_test_of_4(test)                                                                   \
+    cmocka_unit_test_setup_teardown(test, training_begin_4, training_end)
 
 #endif
