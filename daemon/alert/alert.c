@@ -81,13 +81,14 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     } else if (slot->state == EMBMON_FIRING) {
         alerts->firing--;
     }
-    if (slot->state == EMBMON_RESOLVED)
+    if (slot->state == EMBMON_RESOLVED) {
         alerts->active++;
+        slot->level_steps = 0;
+    }
     if (state == EMBMON_RESOLVED)
         alerts->active--;
     change->before = slot->state;
     slot->state = state;
-    slot->level_steps = 0;
     change->time = now.wall;
     change->state = state;
     change->step = step;

@@ -54,8 +54,7 @@ int main(void)
         training_test(a_finite_output_passes),
         training_test(one_nan_or_infinity_is_flagged),
         training_test(without_an_output_it_is_silent),
-        cmocka_unit_test_setup_teardown(only_the_ranks_that_hold_it_are_named, training_begin_4,
-                                        training_end),
+        training_test_of_4(only_the_ranks_that_hold_it_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

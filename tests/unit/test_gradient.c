@@ -554,10 +554,8 @@ int main(void)
         training_test(a_spike_needs_the_whole_model_to_jump),
         training_test(a_spike_needs_10_steps_before_it),
         training_test(a_short_batch_is_neither_a_spike_nor_among_the_10),
-        cmocka_unit_test_setup_teardown(only_the_ranks_that_hold_it_are_named, training_begin_4,
-                                        training_end),
-        cmocka_unit_test_setup_teardown(of_one_rank_only_its_own_variables_are_named,
-                                        training_begin_4, training_end),
+        training_test_of_4(only_the_ranks_that_hold_it_are_named),
+        training_test_of_4(of_one_rank_only_its_own_variables_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
