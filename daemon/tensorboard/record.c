@@ -200,6 +200,14 @@ static void add_known(const struct recording *r, struct scalar_window *window, d
         add(r, window, value, kind, name);
 }
 
+/* The same, for a count that only grows: a mean of it would lag behind what was lost. */
+static void add_total(const struct recording *r, struct scalar_window *window, uint64_t total,
+                      const char *name)
+{
+    window->running_total = true;
+    add(r, window, (double)total, "embmond/", name);
+}
+
 static void add_layer(const struct recording *r, size_t layer, const struct baseline *baseline,
                       const struct limits *limits)
 {
@@ -255,11 +263,10 @@ static void add_model(const struct recording *r, const struct record_losses *los
     event_file_get_stats(r->record->writer.file, &stats);
     if (!isnan(r->m->model_norm))
         add(r, &w->model_norm, r->m->nonfinite ? NAN : r->m->model_norm, "gradient_norm/", "all");
-    add(r, &w->dropped, (double)losses->dropped, "embmond/", "dropped");
-    add(r, &w->rejected, (double)losses->rejected, "embmond/", "rejected");
-    add(r, &w->lost,
-        (double)(stats.dropped_histograms + stats.dropped_scalars + stats.dropped_texts),
-        "embmond/", "events_lost");
+    add_total(r, &w->dropped, losses->dropped, "dropped");
+    add_total(r, &w->rejected, losses->rejected, "rejected");
+    add_total(r, &w->lost, stats.dropped_histograms + stats.dropped_scalars + stats.dropped_texts,
+              "events_lost");
     add(r, &w->ranks, (double)step->ended.length, "embmond/", "ranks");
 }
 

@@ -84,7 +84,7 @@ void tags_window(struct tag_writer *w, struct scalar_window *window, const char 
 {
     if (window->steps == 0)
         return;
-    tag_scalar(w, tag, window->last_step, scalar_window_mean(window));
+    tag_scalar(w, tag, window->last_step, scalar_window_value(window));
     scalar_window_clear(window);
 }
 

@@ -11,6 +11,7 @@ bool scalar_window_add(struct scalar_window *w, uint64_t step, double value)
     w->steps++;
     if (!isnan(value)) {
         w->sum += value;
+        w->last = value;
         w->known++;
     }
     w->last_step = step;
@@ -20,6 +21,11 @@ bool scalar_window_add(struct scalar_window *w, uint64_t step, double value)
 double scalar_window_mean(const struct scalar_window *w)
 {
     return w->known ? w->sum / (double)w->known : NAN;
+}
+
+double scalar_window_value(const struct scalar_window *w)
+{
+    return w->running_total && w->known ? w->last : scalar_window_mean(w);
 }
 
 void scalar_window_clear(struct scalar_window *w)

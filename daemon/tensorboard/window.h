@@ -16,6 +16,8 @@ struct scalar_window {
     uint64_t steps, last_step;
     uint64_t known;       /* steps whose value is not NaN */
     double sum, min, max; /* over those; NaN where there is none */
+    double last;          /* the newest of them */
+    bool running_total;   /* what is recorded is the last value, not the mean */
 };
 
 struct histogram_window {
@@ -29,6 +31,8 @@ bool scalar_window_add(struct scalar_window *w, uint64_t step, double value);
 /* Mean of the steps that have a value; NaN only when none has, so that one step without does not
  * hide a wide window. */
 double scalar_window_mean(const struct scalar_window *w);
+/* What the window's record says: the mean, or the running total after the last step. */
+double scalar_window_value(const struct scalar_window *w);
 void scalar_window_clear(struct scalar_window *w);
 
 /* Out of memory, or a count would wrap: the window lacks this step, and is due as if it had not. */

@@ -27,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -255,14 +254,26 @@ static uint64_t checksum(const struct trainer *t)
     return hash;
 }
 
+/* Not ru_maxrss: that is also of the process that started us. */
+static long peak_rss_kib(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[256];
+    long kib = -1;
+
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %ld", &kib) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return kib;
+}
+
 static void say_counts(struct trainer *t)
 {
     struct embmon_client_stats s = counts(t);
     char run[EMBMON_NAME_MAX + 1] = "";
     int64_t next = -1;
-    struct rusage usage = {0};
-
-    (void)getrusage(RUSAGE_SELF, &usage);
     (void)embmon_run(t->monitor, run, sizeof run, &next);
     printf("{\"run\":\"%s\",\"next_step\":%" PRId64 ",\"connected\":%" PRIu32
            ",\"produced\":%" PRIu64 ",\"acked\":%" PRIu64 ",\"rejected\":%" PRIu64
@@ -270,7 +281,7 @@ static void say_counts(struct trainer *t)
            ",\"reconnects\":%" PRIu64 ",\"post_ns\":%" PRIu64
            ",\"longest_us\":%.0f,\"max_rss_kib\":%ld,\"weights\":\"%016" PRIx64 "\"}\n",
            run, next, s.connected, s.produced, s.acked, s.rejected, s.dropped, s.in_flight,
-           s.skipped, s.reconnects, s.post_ns, t->longest_us, usage.ru_maxrss, checksum(t));
+           s.skipped, s.reconnects, s.post_ns, t->longest_us, peak_rss_kib(), checksum(t));
     fflush(stdout);
     t->longest_us = 0;
 }

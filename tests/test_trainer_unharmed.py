@@ -1,0 +1,193 @@
+"""Whatever the daemon does, the trainer is not slowed, stalled, changed or made to grow.
+
+The posting thread of tests/tools/load.c --alone forbids itself every system call (seccomp): one made
+by a post, a lock that is waited for, an allocation that asks the kernel, and it ends with status 3.
+Reading the clock is allowed; under strace it cannot be seen either."""
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from harness import Closed, Peer, proto
+from trainers import NOBODY, Embmond, Load, load, until
+
+STEPS, LAYERS = 10_000, 20
+POSTS = STEPS * (LAYERS + 2)
+ALONE = ("--alone", "--steps", STEPS, "--layers", LAYERS, "--drain", 20000, "--close", 1000)
+QUICK = ("--drain", 0, "--close", 0)
+# Inbox and queue of the client, the queue's nodes as malloc() rounds them, buffers, the program.
+RSS_KIB = (8 + 32 + 8 + 16) << 10
+
+
+@pytest.fixture
+def daemon():
+    with Embmond() as embmond:
+        yield embmond
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """What the training gives when nobody listens."""
+    counts, _ = load(NOBODY, *ALONE, *QUICK)
+    return counts["weights"]
+
+
+class Server:
+    """What a trainer may meet where it expects embmond: accepts, answers with greet(peer), or not
+    at all, and never reads again."""
+
+    def __init__(self, folder, greet=None):
+        self.address = f"unix:{folder}/mute.sock"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{folder}/mute.sock")
+        self.listener.listen()
+        self.greet, self.peers = greet, []
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self.listener.accept()
+                self.peers.append(peer)
+                if self.greet:
+                    self.greet(peer)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+        for peer in self.peers:
+            peer.close()
+
+
+def welcome(sock):
+    peer = Peer.__new__(Peer)  # the other end of the same conversation
+    peer.socket, peer.received = sock, b""
+    sock.settimeout(20)
+    with contextlib.suppress(Closed):
+        assert peer.receive().DESCRIPTOR.name == "Hello"
+        peer.send(proto.Welcome(protocol=1, run="load", next_step=0, every=1, sequence=0,
+                                frame_limit=4 << 20))
+
+
+def check(counts, weights, drained=False, posts=POSTS):
+    """Nothing of the trainer changed, nothing is unaccounted for, memory is bounded."""
+    assert counts["weights"] == weights
+    assert counts["produced"] == posts
+    assert counts["max_rss_kib"] < RSS_KIB
+    if drained:
+        assert counts["in_flight"] == 0
+    return counts
+
+
+# ---- no system call on the posting thread
+
+
+def test_posting_makes_no_system_call_with_a_daemon(daemon, weights):
+    counts = check(load(daemon.address, *ALONE)[0], weights, drained=True)
+    assert counts["rejected"] == 0
+    (status,) = daemon.ask("status")
+    assert (status["acked"], status["rejected"]) == (counts["acked"], 0)
+    # What the sender had no time to take was dropped, and said so: to the daemon as well.
+    assert daemon.run()["dropped"] == counts["dropped"]
+
+
+def test_posting_makes_no_system_call_without_a_daemon(weights):
+    counts = check(load(NOBODY, *ALONE, *QUICK)[0], weights)
+    assert counts["acked"] == counts["rejected"] == 0
+
+
+def test_posting_makes_no_system_call_beside_a_stopped_daemon(daemon, weights):
+    daemon.signal(signal.SIGSTOP)
+    counts = check(load(daemon.address, *ALONE, *QUICK)[0], weights)
+    daemon.signal(signal.SIGCONT)
+    assert counts["acked"] == 0
+
+
+@pytest.mark.parametrize("greet", [None, welcome], ids=["mute", "welcomes"])
+def test_posting_makes_no_system_call_beside_a_server_that_never_reads(greet, tmp_path_factory,
+                                                                       weights):
+    server = Server(tmp_path_factory.mktemp("s"), greet)
+    counts = check(load(server.address, *ALONE, *QUICK)[0], weights)
+    server.close()
+    assert counts["acked"] == 0
+
+
+def test_posting_makes_no_system_call_while_the_daemon_is_killed_every_50_ms(daemon):
+    few = ("--alone", "--steps", 20000, "--layers", 2, "--sleep", 100, *QUICK)
+    weights = load(NOBODY, *few)[0]["weights"]
+    done = threading.Event()
+    kills = []
+
+    def disturb():
+        while not done.wait(0.05):
+            daemon.kill()
+            kills.append(daemon.start())
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        counts = check(load(daemon.address, *few)[0], weights, posts=20000 * 4)
+    finally:
+        done.set()
+        disturber.join()
+    assert len(kills) > 5
+    assert counts["reconnects"] <= len(kills)
+    daemon.recorded()
+
+
+# ---- bounded, and exact about what is lost
+
+
+# More than 32 MiB, paced so that the sender takes all of it: what is dropped is the queue's.
+MUCH = ("--layers", 3, "--signals", "ga")
+MUCH_STEPS, MUCH_POSTS = 60_000, 60_000 * (2 * 3 + 2)
+
+
+def post_much(trainer):
+    for first in range(0, MUCH_STEPS, 100):
+        trainer.steps(first, first + 99)
+        time.sleep(0.005)
+    counts = trainer.counts()
+    assert counts["produced"] == MUCH_POSTS
+    assert counts["dropped"] > 0
+    assert counts["max_rss_kib"] < RSS_KIB
+
+
+def test_a_full_queue_is_bounded_and_counts_what_it_drops():
+    with Load(NOBODY, *MUCH) as trainer:
+        post_much(trainer)
+        trainer.kill()
+
+
+def test_after_an_overflow_the_newest_arrive_and_the_rest_is_counted(daemon):
+    daemon.signal(signal.SIGSTOP)
+    with Load(daemon.address, *MUCH) as trainer:
+        post_much(trainer)
+        daemon.signal(signal.SIGCONT)
+        counts = trainer.settle()
+        assert counts["acked"] + counts["rejected"] + counts["dropped"] == MUCH_POSTS
+        (status,) = daemon.ask("status")
+        assert (status["acked"], status["rejected"]) == (counts["acked"], counts["rejected"])
+        until(lambda: daemon.run().get("dropped") == counts["dropped"], "the daemon's count")
+        trainer.end()
+    run = daemon.recorded()
+    assert run.steps("loss")[-1] == MUCH_STEPS - 1
+    assert run.scalars["embmond/dropped"][-1] == (MUCH_STEPS - 1, counts["dropped"])
+
+
+def test_a_trainer_beside_a_daemon_does_not_grow(daemon):
+    with Load(daemon.address, "--layers", 20, "--in-flight", 4000) as trainer:
+        trainer.steps(0, 4999)
+        early = trainer.settle()["max_rss_kib"]
+        trainer.steps(5000, 24999)
+        late = trainer.settle()["max_rss_kib"]
+        assert late <= early + 4096
+        trainer.end()
+    daemon.stop()
