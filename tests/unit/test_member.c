@@ -1,0 +1,140 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/member.h"
+#include "embmon/embmon.h"
+
+static struct run_member *member;
+static struct model model;
+
+static int start(void **state)
+{
+    (void)state;
+    member = calloc(1, sizeof *member);
+    return member && model_init(&model) ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    member_free(member);
+    model_clear(&model);
+    return 0;
+}
+
+static struct msg_layer layer(uint32_t id, const char *path)
+{
+    return (struct msg_layer){.id = id, .path = path, .activation = "", .kind = EMBMON_DENSE};
+}
+
+static enum nack_reason declare(const struct msg_layer *layers, size_t layer_count,
+                                const struct msg_variable *variables, size_t variable_count,
+                                const char **problem)
+{
+    struct msg_layers message = {layers, layer_count, variables, variable_count};
+
+    return member_layers(member, &model, &message, problem);
+}
+
+static void ids_lead_to_layers_and_variables(void **state)
+{
+    const struct msg_layer layers[] = {layer(10, "a"), layer(3, "b")};
+    const struct msg_variable variables[] = {{.id = 4, .layer = 3, .name = "kernel"}};
+    const char *problem = "none";
+
+    (void)state;
+    assert_int_equal(declare(layers, 2, variables, 1, &problem), 0);
+    assert_string_equal(problem, "none");
+    assert_int_equal(member_target(member, 10).layer, 1);
+    assert_int_equal(member_target(member, 3).layer, 2);
+    assert_int_equal(member_target(member, 4).layer, 0); /* a variable is no layer */
+    assert_string_equal(model.variables[member_target(member, 10).variable - 1].label, "a");
+    assert_string_equal(model.variables[member_target(member, 4).variable - 1].label, "b/kernel");
+    assert_int_equal(member_target(member, 5).variable, 0);
+    assert_int_equal(member_target(member, UINT32_MAX).variable, 0);
+    member_unmap(member);
+    assert_int_equal(member_target(member, 10).variable, 0);
+}
+
+static void a_refused_layer_does_not_take_the_others_with_it(void **state)
+{
+    struct msg_layer layers[] = {layer(0, "a"), layer(1, "b"), layer(2, "c")};
+    const struct msg_variable variables[] = {{.id = 3, .layer = 1, .name = "kernel"},
+                                             {.id = 4, .layer = 2, .name = "kernel"}};
+    const char *problem = "";
+
+    (void)state;
+    assert_int_equal(declare(layers, 3, NULL, 0, &problem), 0);
+    layers[1].rows = 7; /* as another rank sees it */
+    assert_int_equal(declare(layers, 3, variables, 2, &problem), NACK_INVALID);
+    assert_non_null(strstr(problem, "another kind, rows or columns"));
+    assert_int_equal(member_target(member, 0).layer, 1);
+    assert_int_equal(member_target(member, 1).layer, 0); /* its id means nothing any more */
+    assert_int_equal(member_target(member, 2).layer, 3);
+    assert_int_equal(member_target(member, 3).variable, 0);
+    assert_string_equal(model.variables[member_target(member, 4).variable - 1].label, "c/kernel");
+}
+
+static void a_variable_needs_its_layer_first(void **state)
+{
+    const struct msg_variable variables[] = {{.id = 1, .layer = 9, .name = "kernel"},
+                                             {.id = 2, .layer = 1, .name = "kernel"}};
+    const char *problem = "";
+
+    (void)state;
+    assert_int_equal(declare(NULL, 0, variables, 2, &problem), NACK_UNKNOWN);
+    assert_non_null(strstr(problem, "not declared before"));
+    assert_int_equal(model.variable_count, 0);
+}
+
+static void ids_above_all_that_a_run_may_have_are_refused(void **state)
+{
+    const struct msg_layer far = layer(ID_MAX, "far"),
+                           last = layer(LAYERS_MAX + VARIABLES_MAX - 1, "last");
+    const char *problem = "";
+
+    (void)state;
+    assert_int_equal(declare(&far, 1, NULL, 0, &problem), NACK_LIMIT);
+    assert_int_equal(member->target_count, 0);
+    assert_int_equal(declare(&last, 1, NULL, 0, &problem), 0);
+    assert_true(member->target_count < 2 * (LAYERS_MAX + VARIABLES_MAX));
+}
+
+static void a_layer_too_many_is_refused_and_the_rest_stays(void **state)
+{
+    static char paths[LAYERS_MAX + 1][8];
+    static struct msg_layer layers[LAYERS_MAX + 1];
+    const char *problem = "";
+
+    (void)state;
+    for (uint32_t i = 0; i <= LAYERS_MAX; i++) {
+        (void)snprintf(paths[i], sizeof paths[i], "l%u", i);
+        layers[i] = layer(i, paths[i]);
+    }
+    assert_int_equal(declare(layers, LAYERS_MAX + 1, NULL, 0, &problem), NACK_LIMIT);
+    assert_non_null(strstr(problem, "more layers"));
+    assert_int_equal(model.layer_count, LAYERS_MAX);
+    assert_int_equal(member_target(member, LAYERS_MAX - 1).layer, LAYERS_MAX);
+    assert_int_equal(member_target(member, LAYERS_MAX).layer, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ids_lead_to_layers_and_variables, start, stop),
+        cmocka_unit_test_setup_teardown(a_refused_layer_does_not_take_the_others_with_it, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_variable_needs_its_layer_first, start, stop),
+        cmocka_unit_test_setup_teardown(ids_above_all_that_a_run_may_have_are_refused, start, stop),
+        cmocka_unit_test_setup_teardown(a_layer_too_many_is_refused_and_the_rest_stays, start,
+                                        stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
