@@ -70,6 +70,9 @@ def test_man_page_is_clean(page):
     assert lint.stdout + lint.stderr == ""
     shown = run("man", "-l", "--warnings", MAN[page], env={**os.environ, "LC_ALL": "C.UTF-8"})
     assert shown.stderr == "" and "NAME" in shown.stdout
+    source = text(MAN[page])
+    sections = set(re.findall(r"^\.S[hs] (.*)", source, flags=re.M))
+    assert set(re.findall(r"^\.Sx ([A-Z ]+?)(?: [.,)]+)?$", source, flags=re.M)) <= sections
 
 
 def man_options(page):
