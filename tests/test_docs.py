@@ -72,7 +72,7 @@ def test_man_page_is_clean(page):
     assert shown.stderr == "" and "NAME" in shown.stdout
     source = text(MAN[page])
     sections = set(re.findall(r"^\.S[hs] (.*)", source, flags=re.M))
-    assert set(re.findall(r"^\.Sx ([A-Z ]+?)(?: [.,)]+)?$", source, flags=re.M)) <= sections
+    assert set(re.findall(r"^\.Sx ([A-Z ]+?)(?: [.,) ]+)?$", source, flags=re.M)) <= sections
 
 
 def man_options(page):
