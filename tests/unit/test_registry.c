@@ -1,0 +1,435 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/peer.h"
+#include "tests/unit/tree.h"
+
+static struct registry *registry;
+
+static int start(void **state)
+{
+    if (tree_make(state) != 0)
+        return -1;
+    registry = registry_new(tree_path, at(0));
+    return registry ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    registry_free(registry, at(1 << 30));
+    return tree_remove(state);
+}
+
+/* A daemon that was killed knows nothing any more. */
+static void restart(uint64_t ms)
+{
+    registry_free(registry, at(ms));
+    registry = registry_new(tree_path, at(ms));
+    assert_non_null(registry);
+}
+
+/* The name the daemon gives, "" when it refuses; the session is left open. */
+static struct peer joined(uint8_t id, struct hello with, uint64_t ms)
+{
+    struct peer peer = peer_open(registry, id, ms);
+
+    peer_hello(&peer, with, ms);
+    return peer;
+}
+
+#define assert_run(peer, name) assert_string_equal((peer).heard.run, name)
+
+static void assert_refused(const struct peer *peer, const char *why)
+{
+    assert_int_equal(peer->heard.count[FRAME_WELCOME], 0);
+    assert_int_equal(peer->heard.nack_reason, NACK_REFUSED);
+    if (!strstr(peer->heard.nack_detail, why))
+        fail_msg("'%s' does not say '%s'", peer->heard.nack_detail, why);
+}
+
+static void ranks_of_one_launch_join_one_run(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 2, .key = "k"}, 0);
+    struct peer b = joined(2, (struct hello){.world = 2, .rank = 1, .key = "k"}, 100);
+
+    (void)state;
+    assert_run(a, "run");
+    assert_run(b, "run");
+    assert_int_equal(registry_runs(registry), 1);
+    peer_close(&a, 200);
+    peer_close(&b, 200);
+}
+
+static void the_same_name_again_gets_a_suffix(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= 11; i++) {
+        char name[16];
+        struct peer peer = joined((uint8_t)i, (struct hello){0}, (uint64_t)i);
+
+        (void)snprintf(name, sizeof name, i == 1 ? "run" : "run-%d", i);
+        assert_run(peer, name);
+        peer_bye(&peer, (uint64_t)i);
+        peer_close(&peer, (uint64_t)i);
+    }
+    assert_int_equal(registry_runs(registry), 11);
+}
+
+static void a_folder_of_an_earlier_daemon_is_not_written_over(void **state)
+{
+    struct peer first = joined(1, (struct hello){.name = "a/b"}, 0), second;
+
+    (void)state;
+    peer_close(&first, 1);
+    restart(2);
+    second = joined(2, (struct hello){.name = "a/b"}, 3);
+    assert_run(second, "a/b-2");
+    peer_close(&second, 4);
+}
+
+static void what_the_framework_writes_below_the_name_is_no_run(void **state)
+{
+    struct peer peer;
+
+    (void)state;
+    assert_int_equal(mkdir(tree_file("run"), 0700), 0);
+    assert_int_equal(mkdir(tree_file("run/train"), 0700), 0);
+    peer = joined(1, (struct hello){0}, 0);
+    assert_run(peer, "run");
+    peer_close(&peer, 1);
+}
+
+static void another_key_name_or_world_is_another_run(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 2, .key = "k"}, 0);
+    struct peer key = joined(2, (struct hello){.world = 2, .rank = 1, .key = "l"}, 0);
+    struct peer none = joined(3, (struct hello){.world = 3, .rank = 1}, 0);
+    struct peer name = joined(4, (struct hello){.name = "x", .world = 2, .rank = 1}, 0);
+
+    (void)state;
+    assert_run(a, "run");
+    assert_run(key, "run-2");
+    assert_run(none, "run-3");
+    assert_run(name, "x");
+    peer_close(&a, 1);
+    peer_close(&key, 1);
+    peer_close(&none, 1);
+    peer_close(&name, 1);
+}
+
+static void a_missing_key_is_no_obstacle(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 3, .key = "k"}, 0);
+    struct peer b = joined(2, (struct hello){.world = 3, .rank = 1}, 0);
+    struct peer c = joined(3, (struct hello){.world = 3, .rank = 2, .key = "k"}, 0);
+
+    (void)state;
+    assert_run(b, "run");
+    assert_run(c, "run");
+    peer_close(&a, 1);
+    peer_close(&b, 1);
+    peer_close(&c, 1);
+}
+
+static void a_run_is_joined_for_60_seconds_after_it_was_heard(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 3}, 0), b, c;
+
+    (void)state;
+    peer_beat(&a, 0, 1000);
+    peer_close(&a, 1000);
+    b = joined(2, (struct hello){.world = 3, .rank = 1}, 60999);
+    assert_run(b, "run");
+    peer_close(&b, 61000);
+    c = joined(3, (struct hello){.world = 3, .rank = 2}, 121000);
+    assert_run(c, "run-2");
+    peer_close(&c, 121001);
+}
+
+static void a_rank_that_was_held_once_is_never_given_again(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 2}, 0), again, second;
+
+    (void)state;
+    peer_bye(&a, 1);
+    again = joined(2, (struct hello){.world = 2}, 2);
+    assert_run(again, "run-2");
+    second = joined(3, (struct hello){.world = 2, .rank = 1}, 3);
+    assert_run(second, "run-2"); /* the newest that admits it */
+    peer_close(&a, 4);
+    peer_close(&again, 4);
+    peer_close(&second, 4);
+}
+
+static void given_continues_the_folder_without_a_suffix(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){0}, 0), back;
+
+    (void)state;
+    peer_step(&a, 41, 1, 1);
+    peer_close(&a, 2);
+    restart(3);
+    back = joined(1, (struct hello){.given = "run"}, 4);
+    assert_run(back, "run");
+    assert_int_equal(back.heard.next_step, 42);
+    assert_int_equal(back.heard.sequence, 0); /* a new daemon: sent again from the start */
+    peer_close(&back, 5);
+}
+
+static void all_ranks_of_a_given_run_meet_in_it_again(void **state)
+{
+    struct peer a = joined(1, (struct hello){.name = "x", .world = 2}, 0);
+    struct peer b = joined(2, (struct hello){.name = "x", .world = 2, .rank = 1}, 0), late;
+
+    (void)state;
+    peer_close(&a, 1);
+    peer_close(&b, 1);
+    restart(2);
+    b = joined(2, (struct hello){.name = "x", .given = "x", .world = 2, .rank = 1}, 3);
+    a = joined(1, (struct hello){.name = "x", .given = "x", .world = 2}, 4);
+    assert_run(a, "x");
+    assert_run(b, "x");
+    assert_int_equal(registry_runs(registry), 1);
+    late = joined(3, (struct hello){.name = "x", .world = 2}, 5);
+    assert_run(late, "x-2");
+    peer_close(&a, 6);
+    peer_close(&b, 6);
+    peer_close(&late, 6);
+}
+
+static void given_does_not_take_a_rank_from_a_session_that_is_there(void **state)
+{
+    struct peer a = joined(1, (struct hello){0}, 0);
+    struct peer thief = joined(2, (struct hello){.given = "run"}, 1);
+    struct peer world = joined(3, (struct hello){.given = "run", .world = 2, .rank = 1}, 1);
+
+    (void)state;
+    assert_refused(&thief, "held by another session");
+    assert_refused(&world, "world size differs");
+    peer_close(&a, 2);
+    peer_close(&thief, 2);
+    peer_close(&world, 2);
+}
+
+static void resume_continues_an_existing_folder(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){0}, 0), b;
+
+    (void)state;
+    peer_step(&a, 9, 1, 1);
+    peer_bye(&a, 2);
+    peer_close(&a, 2);
+    restart(3);
+    b = joined(2, (struct hello){.resume = true}, 4);
+    assert_run(b, "run");
+    assert_int_equal(b.heard.next_step, 10);
+    peer_close(&b, 5);
+}
+
+static void resume_continues_a_loaded_run_however_long_it_was_quiet(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){.key = "monday"}, 0), b;
+
+    (void)state;
+    peer_step(&a, 9, 1, 1);
+    peer_bye(&a, 2);
+    peer_close(&a, 2);
+    b = joined(2, (struct hello){.resume = true, .key = "tuesday"}, 3000000);
+    assert_run(b, "run");
+    assert_int_equal(b.heard.next_step, 10);
+    assert_int_equal(registry_runs(registry), 1);
+    peer_close(&b, 3000001);
+}
+
+static void all_ranks_of_a_resumed_launch_meet(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 2, .key = "monday"}, 0);
+    struct peer b = joined(2, (struct hello){.world = 2, .rank = 1, .key = "monday"}, 0);
+
+    (void)state;
+    peer_close(&a, 10);
+    peer_close(&b, 10);
+    b = joined(3, (struct hello){.world = 2, .rank = 1, .key = "tuesday", .resume = true}, 5000);
+    a = joined(4, (struct hello){.world = 2, .key = "tuesday", .resume = true}, 6000);
+    assert_run(a, "run");
+    assert_run(b, "run");
+    assert_int_equal(registry_runs(registry), 1);
+    peer_close(&a, 7000);
+    peer_close(&b, 7000);
+}
+
+static void resume_does_not_take_a_rank_that_is_held(void **state)
+{
+    struct peer a = joined(1, (struct hello){0}, 0);
+    struct peer b = joined(2, (struct hello){.resume = true}, 1);
+
+    (void)state;
+    assert_refused(&b, "held by another session");
+    peer_close(&a, 2);
+    peer_close(&b, 2);
+}
+
+static void resume_with_another_world_size_begins_the_run_anew_in_its_folder(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){0}, 0), b;
+
+    (void)state;
+    peer_step(&a, 9, 1, 1);
+    peer_bye(&a, 2);
+    peer_close(&a, 2);
+    b = joined(2, (struct hello){.resume = true, .world = 4, .rank = 3}, 3);
+    assert_run(b, "run");
+    assert_int_equal(b.heard.next_step, 10);
+    assert_int_equal(registry_runs(registry), 1);
+    peer_close(&b, 5);
+}
+
+static void resume_of_what_is_not_there_begins_it(void **state)
+{
+    struct peer a = joined(1, (struct hello){.name = "new", .resume = true}, 0);
+
+    (void)state;
+    assert_run(a, "new");
+    assert_int_equal(a.heard.next_step, 0);
+    peer_close(&a, 1);
+}
+
+static void a_name_too_long_for_a_suffix_is_refused(void **state)
+{
+    char name[129];
+    struct peer a, b;
+
+    (void)state;
+    memset(name, 'n', 128);
+    name[128] = '\0';
+    a = joined(1, (struct hello){.name = name}, 0);
+    b = joined(2, (struct hello){.name = name}, 1);
+    assert_run(a, name);
+    assert_refused(&b, "no name is free");
+    peer_close(&a, 2);
+    peer_close(&b, 2);
+}
+
+static void a_logdir_that_went_away_is_said(void **state)
+{
+    struct peer a;
+
+    (void)state;
+    assert_int_equal(rmdir(tree_path), 0);
+    a = joined(1, (struct hello){0}, 0);
+    assert_refused(&a, "folder cannot be made");
+    peer_close(&a, 2);
+    assert_int_equal(mkdir(tree_path, 0700), 0);
+}
+
+static void an_idle_run_is_unloaded_after_an_hour(void **state)
+{
+    struct peer a = joined(1, (struct hello){0}, 0),
+                live = joined(2, (struct hello){.name = "b"}, 0);
+
+    (void)state;
+    peer_close(&a, 1000);
+    registry_tick(registry, at(3599999));
+    assert_int_equal(registry_runs(registry), 2);
+    registry_tick(registry, at(3600000));
+    assert_int_equal(registry_runs(registry), 1);
+    assert_null(registry_find(registry, "run"));
+    assert_non_null(registry_find(registry, "b")); /* its session is connected */
+    peer_close(&live, 3600001);
+}
+
+static void beyond_256_runs_a_quiet_one_makes_room(void **state)
+{
+    struct peer live = joined(1, (struct hello){.name = "live"}, 0), last;
+    char name[16];
+
+    (void)state;
+    for (int i = 1; i < 256; i++) {
+        (void)snprintf(name, sizeof name, "r%d", i);
+        struct peer peer = joined(2, (struct hello){.name = name}, 1);
+
+        assert_run(peer, name);
+        peer_close(&peer, 2);
+    }
+    assert_int_equal(registry_runs(registry), 256);
+    last = joined(3, (struct hello){.name = "last"}, 3);
+    assert_run(last, "last");
+    assert_int_equal(registry_runs(registry), 256);
+    assert_non_null(registry_find(registry, "live"));
+    assert_null(registry_find(registry, "r1"));
+    peer_close(&live, 4);
+    peer_close(&last, 4);
+}
+
+static void a_world_of_1024_ranks_joins_one_run(void **state)
+{
+    static struct peer peers[1024];
+    struct run_status status;
+
+    (void)state;
+    for (uint32_t rank = 0; rank < 1024; rank++) {
+        struct message m = {.type = FRAME_HELLO,
+                            .hello = {.protocol_min = 1,
+                                      .protocol_max = 1,
+                                      .name = "run",
+                                      .rank = rank,
+                                      .world_size = 1024}};
+
+        peers[rank] = peer_open(registry, 0, 1);
+        m.hello.session[0] = (uint8_t)rank;
+        m.hello.session[1] = (uint8_t)(rank >> 8);
+        peer_say(&peers[rank], &m, 1);
+        assert_run(peers[rank], "run");
+    }
+    for (uint32_t rank = 0; rank < 1024; rank++)
+        peer_end(&peers[rank], 0, 2);
+    run_get_status(registry_find(registry, "run"), &status);
+    assert_int_equal(status.ranks, 1024);
+    assert_int_equal(status.step, 0);
+    assert_int_equal(status.acked, 1024);
+    for (uint32_t rank = 0; rank < 1024; rank++)
+        peer_close(&peers[rank], 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(ranks_of_one_launch_join_one_run, start, stop),
+        cmocka_unit_test_setup_teardown(the_same_name_again_gets_a_suffix, start, stop),
+        cmocka_unit_test_setup_teardown(a_folder_of_an_earlier_daemon_is_not_written_over, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(what_the_framework_writes_below_the_name_is_no_run, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(another_key_name_or_world_is_another_run, start, stop),
+        cmocka_unit_test_setup_teardown(a_missing_key_is_no_obstacle, start, stop),
+        cmocka_unit_test_setup_teardown(a_run_is_joined_for_60_seconds_after_it_was_heard, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_rank_that_was_held_once_is_never_given_again, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(given_continues_the_folder_without_a_suffix, start, stop),
+        cmocka_unit_test_setup_teardown(all_ranks_of_a_given_run_meet_in_it_again, start, stop),
+        cmocka_unit_test_setup_teardown(given_does_not_take_a_rank_from_a_session_that_is_there,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(resume_continues_an_existing_folder, start, stop),
+        cmocka_unit_test_setup_teardown(resume_continues_a_loaded_run_however_long_it_was_quiet,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(all_ranks_of_a_resumed_launch_meet, start, stop),
+        cmocka_unit_test_setup_teardown(resume_does_not_take_a_rank_that_is_held, start, stop),
+        cmocka_unit_test_setup_teardown(
+            resume_with_another_world_size_begins_the_run_anew_in_its_folder, start, stop),
+        cmocka_unit_test_setup_teardown(resume_of_what_is_not_there_begins_it, start, stop),
+        cmocka_unit_test_setup_teardown(a_name_too_long_for_a_suffix_is_refused, start, stop),
+        cmocka_unit_test_setup_teardown(a_logdir_that_went_away_is_said, start, stop),
+        cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_after_an_hour, start, stop),
+        cmocka_unit_test_setup_teardown(beyond_256_runs_a_quiet_one_makes_room, start, stop),
+        cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_joins_one_run, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
