@@ -1,0 +1,82 @@
+"""A C client that may be closed while other threads call it."""
+
+import ctypes
+import os
+import threading
+import time
+from typing import Any, Callable
+
+from . import _lib
+
+_CLOSED = _lib.ERRORS["EMBMON_ECLOSED"]
+_POLL = 0.001  # seconds
+
+# The private thread may outlive its client by a call of the log function that hangs: such
+# functions stay for the life of the process.
+_logs: list[Any] = []
+
+
+def log_function(log: Callable[[str], None]) -> Any:
+    """A C function of log, kept for ever."""
+    made = _lib.LOG(lambda _context, line: log(line.decode("utf-8", "replace")))
+    _logs.append(made)
+    return made
+
+
+class Handle:
+    """Owns one `struct embmon_client *` (None: closed). embmon_close() allows no other call beside
+    it; so calls are counted while they run, and close() first shuts the door, then waits for
+    those inside. A list counts without a lock: append and pop are atomic."""
+
+    __slots__ = ("pointer", "_inside", "_process", "_closing")
+
+    def __init__(self, pointer: int | None) -> None:
+        self.pointer = pointer
+        self._inside: list[None] = []
+        self._process = os.getpid()
+        self._closing = threading.Lock()
+
+    def call(self, function: Callable[..., int], *arguments: Any) -> int:
+        """function(client, *arguments), or EMBMON_ECLOSED."""
+        inside = self._inside
+        try:
+            inside.append(None)  # within try: an interrupt comes after a call, not before it
+            pointer = self.pointer
+            return _CLOSED if pointer is None else function(pointer, *arguments)
+        finally:
+            inside.pop()
+
+    def is_forked(self) -> bool:
+        """Is this process a fork of the one that opened the client?"""
+        return os.getpid() != self._process
+
+    def close(self, timeout: float) -> int:
+        """Waits up to timeout seconds for what is queued; the number of posts not delivered."""
+        end = time.monotonic() + timeout
+        if self.is_forked():  # a lock or a call of a thread that is not in this process
+            pointer, self.pointer = self.pointer, None
+        else:
+            with self._closing:
+                pointer, self.pointer = self.pointer, None
+            while self._inside and time.monotonic() < end + 1:
+                time.sleep(_POLL)
+            if self._inside:
+                return 0  # a call hangs (in a debugger?): better a leak than a crash
+        if pointer is None:
+            return 0
+        milliseconds = min(max(end - time.monotonic(), 0.0) * 1000, 2**31 - 1)
+        return _lib.load().embmon_close(ctypes.c_void_p(pointer), int(milliseconds))
+
+
+def close_unowned(handle: Handle) -> None:
+    """For a client that was collected or left open at exit. Collection may happen in the middle of
+    a training step, so there the wait is given to a thread, which the interpreter joins at exit."""
+    if handle.pointer is None:
+        return
+    if handle.is_forked() or not threading.main_thread().is_alive():  # nobody is kept waiting
+        handle.close(2.0)
+        return
+    try:
+        threading.Thread(target=handle.close, args=(2.0,), name="embmon-close").start()
+    except RuntimeError:  # no thread to be had
+        handle.close(2.0)

@@ -1,0 +1,436 @@
+"""Client: posts the tensors of a training, whatever the framework, to embmond."""
+
+import ctypes
+import dataclasses
+import operator
+import threading
+import weakref
+from typing import Any, Callable, NamedTuple, Sequence
+
+from . import _arrays, _lib, _naming, errors
+from ._handle import Handle, close_unowned, log_function
+from .alert import Alert
+
+_DROPPED = _lib.ERRORS["EMBMON_EDROPPED"]
+_INVALID = _lib.ERRORS["EMBMON_EINVAL"]
+_ID_MAX = 2**31 - 1
+_STEP_MAX = 2**63 - 1
+
+
+class Stats(NamedTuple):
+    """Counts of posts (a step's end is one too) since the client was opened. At every moment
+    produced = acked + rejected + dropped + in_flight."""
+
+    connected: bool = False  # is the daemon there?
+    produced: int = 0  # accepted from the trainer, or dropped on the way in
+    acked: int = 0  # merged by the daemon
+    rejected: int = 0  # refused by the daemon: late, or not valid; each is in its log
+    dropped: int = 0  # lost here: inbox or queue were full
+    in_flight: int = 0  # waiting here, or sent and not answered yet
+    skipped: int = 0  # not wanted at their step; not part of produced
+    reconnects: int = 0
+    post_ns: int = 0  # nanoseconds spent inside posting calls, all threads
+
+
+@dataclasses.dataclass
+class Summary:
+    """A summary made elsewhere: in a compiled graph, by a collective.
+
+    A bucket is the sign, the 8-bit exponent and the top 3 mantissa bits of a value rounded toward
+    zero to f32; its index is (f32 bits without the sign) >> 20, 0 ... 2039. *_counts hold the
+    counts of consecutive buckets from *_first on: integers >= 0, or a numpy array of them.
+    """
+
+    count: int  # all elements: zeros + NaNs + infinities + the bucket counts
+    parts: int = 1  # tensors added into this summary
+    zeros: int = 0
+    nans: int = 0
+    positive_infinities: int = 0
+    negative_infinities: int = 0
+    min: float = 0.0  # of the finite elements, zeros included; 0 when there is none
+    max: float = 0.0
+    sum: float = 0.0  # of the finite elements
+    absolute_sum: float = 0.0  # of their absolute values
+    square_sum: float = 0.0  # of their squares
+    negative_first: int = 0
+    negative_counts: Sequence[int] = ()  # by magnitude
+    positive_first: int = 0
+    positive_counts: Sequence[int] = ()
+
+
+def _text(value: str, what: str) -> bytes:
+    """UTF-8 for C; InvalidNameError for what C would cut."""
+    try:
+        text = value.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise errors.InvalidNameError(f"{what}: {value!r} is not a name") from None
+    if b"\0" in text:
+        raise errors.InvalidNameError(f"{what}: {value!r} holds a NUL")
+    return text
+
+
+def _word(words: dict[str, int], word: str, what: str) -> int:
+    try:
+        return words[word]
+    except (KeyError, TypeError):
+        raise errors.InvalidArgumentError(
+            f"{what} {word!r} is none of {', '.join(words)}") from None
+
+
+def _integer(value: Any, low: int, high: int, what: str) -> int:
+    """An int within [low, high]; ctypes would cut what is outside without a word."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise errors.InvalidArgumentError(f"{what} {value!r} is not an integer") from None
+    if not low <= number <= high:
+        raise errors.InvalidArgumentError(f"{what} {number} is not in {low} ... {high}")
+    return number
+
+
+def _shape(shape: Sequence[int | None] | None) -> tuple[Any, int]:
+    """(int64 array or None, rank); a dimension None is one that varies."""
+    if shape is None:
+        return None, 0
+    sizes = [-1 if n is None else _integer(n, -1, _STEP_MAX, "dimension") for n in shape]
+    if len(sizes) > _lib.RANK_MAX:
+        raise errors.InvalidArgumentError(f"shape {shape!r} has more than {_lib.RANK_MAX} dimensions")
+    return (ctypes.c_int64 * len(sizes))(*sizes) if sizes else None, len(sizes)
+
+
+def _counts(counts: Sequence[int]) -> Any:
+    return (ctypes.c_uint64 * len(counts))(
+        *[_integer(n, 0, 2**64 - 1, "bucket count") for n in counts])
+
+
+class Client:
+    """Posts tensors, scalars and steps of one process of a training to embmond.
+
+        client = embmon.Client(run="mine")
+        client.layer("tower/embedding", "embedding", rows=10000, columns=64)
+        for step, batch in enumerate(batches):
+            ...
+            client.post("tower/embedding", "gradient", step, gradient)
+            client.scalar("loss", step, loss)
+            client.step(step)
+        client.close()
+
+    Every method but close() may be called from any thread. Nothing waits: without a daemon posts
+    are queued, and dropped (oldest first, and counted) beyond 32 MiB. Only mistakes of the caller
+    raise (a subclass of EmbmonError); a full inbox or a lost daemon never does.
+
+    The connection is made at the first declaration, post or step, not by the constructor (unless
+    resume=True), so that a worker process which only imports the training script opens none. In a
+    fork of the process that opened the client every call raises ClosedError; a fork that trains
+    makes a Client of its own.
+
+    A client that is left open is closed within 2 s when the program exits, or in the background
+    when it is collected.
+    """
+
+    def __init__(self, run: str | None = None, rank: int | None = None,
+                 world_size: int | None = None, address: str | None = None, resume: bool = False,
+                 every: int | str | None = None,
+                 log: Callable[[str], None] | None = None) -> None:
+        """run: the wanted name; None: EMBMON_RUN, else the launcher's id (TORCHELASTIC_RUN_ID,
+        SLURM_JOB_ID), else <script>-<date>-<time>-<pid>.
+        rank, world_size: of this process, and how many train this model together (at most 1,024);
+        None: RANK and WORLD_SIZE, else 0 and 1.
+        address: "unix:PATH"; None: EMBMON_ADDRESS, else the default addresses.
+        resume: continue the run of this name; waits up to 2 s for the daemon.
+        every: sample steps that are multiples of it (rounded up to a power of two); None or
+        "auto": the daemon says.
+        log: called from a private thread with one line for every outage and its end; it must not
+        call the client. None: the line goes to stderr.
+
+        Errors: InvalidNameError, AddressError, InvalidArgumentError; ImportError where libembmon.so
+        is missing."""
+        self._lib = _lib.load()
+        self._opening = threading.Lock()
+        self._handle: Handle | None = None
+        self._ids: dict[str, int] = {}  # of layers and variables, by path
+        self._paths: dict[int, str] = {}  # of layers
+        self._welcome: tuple[str, int] | None = None
+        name = _naming.run() if run is None else run
+        if not isinstance(name, str) or not _naming.is_name(name):
+            raise errors.error(errors.InvalidNameError.code, f"run {name!r}")
+        if address is not None and not (isinstance(address, str) and _naming.is_address(address)):
+            raise errors.error(errors.AddressError.code, f"address {address!r}")
+        found_rank, found_size = _naming.place(rank, world_size)
+        found_size = _integer(found_size, 1, 1024, "world_size")
+        self._options = _lib.Options(
+            size=ctypes.sizeof(_lib.Options),
+            rank=_integer(found_rank, 0, found_size - 1, "rank"), world_size=found_size,
+            every=0 if every in (None, "auto") else _integer(every, 1, 2**31, "every"),
+            address=None if address is None else _text(address, "address"),
+            run=_text(name, "run"), resume=bool(resume))
+        if log is not None:
+            self._options.log = log_function(log)
+        if resume:
+            self._open()
+
+    # ---- declaring the model
+
+    def layer(self, path: str, kind: str = "other", *, activation: str | None = None,
+              trainable: bool = True, sharded: bool = False, rows: int = 0, columns: int = 0,
+              padding_id: int | None = None, inputs: Sequence[int | str] = (),
+              shape: Sequence[int | None] | None = None, dtype: Any = None) -> int:
+        """Declares a layer; returns its id. Declare in forward order: "the first layer that ..." in
+        an alert means this order. The same path again gives the same id.
+
+        path: "inner_model/embedding_1", at most 255 bytes. kind: "embedding", "dense",
+        "recurrent", "conv", "norm", "attention" or "other". activation: "relu", .... sharded:
+        each rank holds a part of the variable, so that norms add over ranks. rows, columns,
+        padding_id: of an embedding: number of ids, width of a row, the id of padding. inputs:
+        layers this one reads (ids or paths, at most 64). shape, dtype: of the output, None or -1
+        for a dimension that varies, at most 8 dimensions.
+
+        Errors: InvalidNameError, InvalidArgumentError, UnknownTargetError (inputs), DtypeError,
+        AlreadyDeclaredError (the same path, differently), LimitError (4,096 layers)."""
+        ids = [self._known(layer) for layer in inputs]
+        sizes, dimensions = _shape(shape)
+        info = _lib.LayerInfo(
+            size=ctypes.sizeof(_lib.LayerInfo), kind=_word(_lib.KINDS, kind, "kind"),
+            path=_text(path, "layer"), trainable=bool(trainable), sharded=bool(sharded),
+            activation=None if activation is None else _text(activation, "activation"),
+            rows=_integer(rows, 0, _STEP_MAX, "rows"),
+            columns=_integer(columns, 0, _STEP_MAX, "columns"),
+            padding_id=_lib.NO_PADDING if padding_id is None
+            else _integer(padding_id, -2**63 + 1, _STEP_MAX, "padding_id"),
+            inputs=(ctypes.c_int32 * len(ids))(*ids) if ids else None, input_count=len(ids),
+            shape=sizes, rank=dimensions, dtype=0 if dtype is None else _arrays.dtype_code(dtype))
+        layer = self._call(self._lib.embmon_layer, ctypes.byref(info))
+        if layer < 0:
+            raise errors.error(layer, f"layer {path!r}")
+        self._ids[path] = layer
+        self._paths[layer] = path
+        return layer
+
+    def variable(self, layer: int | str, name: str, shape: Sequence[int] | None = None,
+                 dtype: Any = None) -> int:
+        """Declares a variable ("kernel", "bias") of a layer (id or path); returns its id. It is a
+        target by id or as "<layer's path>/<name>". An embedding's table needs none: post to the
+        layer itself.
+
+        Errors: UnknownTargetError (layer), InvalidNameError, InvalidArgumentError, DtypeError,
+        AlreadyDeclaredError, LimitError (16,384 variables)."""
+        of = self._known(layer)
+        sizes, dimensions = _shape(shape)
+        variable = self._call(self._lib.embmon_variable, of, _text(name, "variable"), sizes,
+                              dimensions, 0 if dtype is None else _arrays.dtype_code(dtype))
+        if variable < 0:
+            raise errors.error(variable, f"variable {name!r} of layer {layer!r}")
+        if of in self._paths:
+            self._ids[f"{self._paths[of]}/{name}"] = variable
+        return variable
+
+    # ---- posting
+
+    def post(self, target: int | str, signal: str, step: int, array: Any,
+             dtype: Any = None) -> bool:
+        """Summarises an array in place and posts the summary.
+
+        target: an id, or a path; an unknown path is declared as a layer of kind "other". signal:
+        "gradient" (before clipping, divided by the loss scale), "activation", "weight" (before the
+        step's update) or "update" (new weight minus old). step: >= 0, the trainer's own count of
+        training steps. array: float16, bfloat16, float32, float64, int8 ... int64, of any shape:
+        a numpy array, or an object with the buffer protocol or DLPack in host memory. Read
+        without a copy when C-contiguous, aligned and of native byte order, else copied once.
+        dtype: how to read integers of the same size, or plain bytes: "bf16" for a uint16 view.
+
+        Returns True when accepted; False when not wanted at this step, or dropped because the
+        inbox is full (stats() counts which).
+        Errors: InvalidArgumentError (signal, step, not in host memory), UnknownTargetError,
+        DtypeError, InvalidNameError, ClosedError."""
+        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        ident = self._target(target)
+        address, count, code, owner = _arrays.view(array, dtype)
+        result = self._call(self._lib.embmon_post, ident, number,
+                            _integer(step, 0, _STEP_MAX, "step"), address, count, code)
+        del owner  # until here the memory had to stay
+        return result == 1 or self._not_accepted(result, "post to", target)
+
+    def post_rows(self, target: int | str, signal: str, step: int, ids: Any, values: Any) -> bool:
+        """Posts a sparse gradient or update of an embedding: `values`, rows x columns (or any shape
+        with as many rows as `ids` has elements) of a floating dtype, for the rows `ids` (int32 or
+        int64) of the table. Rows of one id are added up first. Otherwise as post().
+
+        Errors: as post(); InvalidArgumentError where the two do not fit together."""
+        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        ident = self._target(target)
+        keys, elements = _arrays.view(ids), _arrays.view(values)
+        columns, rest = divmod(elements.count, keys.count) if keys.count else (0, elements.count)
+        if rest:
+            raise errors.InvalidArgumentError(
+                f"post of rows to {target!r}: {elements.count} values for {keys.count} ids")
+        result = self._call(self._lib.embmon_post_rows, ident, number,
+                            _integer(step, 0, _STEP_MAX, "step"), keys.address, keys.dtype,
+                            elements.address, keys.count, columns, elements.dtype)
+        return result == 1 or self._not_accepted(result, "post of rows to", target)
+
+    def post_summary(self, target: int | str, signal: str, step: int, summary: Summary) -> bool:
+        """Posts a summary made elsewhere. Returns as post(). Errors: as post();
+        InvalidArgumentError where the summary contradicts itself."""
+        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        ident = self._target(target)
+        given = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
+        for name, kind in _lib.Summary._fields_[1:]:
+            if kind is ctypes.c_double:
+                given[name] = float(given[name])
+            elif name in given and not name.endswith("_counts"):
+                given[name] = _integer(given[name], 0, 2**32 - 1 if kind is ctypes.c_uint32
+                                       else 2**64 - 1, name)
+        for sign in ("negative", "positive"):
+            counts = _counts(given[f"{sign}_counts"])
+            given[f"{sign}_length"] = len(counts)
+            given[f"{sign}_counts"] = counts
+        made = _lib.Summary(size=ctypes.sizeof(_lib.Summary), **given)
+        result = self._call(self._lib.embmon_post_summary, ident, number,
+                            _integer(step, 0, _STEP_MAX, "step"), ctypes.byref(made))
+        return result == 1 or self._not_accepted(result, "post of a summary to", target)
+
+    def scalar(self, name: str, step: int, value: float) -> bool:
+        """Posts a named value of the model. "loss", "learning_rate", "batch_size" and
+        "clipped_fraction" are known to the detectors and to TensorBoard; others appear as
+        scalars/<name>. value: anything float() takes; NaN and infinities too. Returns as post()."""
+        result = self._call(self._lib.embmon_post_scalar, _text(name, "scalar"),
+                            _integer(step, 0, _STEP_MAX, "step"), float(value))
+        return result == 1 or self._not_accepted(result, "scalar", name)
+
+    def wanted(self, target: int | str, signal: str) -> bool:
+        """Is this signal to be posted at the current step? What is not wanted need not be made;
+        posted all the same it is counted as skipped. An unknown path is declared as in post()."""
+        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        return self._check(self._call(self._lib.embmon_wanted, self._target(target), number),
+                           "wanted") == 1
+
+    # ---- steps, epochs, phases
+
+    def step(self, step: int) -> bool:
+        """The step is complete on this rank. Steps increase by any amount. Returns True when the
+        next step is to be sampled."""
+        result = self._call(self._lib.embmon_step, _integer(step, 0, _STEP_MAX, "step"))
+        return result == _DROPPED or self._check(result, f"step {step}") == 1
+
+    def epoch(self, epoch: int) -> None:
+        """Epoch `epoch` (0, 1, ...) is complete."""
+        result = self._call(self._lib.embmon_epoch, _integer(epoch, 0, _STEP_MAX, "epoch"))
+        if result != _DROPPED:
+            self._check(result, f"epoch {epoch}")
+
+    def phase(self, phase: str) -> None:
+        """The phase of later posts and steps, of all threads: "training" (at first), "validation"
+        or "inference". Each counts its own steps."""
+        self._check(self._call(self._lib.embmon_phase, _word(_lib.PHASES, phase, "phase")),
+                    f"phase {phase!r}")
+
+    # ---- what comes back
+
+    def notices(self) -> list[Alert]:
+        """The alert changes that came since the last call, oldest first (the last 64 are kept)."""
+        taken: list[Alert] = []
+        notice = _lib.Notice(size=ctypes.sizeof(_lib.Notice))
+        while self._is_open() and self._check(
+                self._call(self._lib.embmon_notice, ctypes.byref(notice)), "notices") == 1:
+            taken.append(Alert.from_notice(notice))
+        return taken
+
+    def stats(self) -> Stats:
+        """Counts since the client was opened; all zero before the first use. ClosedError after."""
+        if not self._is_open():
+            return Stats()
+        stats = _lib.ClientStats(size=ctypes.sizeof(_lib.ClientStats))
+        self._check(self._call(self._lib.embmon_stats, ctypes.byref(stats)), "stats")
+        return Stats(bool(stats.connected), *(getattr(stats, name) for name in Stats._fields[1:]))
+
+    @property
+    def connected(self) -> bool:
+        """Is the daemon there? False before the first use and after close()."""
+        try:
+            return self.stats().connected
+        except errors.ClosedError:
+            return False
+
+    @property
+    def run(self) -> str | None:
+        """The name the run got, which may differ from the wanted one; None until the daemon has
+        answered. Stays after close()."""
+        welcome = self._welcomed()
+        return welcome[0] if welcome else None
+
+    @property
+    def next_step(self) -> int | None:
+        """The first step that was not in the run yet when the daemon answered; None until then."""
+        welcome = self._welcomed()
+        return welcome[1] if welcome else None
+
+    # ---- the end
+
+    def close(self, timeout: float = 2.0) -> int:
+        """Ends open steps, waits up to `timeout` seconds until all is acknowledged, and says goodbye.
+        Returns how many posts were not delivered: 0 is the good answer. Calls of other threads
+        that are under way end first; later ones raise ClosedError. A second close returns 0."""
+        self._welcomed()
+        with self._opening:
+            if self._handle is None:
+                self._handle = Handle(None)
+            handle = self._handle
+        return handle.close(max(float(timeout), 0.0))
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- within
+
+    def _open(self) -> Handle:
+        with self._opening:
+            if self._handle is None:
+                pointer = ctypes.c_void_p()
+                self._check(self._lib.embmon_open(ctypes.byref(self._options),
+                                                  ctypes.byref(pointer)), "open")
+                self._handle = Handle(pointer.value)
+                weakref.finalize(self, close_unowned, self._handle)
+            return self._handle
+
+    def _is_open(self) -> bool:
+        """Was it ever used?"""
+        return self._handle is not None
+
+    def _call(self, function: Callable[..., int], *arguments: Any) -> int:
+        return (self._handle or self._open()).call(function, *arguments)
+
+    def _check(self, result: int, what: str) -> int:
+        if result < 0:
+            raise errors.error(result, what)
+        return result
+
+    def _not_accepted(self, result: int, what: str, name: object) -> bool:
+        """False where that is nobody's mistake."""
+        if result < 0 and result != _DROPPED:
+            raise errors.error(result, f"{what} {name!r}")
+        return False
+
+    def _target(self, target: int | str) -> int:
+        """Its id; an unknown path is declared."""
+        if target.__class__ is int and 0 <= target <= _ID_MAX:
+            return target
+        if isinstance(target, str):
+            found = self._ids.get(target)
+            return self.layer(target) if found is None else found
+        return _integer(target, 0, _ID_MAX, "target")
+
+    def _known(self, target: int | str) -> int:
+        """Its id; UnknownTargetError for an unknown path."""
+        if isinstance(target, str) and target not in self._ids:
+            raise errors.UnknownTargetError(f"no layer {target!r} was declared")
+        return self._target(target)
+
+    def _welcomed(self) -> tuple[str, int] | None:
+        if self._welcome is None and self._is_open():
+            name, step = ctypes.create_string_buffer(4096), ctypes.c_int64()
+            if self._call(self._lib.embmon_run, name, len(name), ctypes.byref(step)) == 1:
+                self._welcome = name.value.decode(), step.value
+        return self._welcome
