@@ -1,0 +1,183 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "daemon/run_state.h"
+#include "tests/unit/peer.h"
+#include "tests/unit/tree.h"
+
+static struct registry *registry;
+
+static int start(void **state)
+{
+    if (tree_make(state) != 0)
+        return -1;
+    registry = registry_new(tree_path, at(0));
+    return registry ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    registry_free(registry, at(1 << 30));
+    return tree_remove(state);
+}
+
+static void a_new_run_has_nothing_to_say(void **state)
+{
+    struct peer peer = peer_open(registry, 1, 0);
+    const struct run *run;
+    struct run_status status;
+
+    (void)state;
+    peer_hello(&peer, (struct hello){.name = "a/b", .world = 2, .every = 4}, 0);
+    run = registry_find(registry, "a/b");
+    run_get_status(run, &status);
+    assert_string_equal(status.name, "a/b");
+    assert_string_equal(run_name(run), "a/b");
+    assert_true(status.live);
+    assert_int_equal(status.step, -1);
+    assert_int_equal(status.steps, 0);
+    assert_int_equal(status.ranks, 1);
+    assert_int_equal(status.layers, 0);
+    assert_int_equal(status.firing, 0);
+    assert_int_equal(status.acked + status.rejected + status.dropped, 0);
+    assert_string_equal(status.write_error, "");
+    assert_int_equal(run_next_step(run), 0);
+    assert_int_equal(run_every(run), 4);
+    peer_close(&peer, 1);
+    run_get_status(run, &status);
+    assert_false(status.live);
+}
+
+static void the_status_counts_over_all_members(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){.world = 2}, 0);
+    struct peer b = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0), c;
+    struct run_status status;
+
+    (void)state;
+    peer_step(&a, 0, 1, 1);
+    peer_step(&b, 0, 1, 1);
+    peer_post(&b, 0, 0, 1, 1); /* late */
+    peer_beat(&a, 3, 1);
+    peer_beat(&b, 4, 1);
+    peer_close(&b, 2);
+    c = peer_join(registry, 3, (struct hello){.world = 2, .rank = 1, .resume = true}, 3);
+    run_get_status(registry_find(registry, "run"), &status);
+    assert_int_equal(status.ranks, 2); /* rank 1 had two sessions */
+    assert_int_equal(status.acked, 6);
+    assert_int_equal(status.rejected, 1);
+    assert_int_equal(status.dropped, 7);
+    assert_int_equal(status.layers, 2);
+    assert_int_equal(status.steps, 1);
+    assert_int_equal(status.step, 0);
+    assert_int_equal(run_next_step(registry_find(registry, "run")), 1);
+    peer_close(&a, 4);
+    peer_close(&c, 4);
+}
+
+static void a_layers_status_is_its_last_norm_and_worst_alert(void **state)
+{
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+    const struct run *run = registry_find(registry, "run");
+    double norm;
+    uint32_t alert;
+
+    (void)state;
+    run_layer_status(run, 0, &norm, &alert);
+    assert_true(isnan(norm));
+    assert_int_equal(alert, EMBMON_RESOLVED);
+    peer_post(&peer, 0, 0, 3, 1); /* 3 and -3 */
+    peer_end(&peer, 0, 1);
+    run_layer_status(run, 0, &norm, &alert);
+    assert_true(fabs(norm - sqrt(18)) < 1e-12);
+    run_layer_status(run, 1, &norm, &alert);
+    assert_true(isnan(norm));
+    peer_post(&peer, 2, 1, NAN, 2);
+    peer_end(&peer, 1, 2);
+    run_layer_status(run, 0, &norm, &alert);
+    assert_true(fabs(norm - sqrt(18)) < 1e-12); /* its last step was the one before */
+    run_layer_status(run, 1, &norm, &alert);
+    assert_int_equal(alert, EMBMON_FIRING);
+    run_layer_status(run, 5000, &norm, &alert);
+    assert_true(isnan(norm));
+    peer_close(&peer, 3);
+}
+
+struct seen {
+    unsigned count, vanishing;
+    char detector[64];
+    bool fired;
+};
+
+static void see_silent(void *context, const char *detector, const char *reason)
+{
+    struct seen *seen = context;
+
+    assert_true(*reason != '\0');
+    seen->count++;
+    seen->vanishing += strcmp(detector, "gradient_vanishing") == 0;
+}
+
+static void detectors_that_cannot_tell_say_why(void **state)
+{
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+    const struct run *run = registry_find(registry, "run");
+    struct seen seen = {0};
+
+    (void)state;
+    run_layer_silent(run, 0, see_silent, &seen);
+    assert_int_equal(seen.count, 5); /* all that judge layers: no step was judged yet */
+    seen = (struct seen){0};
+    peer_step(&peer, 0, 1, 1);
+    run_layer_silent(run, 0, see_silent, &seen);
+    assert_int_equal(seen.vanishing, 0); /* a gradient came, so this one can tell */
+    assert_true(seen.count > 0);         /* no activation, no baseline */
+    peer_close(&peer, 2);
+}
+
+static void see_alert(void *context, const struct alert_change *change, bool ever_fired)
+{
+    struct seen *seen = context;
+
+    seen->count++;
+    seen->fired = ever_fired;
+    strncpy(seen->detector, change->detector, sizeof seen->detector - 1);
+    assert_string_equal(change->run, "run");
+}
+
+static void alerts_are_told_with_their_newest_change(void **state)
+{
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+    const struct run *run = registry_find(registry, "run");
+    struct seen seen = {0};
+
+    (void)state;
+    run_alerts(run, see_alert, &seen);
+    assert_int_equal(seen.count, 0);
+    peer_scalar(&peer, "loss", 0, INFINITY, 1);
+    peer_end(&peer, 0, 1);
+    run_alerts(run, see_alert, &seen);
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.detector, "loss_nonfinite");
+    assert_true(seen.fired);
+    peer_close(&peer, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_new_run_has_nothing_to_say, start, stop),
+        cmocka_unit_test_setup_teardown(the_status_counts_over_all_members, start, stop),
+        cmocka_unit_test_setup_teardown(a_layers_status_is_its_last_norm_and_worst_alert, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(detectors_that_cannot_tell_say_why, start, stop),
+        cmocka_unit_test_setup_teardown(alerts_are_told_with_their_newest_change, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
