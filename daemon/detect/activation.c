@@ -28,7 +28,7 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
                     measure->nonfinite_activation, m->step->number);
     finding_hint(
         finding,
-        "%s is the first layer in forward order whose output is not finite. If its weights "
+        "In forward order %s is the first layer whose output is not finite. If its weights "
         "are finite (weights/%s, nonfinite/%s), its input or its own arithmetic is at "
         "fault: a division by zero, log or sqrt of 0, exp of a large number, or half "
         "precision above 65,504. If the weights are not finite, an earlier update broke "

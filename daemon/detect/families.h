@@ -26,7 +26,8 @@ struct short_name {
 };
 const char *short_name(struct short_name *to, const char *name);
 
-/* Write a finding's summary and hint; what does not fit is cut between characters, never in one. */
+/* Write a finding's summary and hint, which begin with a word of ours: a name could begin a list;
+ * what does not fit is cut between characters, never in one. */
 __attribute__((format(printf, 2, 3))) void finding_summary(struct finding *finding,
                                                            const char *format, ...);
 __attribute__((format(printf, 2, 3))) void finding_hint(struct finding *finding, const char *format,

@@ -54,8 +54,8 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
                     s->positive_infinities + s->negative_infinities, m->step->number);
     finding_hint(
         finding,
-        "%s is the first layer in forward order whose gradient is not finite; the layers "
-        "that follow it in the same step are its consequences. Usually a division by zero "
+        "In forward order %s is the first layer whose gradient is not finite; the layers that "
+        "follow it in the same step are its consequences. Usually a division by zero "
         "(an average over no token, a count of 0), log(0) or sqrt(0) in the loss, or an "
         "overflow in half precision. Look at the batch of step %" PRIu64
         ": empty sequences, zero weights or counts, probabilities of exactly 0 or 1. To "
