@@ -1,0 +1,380 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "daemon/run_state.h"
+#include "tests/unit/peer.h"
+#include "tests/unit/tree.h"
+
+static struct registry *registry;
+static struct peer peer;
+static struct run *run;
+
+static int start_with(void **state, struct hello with)
+{
+    if (tree_make(state) != 0)
+        return -1;
+    registry = registry_new(tree_path, at(0));
+    if (!registry)
+        return -1;
+    peer = peer_join(registry, 1, with, 0);
+    run = registry_find(registry, "run");
+    return run ? 0 : -1;
+}
+
+static int start(void **state)
+{
+    return start_with(state, (struct hello){0});
+}
+
+static int start_2(void **state)
+{
+    return start_with(state, (struct hello){.world = 2});
+}
+
+static int stop(void **state)
+{
+    if (peer.session)
+        peer_close(&peer, 1 << 30);
+    registry_free(registry, at(1 << 30));
+    return tree_remove(state);
+}
+
+static struct run_status status(void)
+{
+    struct run_status s;
+
+    run_get_status(run, &s);
+    return s;
+}
+
+/* How often the text stands in alerts.jsonl. */
+static unsigned alerts_with(const char *text)
+{
+    static char lines[1 << 16];
+    int fd = open(tree_file("run/embmon/alerts.jsonl"), O_RDONLY);
+    ssize_t n = fd < 0 ? 0 : read(fd, lines, sizeof lines - 1);
+    unsigned count = 0;
+
+    assert_true(n >= 0);
+    if (fd >= 0)
+        (void)close(fd);
+    lines[n] = '\0';
+    for (const char *at_line = lines; (at_line = strstr(at_line, text)); at_line++)
+        count++;
+    return count;
+}
+
+static double level(size_t layer)
+{
+    return norm_baseline_level(&run->baseline.layers[layer]);
+}
+
+static void norms_of_closed_steps_are_learnt(void **state)
+{
+    (void)state;
+    for (uint64_t step = 0; step < 25; step++)
+        peer_step(&peer, step, 2, step);
+    assert_true(fabs(level(0) - sqrt(8)) < 1e-9);
+    assert_true(fabs(norm_baseline_level(&run->baseline.model) - 4) < 1e-9);
+    assert_int_equal(status().steps, 25);
+}
+
+static void validation_teaches_no_baseline(void **state)
+{
+    struct message sample = {.type = FRAME_SAMPLE,
+                             .sample = {.signal = EMBMON_GRADIENT, .phase = EMBMON_VALIDATE}};
+    struct message last = {.type = FRAME_STEP_END, .step_end = {.phase = EMBMON_VALIDATE}};
+
+    (void)state;
+    for (uint64_t step = 0; step < 30; step++) {
+        sample.sample.sequence = ++peer.sequence;
+        sample.sample.step = last.step_end.step = step;
+        sample.sample.summary = TENSOR(3);
+        peer_say(&peer, &sample, 1);
+        summary_free(&sample.sample.summary);
+        last.step_end.sequence = ++peer.sequence;
+        peer_say(&peer, &last, 1);
+    }
+    assert_int_equal(status().steps, 30);
+    assert_int_equal(status().step, -1);
+    assert_int_equal(run->baseline.layers[0].learnt, 0);
+    assert_int_equal(peer.heard.count[FRAME_NACK], 0);
+}
+
+static void a_short_batch_is_not_learnt(void **state)
+{
+    (void)state;
+    for (uint64_t step = 0; step < 40; step++) {
+        bool last = step % 8 == 7; /* of an epoch */
+
+        peer_scalar(&peer, "batch_size", step, last ? 20 : 64, step);
+        peer_step(&peer, step, last ? 50 : 1, step);
+    }
+    assert_int_equal(run->baseline.layers[0].learnt, BASELINE_LEARN);
+    assert_true(fabs(level(0) - sqrt(2)) < 1e-9);
+    assert_true(norm_baseline_recent_max(&run->baseline.layers[0]) < 2);
+}
+
+static void an_explosion_is_not_learnt_while_its_alert_is_there(void **state)
+{
+    (void)state;
+    for (uint64_t step = 0; step < 30; step++)
+        peer_step(&peer, step, 1, step);
+    for (uint64_t step = 30; step < 40; step++)
+        peer_step(&peer, step, 1e4, step);
+    assert_true(fabs(level(0) - sqrt(2)) < 1e-9);
+    assert_string_equal(peer.heard.detector, "gradient_exploding");
+    assert_int_equal(peer.heard.state, EMBMON_FIRING);
+    assert_true(status().firing > 0);
+}
+
+static void a_learning_rate_that_jumps_forgets_the_levels(void **state)
+{
+    (void)state;
+    for (uint64_t step = 0; step < 30; step++) {
+        peer_scalar(&peer, "learning_rate", step, 0.01, step);
+        peer_step(&peer, step, 1, step);
+    }
+    assert_true(!isnan(level(0)));
+    peer_scalar(&peer, "learning_rate", 30, 0.1, 30);
+    peer_step(&peer, 30, 1, 30);
+    assert_true(isnan(level(0)));
+    assert_int_equal(run->baseline.layers[0].learnt, 1);
+}
+
+static void two_ranks_are_one_norm(void **state)
+{
+    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+    double norm;
+    uint32_t alert;
+
+    (void)state;
+    peer_step(&peer, 0, 3, 1);
+    assert_int_equal(status().step, -1);
+    peer_step(&other, 0, 3, 1);
+    assert_int_equal(status().step, 0);
+    assert_int_equal(status().steps, 1);
+    run_layer_status(run, 0, &norm, &alert);
+    assert_true(fabs(norm - sqrt(18)) < 1e-12);
+    peer_close(&other, 2);
+}
+
+static void a_rank_that_dies_does_not_stall_the_others(void **state)
+{
+    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+
+    (void)state;
+    peer_step(&peer, 0, 1, 10);
+    peer_post(&other, 0, 0, 1, 10);
+    peer_close(&other, 20);
+    assert_int_equal(status().step, 0); /* its open step ended with its connection */
+    peer_step(&peer, 1, 1, 30);
+    registry_tick(registry, at(4999));
+    assert_int_equal(status().step, 0);
+    registry_tick(registry, at(5010)); /* 5 s after it was heard last */
+    assert_int_equal(status().step, 1);
+    peer_step(&peer, 2, 1, 5020);
+    assert_int_equal(status().step, 2);
+}
+
+static void a_silent_rank_holds_a_step_for_five_seconds_once(void **state)
+{
+    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+
+    (void)state;
+    for (uint64_t ms = 0; ms <= 20000; ms += 1000) {
+        peer_beat(&peer, 0, ms);
+        peer_beat(&other, 0, ms); /* alive, and posts nothing */
+        if (ms == 1000)
+            peer_step(&peer, 0, 1, ms);
+        registry_tick(registry, at(ms));
+        assert_int_equal(status().step, ms < 6000 ? -1 : 0);
+    }
+    peer_step(&peer, 1, 1, 20001);
+    assert_int_equal(status().step, 1);
+    peer_close(&other, 20002);
+}
+
+static void a_rank_that_is_not_read_from_counts_as_heard(void **state)
+{
+    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+
+    (void)state;
+    for (uint64_t step = 0; step < 8; step++)
+        peer_end(&peer, step, 10);
+    assert_int_equal(peer.result, SESSION_PAUSE);
+    for (uint64_t ms = 100; ms < 4900; ms += 100)
+        registry_tick(registry, at(ms));
+    peer_beat(&other, 0, 4900);
+    peer_end(&other, 8, 4901); /* ends the earlier ones too */
+    assert_int_equal(status().step, 7);
+    registry_tick(registry, at(5200)); /* without the ticks the first would not be expected now */
+    assert_int_equal(status().step, 7);
+    peer_end(&peer, 8, 5300);
+    assert_int_equal(status().step, 8);
+    peer_close(&other, 5301);
+}
+
+static void alerts_are_lines_and_notices(void **state)
+{
+    (void)state;
+    peer_post(&peer, 0, 4, NAN, 1);
+    peer_end(&peer, 4, 1);
+    registry_tick(registry, at(100));
+    registry_flush(registry);
+    assert_int_equal(alerts_with("\"gradient_nonfinite\""), 1);
+    assert_int_equal(alerts_with("\"step\": 4") + alerts_with("\"step\":4"), 1);
+    assert_int_equal(peer.heard.count[FRAME_NOTICE], 1);
+    assert_int_equal(peer.heard.notice_step, 4);
+    assert_int_equal(peer.heard.wish_steps, 64);
+}
+
+static void a_pending_alert_keeps_asking_for_every_step(void **state)
+{
+    unsigned wishes = 0;
+
+    (void)state;
+    run->every = 8; /* the wish makes each step a sampled one all the same */
+    for (uint64_t step = 0; step < 34; step++) {
+        peer_post(&peer, 2, step, 0, step); /* vanished: pending for 150 steps on a dense layer */
+        peer_post(&peer, 0, step, 1, step);
+        peer_end(&peer, step, step);
+        if (step == 0)
+            wishes = peer.heard.count[FRAME_WISH];
+    }
+    assert_int_equal(wishes, 1);
+    assert_string_equal(peer.heard.layer, "dense");
+    assert_int_equal(peer.heard.count[FRAME_WISH], 2);
+    for (uint64_t step = 34; step < 100; step++) {
+        peer_post(&peer, 2, step, 0, step);
+        peer_post(&peer, 0, step, 1, step);
+        peer_end(&peer, step, step);
+    }
+    assert_int_equal(peer.heard.count[FRAME_WISH], 4);
+}
+
+static void goodbye_closes_alerts_and_steps(void **state)
+{
+    (void)state;
+    peer_post(&peer, 0, 0, NAN, 1);
+    peer_end(&peer, 0, 1);
+    peer_post(&peer, 0, 1, 1, 1);
+    peer_bye(&peer, 2);
+    assert_int_equal(status().step, 1);
+    assert_int_equal(status().firing, 0);
+    assert_int_equal(alerts_with("closed"), 2); /* reason, and in the sentence */
+}
+
+static void what_a_killed_trainer_left_is_recorded_after_a_minute(void **state)
+{
+    (void)state;
+    peer_post(&peer, 0, 0, NAN, 1000);
+    peer_end(&peer, 0, 1000);
+    peer_close(&peer, 1001);
+    registry_tick(registry, at(60999));
+    assert_int_equal(status().firing, 1);
+    assert_false(run->ended);
+    registry_tick(registry, at(61000));
+    assert_true(run->ended);
+    assert_int_equal(status().firing, 0);
+    assert_int_equal(status().bytes_pending, 0);
+    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 62000); /* it was only stopped */
+    assert_false(run->ended);
+    peer.sequence = 2;
+    peer_step(&peer, 1, 1, 62001);
+    assert_int_equal(status().step, 1);
+}
+
+static void a_run_that_is_connected_is_never_idle(void **state)
+{
+    (void)state;
+    assert_false(run_idle(run, at(1ull << 40)));
+    run_tick(run, at(1ull << 40));
+    assert_false(run->ended);
+    peer_close(&peer, 10);
+    assert_false(run_idle(run, at(0))); /* a clock read earlier */
+    assert_true(run_idle(run, at(3600000)));
+}
+
+static void what_was_posted_is_conserved(void **state)
+{
+    struct run_status s;
+
+    (void)state;
+    for (uint64_t step = 0; step < 200; step++) {
+        peer_step(&peer, step, 1, step);
+        if (step % 3 == 0)
+            peer_post(&peer, 0, step / 2, 1, step); /* late */
+        if (step % 5 == 0)
+            peer_post(&peer, 77, step + 1, 1, step); /* unknown */
+    }
+    s = status();
+    assert_int_equal(s.acked, 600);
+    assert_int_equal(s.rejected, 67 + 40);
+    assert_int_equal(s.acked + s.rejected, peer.sequence);
+    assert_int_equal(peer.heard.count[FRAME_NACK], s.rejected);
+    assert_int_equal(peer.heard.kept, peer.sequence);
+}
+
+static void memory_stays_flat_over_many_steps(void **state)
+{
+    size_t bytes = 0;
+
+    (void)state;
+    for (uint64_t step = 0; step < 3000; step++) {
+        peer_step(&peer, step, 1 + (double)(step % 7), step);
+        if (step == 600)
+            bytes = status().bytes;
+    }
+    assert_int_equal(status().bytes, bytes);
+}
+
+static void a_folder_that_cannot_be_made_is_said(void **state)
+{
+    const char *problem = NULL;
+    struct run_options options = {
+        .logdir = tree_path, .name = "f/x", .wanted = "f/x", .key = "", .world_size = 1};
+    int fd = open(tree_file("f"), O_CREAT | O_WRONLY, 0600);
+
+    (void)state;
+    assert_true(fd >= 0 && close(fd) == 0);
+    assert_null(run_open(&options, at(0), &problem));
+    assert_non_null(strstr(problem, "not a folder"));
+    run_close(NULL, at(0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(norms_of_closed_steps_are_learnt, start, stop),
+        cmocka_unit_test_setup_teardown(validation_teaches_no_baseline, start, stop),
+        cmocka_unit_test_setup_teardown(a_short_batch_is_not_learnt, start, stop),
+        cmocka_unit_test_setup_teardown(an_explosion_is_not_learnt_while_its_alert_is_there, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_learning_rate_that_jumps_forgets_the_levels, start, stop),
+        cmocka_unit_test_setup_teardown(two_ranks_are_one_norm, start_2, stop),
+        cmocka_unit_test_setup_teardown(a_rank_that_dies_does_not_stall_the_others, start_2, stop),
+        cmocka_unit_test_setup_teardown(a_silent_rank_holds_a_step_for_five_seconds_once, start_2,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_rank_that_is_not_read_from_counts_as_heard, start_2,
+                                        stop),
+        cmocka_unit_test_setup_teardown(alerts_are_lines_and_notices, start, stop),
+        cmocka_unit_test_setup_teardown(a_pending_alert_keeps_asking_for_every_step, start, stop),
+        cmocka_unit_test_setup_teardown(goodbye_closes_alerts_and_steps, start, stop),
+        cmocka_unit_test_setup_teardown(what_a_killed_trainer_left_is_recorded_after_a_minute,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(a_run_that_is_connected_is_never_idle, start, stop),
+        cmocka_unit_test_setup_teardown(what_was_posted_is_conserved, start, stop),
+        cmocka_unit_test_setup_teardown(memory_stays_flat_over_many_steps, start, stop),
+        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_said, start, stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
