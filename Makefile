@@ -1,6 +1,7 @@
-# The only build file for C. `make`, `make demo`, `make test`, `make install PREFIX= DESTDIR=`;
-# SANITIZE=address,undefined builds the same into build/sanitize. Sources are found by wildcard,
-# header dependencies by the compiler; all outputs are in build/.
+# The only build file for C. `make`, `make demo`, `make test`, `make install PREFIX= DESTDIR=`,
+# `make wheel` (the Python package, to build/wheel); SANITIZE=address,undefined builds the same into
+# build/sanitize. Sources are found by wildcard, header dependencies by the compiler; all outputs
+# are in build/.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -17,7 +18,8 @@ say      =
 endif
 
 SANITIZE ?=
-OUT      := $(if $(SANITIZE),build/sanitize,build)
+PORTABLE ?=
+OUT      := $(if $(SANITIZE),build/sanitize,$(if $(PORTABLE),build/portable,build))
 
 WARNINGS := -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla \
@@ -37,6 +39,15 @@ ALL_CFLAGS = $(BASE) $(WARNINGS) $(CFLAGS)
 CLIENT_LIBS := -lprotobuf-c -lz -lm
 DAEMON_LIBS := -luv -ljansson -lprotobuf-c -lz -lm
 
+# PORTABLE=1, for the Python wheel: nothing is needed but the C library. Debian's archives are made
+# for executables; hidden, their symbols bind within libembmon.so, and then it may have them too.
+ifneq ($(PORTABLE),)
+archives    = $(patsubst -l:libuv.a,-l:libuv_a.a,$(patsubst -l%,-l:lib%.a,$(filter-out -lm,$(1)))) -lm
+CLIENT_LIBS := $(call archives,$(CLIENT_LIBS)) -Wl,--exclude-libs,ALL -Wl,-z,text
+DAEMON_LIBS := $(call archives,$(DAEMON_LIBS))
+LDFLAGS     += -Wl,--strip-debug
+endif
+
 PROTO  := $(wildcard proto/*.c)
 CLIENT := $(wildcard client/*.c)
 MAINS  := daemon/main.c daemon/embmonctl.c
@@ -53,11 +64,13 @@ TEST_BIN   := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TESTS))
 TOOL_BIN   := $(patsubst tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 EXAMPLE_BIN := $(patsubst examples/%.c,$(OUT)/examples/%,$(EXAMPLES))
 
-.PHONY: all setup demo test test-c test-sanitize test-py verdicts lint format install uninstall clean
+.PHONY: all carried setup demo test test-c test-sanitize test-py wheel verdicts \
+        lint format install uninstall clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(OUT)/embmond $(OUT)/embmonctl $(OUT)/libembmon.so $(OUT)/libembmon.a $(EXAMPLE_BIN)
+carried: $(OUT)/embmond $(OUT)/embmonctl $(OUT)/libembmon.so
 
 # ---- generated code: made here, never committed
 $(OUT)/gen/%.pb-c.c: proto/%.proto
@@ -136,6 +149,13 @@ test-py: all tools
 tools: $(TOOL_BIN)
 .PHONY: tools
 
+# The Python package with libembmon.so, embmond and embmonctl in it.
+wheel:
+	@tests/setup.sh demo
+	@rm -f build/wheel/embmon-*.whl
+	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-deps -w build/wheel ./client/python
+	@ls build/wheel/embmon-*.whl
+
 verdicts: 
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 all
@@ -168,6 +188,6 @@ install: all
 
 clean:
 	rm -rf build/obj build/gen build/tests build/tools build/examples build/sanitize build/lib* \
-	    build/embmond build/embmonctl
+	    build/embmond build/embmonctl build/portable build/python build/wheel
 
 -include $(shell find $(OUT)/obj $(OUT)/gen -name '*.d' 2>/dev/null)

@@ -7,7 +7,7 @@ numpy itself is only used where the caller has imported it or a copy needs it.
 
 import ctypes
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import _lib
 from .errors import DtypeError, InvalidArgumentError
@@ -31,13 +31,9 @@ _DLPACK_HOST = (1, 3, 11)  # kDLCPU, kDLCUDAHost, kDLROCMHost
 _PLAIN = 0x1 | 0x100
 
 
-class View(NamedTuple):
-    """`count` elements of `dtype` (a value of _lib.DTYPES) at `address`, as long as `owner` lives."""
-
-    address: int | None
-    count: int
-    dtype: int
-    owner: Any
+# (address, count, dtype, owner): count elements of a dtype (a value of _lib.DTYPES) at the address,
+# None for nothing, as long as the owner lives. A plain tuple: posts are many.
+View = tuple[int | None, int, int, Any]
 
 
 def dtype_code(dtype: Any) -> int:
@@ -73,18 +69,37 @@ def is_numpy(array: Any) -> bool:
     return numpy is not None and isinstance(array, numpy.ndarray)
 
 
+_codes: dict[Any, int] = {}  # of numpy's dtypes, as met: their names are slow to ask for
+_char = ctypes.c_char
+
+
 def numpy_view(array: Any, dtype: Any = None) -> View:
     """Of a numpy array. One that is not C-contiguous, not aligned or not in native byte order is
     copied once."""
+    code = _codes.get(array.dtype) if dtype is None else None
+    if code is None:
+        return _numpy_view_slow(array, dtype)
+    if array.flags.num & _PLAIN != _PLAIN:
+        array = array.copy()
+    try:
+        address = ctypes.addressof(_char.from_buffer(array))  # six times as fast as .ctypes.data
+    except (TypeError, ValueError, BufferError):  # read-only, empty, bfloat16
+        address = array.ctypes.data
+    return address, array.size, code, array
+
+
+def _numpy_view_slow(array: Any, dtype: Any) -> View:
     own = array.dtype
     name = _LONG_NAMES.get(own.name)
-    code = _judge(_lib.DTYPES.get(name) if name else None, own.itemsize, own.kind in "iu", dtype,
-                  own.name)
+    found = _lib.DTYPES.get(name) if name else None
+    code = _judge(found, own.itemsize, own.kind in "iu", dtype, own.name)
     if not own.isnative:
         array = array.astype(own.newbyteorder("="))
-    elif array.flags.num & _PLAIN != _PLAIN:
+    elif code == found:
+        _codes[own] = code
+    if array.flags.num & _PLAIN != _PLAIN:
         array = array.copy()
-    return View(array.ctypes.data, array.size, code, array)
+    return array.ctypes.data, array.size, code, array
 
 
 # ---- buffer protocol
@@ -136,13 +151,13 @@ def _buffer_view(memory: memoryview, dtype: Any) -> View:
                       f"buffer format {memory.format!r}")
     count = memory.nbytes // SIZES[code]
     if count == 0:
-        return View(None, 0, code, memory)
+        return (None, 0, code, memory)
     if memory.c_contiguous:
         held = _Held(memory)
         if held.address % SIZES[code] == 0:
-            return View(held.address, count, code, held)
+            return (held.address, count, code, held)
     copy = ctypes.create_string_buffer(memory.tobytes(), memory.nbytes)
-    return View(ctypes.addressof(copy), count, code, copy)
+    return (ctypes.addressof(copy), count, code, copy)
 
 
 # ---- DLPack
@@ -200,12 +215,12 @@ def _dlpack_view(array: Any, dtype: Any) -> View:
     for length in shape:
         count *= length
     if count == 0:
-        return View(None, 0, code, capsule)
+        return (None, 0, code, capsule)
     strides = tensor.strides[:tensor.ndim] if tensor.strides else None
     if strides is not None and not _is_contiguous(shape, strides):
         copy = _contiguous_copy(array, tensor, shape, strides, SIZES[code])
-        return View(copy.ctypes.data, count, code, copy)
-    return View(tensor.data + tensor.byte_offset, count, code, capsule)
+        return (copy.ctypes.data, count, code, copy)
+    return (tensor.data + tensor.byte_offset, count, code, capsule)
 
 
 # ---- any of them

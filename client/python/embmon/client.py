@@ -11,6 +11,7 @@ from . import _arrays, _lib, _naming, errors
 from ._handle import Handle, close_unowned, log_function
 from .alert import Alert
 
+_SIGNALS = _lib.SIGNALS
 _DROPPED = _lib.ERRORS["EMBMON_EDROPPED"]
 _INVALID = _lib.ERRORS["EMBMON_EINVAL"]
 _ID_MAX = 2**31 - 1
@@ -242,11 +243,14 @@ class Client:
         inbox is full (stats() counts which).
         Errors: InvalidArgumentError (signal, step, not in host memory), UnknownTargetError,
         DtypeError, InvalidNameError, ClosedError."""
-        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
-        ident = self._target(target)
+        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
+        ident = target if target.__class__ is int and 0 <= target <= _ID_MAX \
+            else self._target(target)
+        if step.__class__ is not int or not 0 <= step <= _STEP_MAX:
+            step = _integer(step, 0, _STEP_MAX, "step")
         address, count, code, owner = _arrays.view(array, dtype)
-        result = self._call(self._lib.embmon_post, ident, number,
-                            _integer(step, 0, _STEP_MAX, "step"), address, count, code)
+        handle = self._handle or self._open()
+        result = handle.call(self._lib.embmon_post, ident, number, step, address, count, code)
         del owner  # until here the memory had to stay
         return result == 1 or self._not_accepted(result, "post to", target)
 
@@ -256,22 +260,24 @@ class Client:
         int64) of the table. Rows of one id are added up first. Otherwise as post().
 
         Errors: as post(); InvalidArgumentError where the two do not fit together."""
-        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
         ident = self._target(target)
-        keys, elements = _arrays.view(ids), _arrays.view(values)
-        columns, rest = divmod(elements.count, keys.count) if keys.count else (0, elements.count)
+        keys, rows, key_dtype, keys_owner = _arrays.view(ids)
+        elements, count, dtype, owner = _arrays.view(values)
+        columns, rest = divmod(count, rows) if rows else (0, count)
         if rest:
             raise errors.InvalidArgumentError(
-                f"post of rows to {target!r}: {elements.count} values for {keys.count} ids")
+                f"post of rows to {target!r}: {count} values for {rows} ids")
         result = self._call(self._lib.embmon_post_rows, ident, number,
-                            _integer(step, 0, _STEP_MAX, "step"), keys.address, keys.dtype,
-                            elements.address, keys.count, columns, elements.dtype)
+                            _integer(step, 0, _STEP_MAX, "step"), keys, key_dtype, elements, rows,
+                            columns, dtype)
+        del keys_owner, owner
         return result == 1 or self._not_accepted(result, "post of rows to", target)
 
     def post_summary(self, target: int | str, signal: str, step: int, summary: Summary) -> bool:
         """Posts a summary made elsewhere. Returns as post(). Errors: as post();
         InvalidArgumentError where the summary contradicts itself."""
-        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
         ident = self._target(target)
         given = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
         for name, kind in _lib.Summary._fields_[1:]:
@@ -300,7 +306,7 @@ class Client:
     def wanted(self, target: int | str, signal: str) -> bool:
         """Is this signal to be posted at the current step? What is not wanted need not be made;
         posted all the same it is counted as skipped. An unknown path is declared as in post()."""
-        number = _lib.SIGNALS.get(signal) or _word(_lib.SIGNALS, signal, "signal")
+        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
         return self._check(self._call(self._lib.embmon_wanted, self._target(target), number),
                            "wanted") == 1
 
