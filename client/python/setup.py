@@ -53,6 +53,8 @@ class BuildWithLibrary(build_py):
     the repository's own build folder."""
 
     def run(self) -> None:
+        if not self.editable_mode:  # what an earlier build left is not of this version
+            shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if self.editable_mode:
             return

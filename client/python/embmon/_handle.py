@@ -1,5 +1,7 @@
 """A C client that may be closed while other threads call it."""
 
+import _thread
+import atexit
 import ctypes
 import os
 import threading
@@ -10,6 +12,7 @@ from . import _lib
 
 _CLOSED = _lib.ERRORS["EMBMON_ECLOSED"]
 _POLL = 0.001  # seconds
+_TIMEOUT = 2.0  # seconds, for a client nobody closed
 
 # The private thread may outlive its client by a call of the log function that hangs: such
 # functions stay for the life of the process.
@@ -52,7 +55,7 @@ class Handle:
 
     def close(self, timeout: float) -> int:
         """Waits up to timeout seconds for what is queued; the number of posts not delivered."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + max(timeout, 0.0)
         if self.is_forked():  # a lock or a call of a thread that is not in this process
             pointer, self.pointer = self.pointer, None
         else:
@@ -68,15 +71,39 @@ class Handle:
         return _lib.load().embmon_close(ctypes.c_void_p(pointer), int(milliseconds))
 
 
+# ---- clients that nobody closed
+
+_orphans: list[Handle] = []  # being closed in the background
+
+
 def close_unowned(handle: Handle) -> None:
-    """For a client that was collected or left open at exit. Collection may happen in the middle of
-    a training step, so there the wait is given to a thread, which the interpreter joins at exit."""
+    """For a client that was collected, or is still open at exit. Collection may come in the middle
+    of a training step and inside any lock, so there a bare thread does the waiting:
+    threading.Thread takes locks of its own to start."""
     if handle.pointer is None:
         return
-    if handle.is_forked() or not threading.main_thread().is_alive():  # nobody is kept waiting
-        handle.close(2.0)
+    if handle.is_forked() or not threading.main_thread().is_alive():  # at exit waiting is fine
+        handle.close(_TIMEOUT)
         return
+    _orphans.append(handle)
     try:
-        threading.Thread(target=handle.close, args=(2.0,), name="embmon-close").start()
+        _thread.start_new_thread(_close_orphan, (handle,))
     except RuntimeError:  # no thread to be had
-        handle.close(2.0)
+        _close_orphan(handle)
+
+
+def _close_orphan(handle: Handle) -> None:
+    try:
+        handle.close(_TIMEOUT)
+    finally:
+        _orphans.remove(handle)
+
+
+def _await_orphans() -> None:
+    end = time.monotonic() + _TIMEOUT
+    while _orphans and time.monotonic() < end:
+        time.sleep(_POLL)
+
+
+atexit.register(_await_orphans)
+os.register_at_fork(after_in_child=_orphans.clear)

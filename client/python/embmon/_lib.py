@@ -11,7 +11,7 @@ import pathlib
 from ctypes import POINTER, c_char, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t
 from ctypes import c_uint32, c_uint64, c_void_p
 
-# ---- errors: name -> (code, sentence), as EMBMON_ERRORS
+# ---- errors, as EMBMON_ERRORS; the sentences are asked of the library
 
 ERRORS = {
     "EMBMON_EINVAL": -1,

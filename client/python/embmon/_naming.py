@@ -29,11 +29,17 @@ def _as_part(text: str) -> str:
 
 
 def program() -> str:
-    """The script without folder and .py, "notebook" in one, "python" in an interactive session."""
+    """The script without folder and .py (of a package run by -m its name), "notebook" in one,
+    "python" where there is neither."""
     if "ipykernel" in sys.modules:
         return "notebook"
-    script = os.path.basename(sys.argv[0]) if sys.argv else ""
-    return _as_part(script.removesuffix(".py")) or "python"
+    script = sys.argv[0] if sys.argv else ""
+    if script in ("", "-", "-c"):
+        return "python"
+    folder, name = os.path.split(os.path.abspath(script))
+    if name == "__main__.py":
+        name = os.path.basename(folder)
+    return _as_part(name.removesuffix(".py")) or "python"
 
 
 def run() -> str:
@@ -45,10 +51,7 @@ def run() -> str:
     launch = elastic if elastic != "none" else ""
     if launch := _as_part(launch or os.environ.get("SLURM_JOB_ID", "")):
         return launch
-    name = program()
-    if name in ("-c", "_c"):  # python -c
-        name = "python"
-    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    return f"{program()}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
 
 def _number(variable: str) -> int | None:

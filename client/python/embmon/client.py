@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import operator
 import threading
+import time
 import weakref
 from typing import Any, Callable, NamedTuple, Sequence
 
@@ -376,12 +377,15 @@ class Client:
         """Ends open steps, waits up to `timeout` seconds until all is acknowledged, and says goodbye.
         Returns how many posts were not delivered: 0 is the good answer. Calls of other threads
         that are under way end first; later ones raise ClosedError. A second close returns 0."""
-        self._welcomed()
+        end = time.monotonic() + max(float(timeout), 0.0)
         with self._opening:
             if self._handle is None:
                 self._handle = Handle(None)
             handle = self._handle
-        return handle.close(max(float(timeout), 0.0))
+        # The C client takes the run's name with it. This waits no longer than its own close.
+        while not self._welcomed() and self._waits() and time.monotonic() < end:
+            time.sleep(0.001)
+        return handle.close(end - time.monotonic())
 
     def __enter__(self) -> "Client":
         return self
@@ -433,6 +437,13 @@ class Client:
         if isinstance(target, str) and target not in self._ids:
             raise errors.UnknownTargetError(f"no layer {target!r} was declared")
         return self._target(target)
+
+    def _waits(self) -> bool:
+        """Is a post on its way?"""
+        try:
+            return self.stats().in_flight > 0
+        except errors.ClosedError:
+            return False
 
     def _welcomed(self) -> tuple[str, int] | None:
         if self._welcome is None and self._is_open():
