@@ -15,7 +15,7 @@
 #include "daemon/baseline.h"
 #include "daemon/measure.h"
 
-/* Thresholds; the defaults are those of limits_default(). */
+/* Thresholds; the defaults are those of limits_default. */
 struct limits {
     double vanishing_ratio;  /* layer's norm by the last trainable layer's */
     double vanishing_norm;   /* layer's norm by max(1, abs(first loss)) */
