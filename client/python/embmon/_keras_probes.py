@@ -1,0 +1,239 @@
+"""Puts the probes into a Keras model on the TensorFlow backend, and takes them out again.
+
+Replaced on the instances: the model's train_step, test_step, predict_step and compute_loss, apply
+of its optimizers, and call of its layers. Functions that Keras traced before would bypass them, so
+they are made anew on entering and on leaving.
+"""
+
+from typing import Any, Callable, Iterable, Iterator
+
+import tensorflow as tf
+
+from ._keras_targets import Targets
+from ._keras_trace import CONTROL, StepTrace, control_row
+from ._monitor import Monitor, Wants
+from ._patches import Patches
+
+STEPS = {"training": "train_step", "validation": "test_step", "inference": "predict_step"}
+_FUNCTIONS = {"training": "train_function", "validation": "test_function",
+              "inference": "predict_function"}
+
+
+def is_optimizer(value: Any) -> bool:
+    return callable(getattr(value, "apply_gradients", None)) and callable(
+        getattr(value, "apply", None)) and hasattr(value, "learning_rate")
+
+
+def _within(value: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
+    """Optimizers in an attribute's value: ("", it), or with its place in a list or dict."""
+    if is_optimizer(value):
+        yield "", value
+    elif depth and isinstance(value, dict):
+        for key, inner in list(value.items()):
+            yield from ((f"[{key!r}]{place}", x) for place, x in _within(inner, depth - 1))
+    elif depth and isinstance(value, (list, tuple)):
+        for n, inner in enumerate(value):
+            yield from ((f"[{n}]{place}", x) for place, x in _within(inner, depth - 1))
+
+
+def find_optimizers(model: Any, given: Iterable[Any] | None = None) -> dict[str, Any]:
+    """Every optimizer that is an attribute of the model or of a model within it, or given, by a name
+    for the user. The inner one of a loss-scaling optimizer is part of that."""
+    found: dict[int, tuple[str, Any]] = {}
+    for n, optimizer in enumerate(given or ()):
+        found.setdefault(id(optimizer), (f"optimizers[{n}]", optimizer))
+    models = [model] + [x for x in model._flatten_layers(include_self=False)
+                        if hasattr(x, "train_step")]
+    for owner in models:
+        label = "model" if owner is model else owner.name
+        for attribute, value in list(vars(owner).items()):
+            for place, optimizer in _within(value):
+                found.setdefault(id(optimizer), (f"{label}.{attribute}{place}", optimizer))
+    inner = {id(x.inner_optimizer) for _, x in found.values() if hasattr(x, "inner_optimizer")}
+    return {name: x for key, (name, x) in found.items() if key not in inner}
+
+
+class Probes:
+    """In one model, from install() to uninstall()."""
+
+    def __init__(self, monitor: Monitor, model: Any, targets: Targets,
+                 optimizers: Iterable[Any] | None) -> None:
+        self.monitor = monitor
+        self.model = model
+        self.targets = targets
+        self.optimizers = find_optimizers(model, optimizers)
+        self.applied: set[int] = set()  # ids of the optimizers whose apply was traced
+        self.active: set[str] = set()  # phases that run under the callback
+        self._patches = Patches()
+        self._probed: set[int] = set()
+        self._trace: StepTrace | None = None
+        self._in_graph = int(getattr(model, "steps_per_execution", 1) or 1) > 1
+        self._was_built = bool(model.built) and all(x.built for x in model._flatten_layers())
+        # On the host: what is decided there is read there.
+        with tf.init_scope(), tf.device("CPU:0"):
+            self._controls = {p: tf.Variable(tf.zeros([CONTROL], tf.int64), trainable=False)
+                              for p in STEPS}
+            self._executed = {p: tf.Variable(0, dtype=tf.int64, trainable=False) for p in STEPS}
+        self._ran = dict.fromkeys(STEPS, 0)
+        self._armed = dict.fromkeys(STEPS, False)
+
+    # ---- in and out
+
+    def install(self, abandoned: Callable[[], None]) -> None:
+        """abandoned: called when a new fit() begins while the probes are still in, because the last
+        one raised: Keras tells no callback then."""
+        for phase, name in STEPS.items():
+            self._patches.replace(self.model, name,
+                                  lambda step, phase=phase: self._wrap_step(step, phase))
+        self._patches.replace(self.model, "compute_loss", self._wrap_loss)
+        for optimizer in self.optimizers.values():
+            self._patches.replace(optimizer, "apply",
+                                  lambda apply, o=optimizer: self._wrap_apply(apply, o))
+        self._probe_layers()
+        self._make_functions()
+        self._patches.replace(self.model, "make_train_function",
+                              lambda make: self._wrap_make(make, abandoned))
+
+    def _wrap_make(self, make: Callable[..., Any],
+                   abandoned: Callable[[], None]) -> Callable[..., Any]:
+        def make_train_function(force: bool = False) -> Any:
+            if not force:  # fit() calls it so before its callbacks begin
+                self._try(abandoned)
+            return make(force=force)
+
+        return make_train_function
+
+    def uninstall(self) -> None:
+        self._patches.restore()
+        self._make_functions()
+
+    def _make_functions(self) -> None:
+        """What was traced is traced anew at its next use."""
+        for name in _FUNCTIONS.values():
+            if getattr(self.model, name, None) is not None:
+                getattr(self.model, f"make_{name}")(force=True)
+
+    def _probe_layers(self) -> bool:
+        """True when there were layers without a probe."""
+        new = [x for x in self.targets.layers
+               if x.probe is not None and id(x.probe) not in self._probed]
+        for entry in new:
+            self._probed.add(id(entry.probe))
+            self._patches.replace(entry.probe, "call", lambda call, e=entry: self._wrap_call(call, e))
+        return bool(new)
+
+    def look_again(self) -> None:
+        """After the first step of a model that was not built: its first call may have made layers."""
+        if self._was_built:
+            return
+        self._was_built = True
+        self.targets.walk()
+        if self._probe_layers():
+            self.model.make_train_function(force=True)
+
+    # ---- steps, from outside
+
+    def begin(self, phase: str) -> None:
+        """Between the steps, on the training thread: the next one may run."""
+        if self._in_graph:
+            return
+        wants = self.monitor.begin(phase)
+        if wants.sampled or self._armed[phase]:
+            self._controls[phase].assign(control_row(wants))
+            self._armed[phase] = wants.sampled  # the step itself disarms it
+        self._ran[phase] += 1
+
+    def settle(self) -> None:
+        """After the last step for a while: the one that begin() prepared ends if it ran."""
+        phase = self.monitor.open_phase
+        if phase is None:
+            return
+        if not self._in_graph and int(self._executed[phase].numpy()) < self._ran[phase]:
+            self._ran[phase] -= 1
+            self.monitor.cancel()
+            self.disarm(phase)
+        else:
+            self.monitor.finish()
+
+    def disarm(self, phase: str) -> None:
+        """Nothing is wanted until begin() says so."""
+        self._controls[phase].assign([0] * CONTROL)
+        self._armed[phase] = False
+
+    # ---- wrappers
+
+    def _wrap_step(self, step: Callable[..., Any], phase: str) -> Callable[..., Any]:
+        def monitored_step(data: Any, *arguments: Any, **named: Any) -> Any:
+            before = self._trace
+            trace = self._trace = self._start(phase, data)
+            try:
+                logs = step(data, *arguments, **named)
+            finally:
+                self._trace = before
+            if trace is not None:
+                self._try(trace.end, logs)
+            return logs
+
+        return monitored_step
+
+    def _start(self, phase: str, data: Any) -> StepTrace | None:
+        if self._trace is not None:
+            return None  # a step within a step is part of it
+
+        def begin() -> Wants:  # the user's own callbacks may run a phase that is not ours
+            return self.monitor.begin(phase) if phase in self.active else Wants()
+
+        def start() -> StepTrace:
+            trace = StepTrace(self.monitor, self.targets, phase, self._controls[phase],
+                              self._executed[phase], begin if self._in_graph else None)
+            trace.batch_size(data)
+            return trace
+
+        return self._try(start)
+
+    def _wrap_loss(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def compute_loss(*arguments: Any, **named: Any) -> Any:
+            loss = compute(*arguments, **named)
+            if self._trace is not None:
+                self._try(self._trace.scalar, "loss", loss)
+            return loss
+
+        return compute_loss
+
+    def _wrap_call(self, call: Callable[..., Any], entry: Any) -> Callable[..., Any]:
+        def monitored_call(*arguments: Any, **named: Any) -> Any:
+            output = call(*arguments, **named)
+            if self._trace is not None:
+                self._try(self._trace.activation, entry, output)
+            return output
+
+        return monitored_call
+
+    def _wrap_apply(self, apply: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
+        def monitored_apply(grads: Any, trainable_variables: Any = None, **named: Any) -> Any:
+            trace = self._trace
+            if trace is None or trace.phase != "training":
+                return apply(grads, trainable_variables, **named)
+            self.applied.add(id(optimizer))
+            grads = list(grads)  # read twice
+            if trainable_variables is not None:
+                trainable_variables = list(trainable_variables)
+            variables = trainable_variables if trainable_variables is not None else \
+                getattr(optimizer, "_trainable_variables", [])
+            olds = self._try(trace.before_apply, optimizer, grads, variables)
+            result = apply(grads, trainable_variables, **named)
+            if olds:
+                self._try(trace.after_apply, olds)
+            return result
+
+        return monitored_apply
+
+    def _try(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """function(*arguments), or None once the monitor has failed."""
+        if self.monitor.failed:
+            return None
+        try:
+            return function(*arguments)
+        except Exception as error:
+            self.monitor.fail(error)
+            return None

@@ -1,0 +1,264 @@
+"""One step of a Keras model as it is traced (or run eagerly): adds to its graph what hands the
+tensors to the monitor.
+
+What is wanted stands in a small variable, the control, which is set before the step:
+int64 [step, sampled, gradient, activation, weight, update]. All that is added is behind a tf.cond
+on it, so that a step which is not sampled costs a read and a few switches. Nothing the model
+computes depends on what is added.
+"""
+
+from typing import Any, Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from . import _keras_paths
+from ._keras_targets import Target, Targets
+from ._monitor import Monitor, Wants
+
+STEP, SAMPLED, GRADIENT, ACTIVATION, WEIGHT, UPDATE = range(6)
+CONTROL = 6
+
+# Ops that may hold posts: those of a step must have run before it ends.
+_HOLDERS = frozenset(("If", "While", "Case", "PyFunc", "EagerPyFunc", "PartitionedCall",
+                      "StatefulPartitionedCall"))
+
+
+def control_row(wants: Wants) -> list[int]:
+    return [int(x) for x in wants]
+
+
+def call_out(function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
+    """Calls function(*arrays) when the step runs; the arrays share the tensors' memory. Gives a
+    tensor that is there when it has been called."""
+    if tf.executing_eagerly():
+        function(*[np.asarray(x) for x in tensors])
+        return tf.constant(0)
+
+    def call(*arrays: Any) -> Any:
+        function(*arrays)  # the monitor's: does not raise
+        return np.int32(0)
+
+    return tf.numpy_function(call, list(tensors), tf.int32)
+
+
+def is_tensor_of(graph: Any, value: Any) -> bool:
+    """Is it a tensor the step can use: of its own graph, or eager in an eager step?"""
+    if not isinstance(value, tf.Tensor):
+        return False
+    if graph is None:
+        return hasattr(value, "numpy")
+    return getattr(value, "graph", None) is graph
+
+
+def current_graph() -> Any:
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+class StepTrace:
+    """From the first line of train_step (test_step, predict_step) to its last."""
+
+    def __init__(self, monitor: Monitor, targets: Targets, phase: str, control: tf.Variable,
+                 executed: tf.Variable, begin: Callable[[], Wants] | None) -> None:
+        """begin: the graph itself asks it at each step what is wanted, as nobody else can between
+        the steps of one execution; None: the control is set from outside."""
+        self.phase = phase
+        self.graph = current_graph()
+        self.applied: list[Any] = []  # optimizers
+        self._monitor = monitor
+        self._targets = targets
+        self._control = control
+        self._executed = executed
+        self._activations: list[tuple[int, Any]] = []
+        self._scalars: dict[str, Any] = {}
+        self._first_op = len(self.graph.get_operations()) if self.graph else 0
+        if begin is not None:
+            row = tf.numpy_function(lambda: np.array(control_row(begin()), np.int64), [], tf.int64)
+            control.assign(tf.ensure_shape(row, [CONTROL]))
+
+    # ---- what the step shows
+
+    def is_current(self) -> bool:
+        """Is the graph being built the step's own, and not one within it?"""
+        return current_graph() is self.graph
+
+    def activation(self, entry: _keras_paths.Layer, output: Any) -> None:
+        """A layer's output; where it gives several, its first tensor of floats."""
+        if not self.is_current():
+            return
+        for tensor in tf.nest.flatten(output):
+            if is_tensor_of(self.graph, tensor) and tensor.dtype.is_floating:
+                target = self._targets.declare(entry, tensor)
+                if target is not None and "activation" in self._monitor.signals:
+                    self._activations.append((target, tensor))
+                return
+
+    def scalar(self, name: str, value: Any) -> None:
+        """Of the whole step; the last one of a name counts."""
+        if is_tensor_of(self.graph, value) and (value.dtype.is_floating or value.dtype.is_integer):
+            self._scalars[name] = value
+
+    def batch_size(self, data: Any) -> None:
+        for tensor in tf.nest.flatten(data):
+            if is_tensor_of(self.graph, tensor) and tensor.shape.rank:
+                self._scalars["batch_size"] = tf.shape(tensor)[0]
+                return
+
+    # ---- optimizer.apply
+
+    def before_apply(self, optimizer: Any, grads: Sequence[Any],
+                     variables: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Gradients, as they come; weights. Returns what after_apply() needs."""
+        if not self.applied:
+            self.scalar("learning_rate", tf.convert_to_tensor(optimizer.learning_rate))
+        self.applied.append(optimizer)
+        pairs = []
+        for grad, variable in zip(grads, variables):
+            target = None if grad is None else self._targets.of_variable(variable)
+            if target is not None:
+                pairs.append((target, grad, variable))
+        scale = loss_scale(optimizer)
+        self._when(GRADIENT, lambda: [self._post_gradient(target, grad, scale)
+                                      for target, grad, _ in pairs])
+        self._when(WEIGHT, lambda: [self._post("weight", target, read(variable))
+                                    for target, _, variable in pairs])
+        return self._old_weights(optimizer, pairs)
+
+    def _post_gradient(self, target: Target, grad: Any, scale: Any) -> Any:
+        if isinstance(grad, tf.IndexedSlices):
+            return self._post_rows("gradient", target, grad.indices, unscaled(grad.values, scale))
+        return self._post("gradient", target, unscaled(grad, scale))
+
+    def _old_weights(self, optimizer: Any, pairs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Copies of what is about to change, empty where no update is wanted: of a table with a
+        sparse gradient only the rows it touches."""
+        if "update" not in self._monitor.signals or not pairs:
+            return []
+        flag = self._flag(UPDATE)
+        every = getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps
+        if every:  # nothing changes at the steps between
+            iterations = tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
+            flag = tf.logical_and(flag, tf.equal((iterations + 1) % every, 0))
+        olds = []
+        for target, grad, variable in pairs:
+            if isinstance(grad, tf.IndexedSlices):
+                indices = grad.indices
+                ids = tf.cond(flag, lambda i=indices: tf.unique(tf.reshape(i, [-1])).y,
+                              lambda i=indices: tf.zeros([0], i.dtype))
+                old = tf.cond(flag, lambda v=variable, i=ids: tf.gather(read(v), i),
+                              lambda v=variable: tf.zeros([0, 0], v.dtype))
+            else:
+                ids = None
+                old = tf.cond(flag, lambda v=variable: read(v),
+                              lambda v=variable: tf.zeros([0] * len(v.shape), v.dtype))
+            olds.append((flag, target, variable, ids, old))
+        return olds
+
+    def after_apply(self, olds: Sequence[tuple[Any, ...]]) -> None:
+        """Updates: new minus old."""
+        if not olds:
+            return
+
+        def post() -> list[Any]:
+            done = []
+            for _, target, variable, ids, old in olds:
+                if ids is None:
+                    done.append(self._post("update", target, read(variable) - old))
+                else:
+                    change = tf.gather(read(variable), ids) - old
+                    done.append(self._post_rows("update", target, ids, change))
+            return done
+
+        when(olds[0][0], post)
+
+    # ---- the end
+
+    def end(self, logs: Any) -> None:
+        """Posts activations and scalars, and ends the step once all posts have been made."""
+        self._targets.declare_all()
+        self._when(ACTIVATION, lambda: [self._post("activation", target, tensor)
+                                        for target, tensor in self._activations])
+        if self.phase == "training":
+            self._losses(logs)
+        else:
+            self._scalars.clear()
+        names = list(self._scalars)
+        monitor = self._monitor
+
+        def finish(step: Any, *values: Any) -> None:
+            for name, value in zip(names, values):
+                monitor.scalar(name, int(step), float(value))
+            monitor.finish(int(step))
+
+        def body() -> list[Any]:
+            values = [tf.reduce_mean(tf.cast(x, tf.float64)) for x in self._scalars.values()]
+            done = call_out(finish, [self._control[STEP], *values])
+            # Disarmed: if the function runs again without being asked to, it posts nothing.
+            with tf.control_dependencies([done]):
+                return [self._control.assign(tf.zeros([CONTROL], tf.int64))]
+
+        before = []
+        if self.graph is not None:
+            before = [op for op in self.graph.get_operations()[self._first_op:]
+                      if op.type in _HOLDERS]
+        with tf.control_dependencies(before):
+            self._when(SAMPLED, body, always=True)
+        self._executed.assign_add(1)
+
+    def _losses(self, logs: Any) -> None:
+        """Where the step computed its loss in its own way: what it returned under such a name."""
+        if "loss" in self._scalars or not isinstance(logs, dict):
+            return
+        for name, value in logs.items():
+            if isinstance(name, str) and "loss" in name:
+                self.scalar(_keras_paths.word(name), value)
+
+    # ---- within
+
+    def _flag(self, index: int) -> Any:
+        return tf.not_equal(self._control[index], 0)
+
+    def _when(self, index: int, body: Callable[[], Sequence[Any]], always: bool = False) -> None:
+        signal = {GRADIENT: "gradient", ACTIVATION: "activation", WEIGHT: "weight"}.get(index)
+        if always or signal in self._monitor.signals:
+            when(self._flag(index), body)
+
+    def _post(self, signal: str, target: Target | int, tensor: Any) -> Any:
+        ident = target if isinstance(target, int) else target.ident
+        post = self._monitor.post
+        return call_out(lambda step, array: post(ident, signal, int(step), array),
+                        [self._control[STEP], tensor])
+
+    def _post_rows(self, signal: str, target: Target, ids: Any, values: Any) -> Any:
+        post = self._monitor.post_rows
+        return call_out(lambda step, i, v: post(target.ident, signal, int(step), i, v),
+                        [self._control[STEP], ids, values])
+
+
+def when(flag: Any, body: Callable[[], Sequence[Any]]) -> None:
+    """Runs body's ops only where flag is true."""
+
+    def run() -> Any:
+        with tf.control_dependencies([x for x in body() if x is not None]):
+            return tf.constant(0)
+
+    tf.cond(flag, run, lambda: tf.constant(0))
+
+
+def read(variable: Any) -> Any:
+    """A Keras or TensorFlow variable's value now."""
+    return tf.convert_to_tensor(getattr(variable, "value", variable)
+                                if not isinstance(variable, tf.Variable) else variable)
+
+
+def loss_scale(optimizer: Any) -> Any:
+    """What the loss was multiplied by before the gradients were taken; None: nothing."""
+    if hasattr(optimizer, "dynamic_scale") or hasattr(optimizer, "initial_scale"):
+        if getattr(optimizer, "built", False):
+            return tf.convert_to_tensor(optimizer.dynamic_scale)
+        return float(optimizer.initial_scale)  # as scale_loss() did when this step was traced
+    return getattr(optimizer, "loss_scale_factor", None)
+
+
+def unscaled(tensor: Any, scale: Any) -> Any:
+    return tensor if scale is None else tensor / tf.cast(scale, tensor.dtype)

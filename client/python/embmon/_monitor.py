@@ -1,0 +1,276 @@
+"""What a framework's callback needs between the training and the Client: which step it is, what is
+wanted at it, alerts that come back, and that nothing of the monitor's ever reaches the training.
+
+Every method may be called by a hook: none raises. The first exception within is logged as one
+warning, and from then on the monitor does nothing.
+"""
+
+import functools
+import logging
+import sys
+import threading
+from typing import Any, Callable, Iterable, NamedTuple
+
+from ._detectors import stop_words
+from .alert import Alert
+from .client import Client, Summary
+from .errors import ClosedError
+
+SIGNALS = ("gradient", "activation", "update", "weight")
+PHASES = ("training", "validation", "inference")
+
+log = logging.getLogger("embmon")
+
+
+class Wants(NamedTuple):
+    """What is to be posted at a step."""
+
+    step: int = 0
+    sampled: bool = False  # anything at all
+    gradient: bool = False
+    activation: bool = False
+    weight: bool = False
+    update: bool = False
+
+
+def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that does nothing once the monitor has failed, and whose exceptions end the monitor
+    instead of the training. Gives None then."""
+
+    @functools.wraps(method)
+    def call(self: "Monitor", *arguments: Any, **named: Any) -> Any:
+        if self.failed:
+            return None
+        try:
+            return method(self, *arguments, **named)
+        except Exception as error:  # not KeyboardInterrupt: that is the user's
+            self.fail(error)
+            return None
+
+    return call
+
+
+class Monitor:
+    """One run of one process. Steps of each phase are counted over the whole run."""
+
+    def __init__(self, client: Client, signals: Iterable[str] = SIGNALS,
+                 on_alert: Callable[[Alert], Any] | None = None,
+                 stop_on: Iterable[str] = ()) -> None:
+        """signals: some of SIGNALS. ValueError: unknown signals or words in stop_on."""
+        self.signals = frozenset((signals,) if isinstance(signals, str) else signals)
+        unknown = sorted(self.signals.difference(SIGNALS), key=str)
+        if unknown:
+            raise ValueError(f"signals: {unknown[0]!r} is none of {', '.join(SIGNALS)}")
+        self._stop_on = stop_words(stop_on)
+        if on_alert is not None and not callable(on_alert):
+            raise TypeError(f"on_alert: {on_alert!r} cannot be called")
+        self._on_alert = on_alert
+        self.client = client
+        self.failed = False
+        self.stopped: Alert | None = None  # the alert that asked to stop
+        self.fired: list[Alert] = []  # changes to firing
+        self.counts = dict.fromkeys(PHASES, 0)  # steps ended, and the number of the next
+        self._next_sampled = dict.fromkeys(PHASES, True)
+        self._open: tuple[str, Wants] | None = None  # the step under way
+        self._phase = "training"
+        self._targets: list[int] = []
+        self._named = False
+        self._alert_failed = False
+        self._started = 0
+        self._lock = threading.RLock()
+
+    # ---- failing
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the monitor with one warning; the training goes on."""
+        if self.failed:
+            return
+        self.failed = True
+        if isinstance(error, ClosedError):
+            log.warning("embmon: the monitor is closed; training goes on without it")
+        else:
+            log.warning("embmon: monitoring ends, training goes on: %s: %s", type(error).__name__,
+                        error)
+        log.debug("embmon: the monitor's error", exc_info=error)
+
+    # ---- targets
+
+    @guarded
+    def declare_layer(self, path: str, kind: str, **named: Any) -> int:
+        """Its id; keywords as Client.layer()."""
+        target = self.client.layer(path, kind, **named)
+        if target not in self._targets:
+            self._targets.append(target)
+        return target
+
+    @guarded
+    def declare_variable(self, layer: int, name: str, shape: Any, dtype: Any) -> int:
+        """Its id."""
+        return self.client.variable(layer, name, shape, dtype)
+
+    # ---- steps
+
+    @guarded
+    def start(self, step: int = 0) -> None:
+        """Training begins or goes on: at least at step `step`, and not at one the run has."""
+        known = self.client.next_step or 0
+        self.counts["training"] = max(self.counts["training"], step, known)
+        self._started = min(self._started or sys.maxsize, self.counts["training"])
+
+    def begin(self, phase: str) -> Wants:
+        """The next step of `phase` begins; one that is still open ends. What to post at it."""
+        return self._begin(phase) or Wants()
+
+    @guarded
+    def _begin(self, phase: str) -> Wants:
+        with self._lock:
+            self._finish()
+            if phase != self._phase:
+                self.client.phase(phase)
+                self._phase = phase
+            step = self.counts[phase]
+            wants = Wants(step)
+            if self._next_sampled[phase]:
+                wants = Wants(step, True, *(self._any_wanted(signal, phase) for signal in
+                                            ("gradient", "activation", "weight", "update")))
+            self._open = phase, wants
+            return wants
+
+    def _any_wanted(self, signal: str, phase: str) -> bool:
+        """By any target; those that do not want it refuse the post."""
+        if signal not in self.signals or (phase != "training" and signal != "activation"):
+            return False
+        # Before the first step is traced no target is known.
+        return not self._targets or any(self.client.wanted(t, signal) for t in self._targets)
+
+    def _finish(self) -> None:
+        if self._open is None:
+            return
+        phase, wants = self._open
+        self._open = None
+        self.counts[phase] = wants.step + 1
+        self._next_sampled[phase] = self.client.step(wants.step)
+
+    @guarded
+    def finish(self, step: int | None = None) -> None:
+        """The open step is complete (if it is `step`): all its posts have been made."""
+        with self._lock:
+            if self._open is not None and step in (None, self._open[1].step):
+                self._finish()
+
+    @guarded
+    def cancel(self) -> None:
+        """The open step never ran: the next one gets its number."""
+        with self._lock:
+            self._open = None
+
+    @property
+    def open_phase(self) -> str | None:
+        """Of the step under way."""
+        opened = self._open
+        return opened[0] if opened else None
+
+    # ---- posts
+
+    @guarded
+    def post(self, target: int, signal: str, step: int, array: Any) -> None:
+        """An array, summarised in place."""
+        self.client.post(target, signal, step, array)
+
+    @guarded
+    def post_rows(self, target: int, signal: str, step: int, ids: Any, values: Any) -> None:
+        """ids [n] int32 or int64, values [n, columns]."""
+        self.client.post_rows(target, signal, step, ids, values)
+
+    @guarded
+    def post_summary(self, target: int, signal: str, step: int, summary: Summary) -> None:
+        self.client.post_summary(target, signal, step, summary)
+
+    @guarded
+    def scalar(self, name: str, step: int, value: float) -> None:
+        self.client.scalar(name, step, value)
+
+    @guarded
+    def epoch(self, epoch: int) -> None:
+        """Epoch 0, 1, ... is complete."""
+        self.client.epoch(epoch)
+
+    # ---- what comes back
+
+    @guarded
+    def poll(self) -> None:
+        """Takes the alerts that came: calls on_alert, remembers whether to stop. On the training
+        thread, between steps."""
+        if not self._named and self.client.run is not None:
+            self._named = True
+            say(f"embmon: run {self.client.run!r}")
+        for alert in self.client.notices():
+            if alert.state not in ("firing", "resolved"):
+                continue
+            if alert.state == "firing":
+                self.fired.append(alert)
+                if self.stopped is None and self._stop_on & {alert.detector, alert.severity}:
+                    self.stopped = alert
+                    say(f"embmon: training stops: {alert}")
+            self._tell(alert)
+
+    def _tell(self, alert: Alert) -> None:
+        if self._on_alert is None:
+            return
+        try:
+            self._on_alert(alert)
+        except Exception as error:
+            if not self._alert_failed:
+                self._alert_failed = True
+                log.warning("embmon: on_alert raised %s: %s (said once)", type(error).__name__, error,
+                            exc_info=error)
+
+    @property
+    def connected(self) -> bool:
+        """Is the daemon there?"""
+        return self.client.connected
+
+    def summary(self) -> str:
+        """One line: run, steps, layers, alerts, losses; more lines for the alerts."""
+        stats = self._stats()
+        run = self.client.run
+        if run is None:
+            return "embmon: no daemon was there: nothing is recorded (start one: embmond)"
+        training = self.counts["training"] - min(self._started, self.counts["training"])
+        counts = [f"{training} training steps"]
+        counts += [f"{self.counts[phase]} {phase} steps" for phase in PHASES[1:] if self.counts[phase]]
+        counts.append(f"{len(self._targets)} layers")
+        alerts = len({(a.detector, a.layer, a.variable, a.phase) for a in self.fired})
+        counts.append(f"{alerts} alerts" if alerts != 1 else "1 alert")
+        if stats is not None and stats.dropped + stats.rejected:
+            counts.append(f"{stats.dropped + stats.rejected} posts lost")
+        if self.failed:
+            counts.append("monitoring ended early")
+        lines = [f"embmon: run {run!r}: " + ", ".join(counts)]
+        seen = set()
+        for alert in self.fired:
+            key = (alert.detector, alert.layer, alert.variable, alert.phase)
+            if key not in seen and len(seen) < 10:
+                seen.add(key)
+                lines.append(f"  step {alert.step} {alert.severity} {alert.detector} "
+                             f"{alert.layer}: {alert.summary}")
+        return "\n".join(lines)
+
+    def _stats(self) -> Any:
+        try:
+            return self.client.stats()
+        except Exception:
+            return None
+
+    def close(self, timeout: float = 2.0) -> int:
+        """Returns how many posts were not delivered. Later calls do nothing."""
+        self.failed = True
+        return self.client.close(timeout)
+
+
+def say(line: str) -> None:
+    """One line for the user, on stderr: stdout is the training's own."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,242 @@
+"""The callback for Keras 3.
+
+    from embmon.keras import EmbmonCallback
+    model.fit(x, y, callbacks=[EmbmonCallback(run="reviews")])
+
+Gradients, weights and updates of every trainable variable, activations of every layer, loss and
+learning rate, by the layers' full paths (`inner_model/embedding_1`), while the model trains in
+graph mode as it always does.
+"""
+
+import logging
+from typing import Any, Callable, Iterable
+
+import keras
+
+from ._monitor import SIGNALS, Monitor, say
+from .alert import Alert
+from .client import Client
+
+__all__ = ["EmbmonCallback"]
+
+log = logging.getLogger("embmon")
+_STEPS_UNTIL_GRADIENT = 3
+
+
+class EmbmonCallback(keras.callbacks.Callback):
+    """Watches a model while it is fitted, evaluated or used for prediction.
+
+    May be given to fit(), evaluate() and predict(), again and to several models in turn: that is
+    one run. It changes neither the numbers of the training nor its errors; without a daemon, or
+    when the monitor itself fails, there is one warning and the training goes on.
+    """
+
+    def __init__(self, address: str | None = None, run: str | None = None, resume: bool = False,
+                 layers: Iterable[str] | None = None, signals: Iterable[str] = SIGNALS,
+                 every: int | str = "auto", on_alert: Callable[[Alert], Any] | None = None,
+                 stop_on: Iterable[str] = (), name: str | None = None,
+                 optimizers: Iterable[Any] | None = None) -> None:
+        """address: "unix:PATH" of embmond; None: EMBMON_ADDRESS, else the default addresses.
+        run: the wanted name; None: EMBMON_RUN, else the launcher's id, else script, date and time.
+        resume: continue the run of this name, its count of steps too.
+        layers: globs over the full path, `*` crosses "/"; a pattern without "/" is of the last
+        part. None: all layers.
+        signals: some of "gradient", "activation", "update", "weight"; the last two are taken at
+        every sampled step at first, after 25 of them at one of ten.
+        every: sample steps that are multiples of it (rounded up to a power of two); "auto": the
+        daemon says.
+        on_alert: called on the training thread between steps, with each change of an alert to
+        firing or resolved; what it raises is logged once.
+        stop_on: detectors ("gradient_nonfinite") or severities ("warning" includes critical): the
+        first that fires stops the training, as model.stop_training does.
+        name: put before all paths, for several models in one run.
+        optimizers: those that are not an attribute of the model.
+
+        Errors: ValueError for an unknown signal or a word of stop_on that is neither; what Client
+        raises for names and addresses."""
+        super().__init__()
+        self._layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
+        self._name = name or ""
+        self._optimizers = None if optimizers is None else list(optimizers)
+        client = Client(run=run, address=address, resume=resume, every=every)
+        self._monitor = Monitor(client, signals, on_alert, stop_on)
+        self._probes: Any = None  # Probes, while they are in a model
+        self._depth = 0  # of begun and not ended phases
+        self._warned = False
+        self._fit_steps = 0
+
+    # ---- for the user
+
+    @property
+    def connected(self) -> bool:
+        """Is the daemon there?"""
+        return self._monitor.connected
+
+    @property
+    def run(self) -> str | None:
+        """The name the run got; None until the daemon has answered."""
+        return self._monitor.client.run
+
+    def summary(self) -> str:
+        """What was recorded and what fired; it is also shown at the end of fit()."""
+        return self._monitor.summary()
+
+    def close(self, timeout: float = 2.0) -> int:
+        """Ends the run: waits up to `timeout` seconds for what is queued. Returns how many posts
+        were not delivered. Done at exit otherwise."""
+        self._leave()
+        return self._monitor.close(timeout)
+
+    # ---- Keras' hooks
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._enter("training", fresh=True)
+        self._fit_steps = self._monitor.counts["training"]
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._step("training")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._settle()
+        self._monitor.epoch(epoch)
+        self._poll()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._settle()
+        self._check_gradients()
+        self._poll()
+        self._leave()
+        self._try(lambda: say(self.summary()))
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._enter("validation")
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._step("validation")
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self._end("validation")
+
+    def on_predict_begin(self, logs: Any = None) -> None:
+        self._enter("inference")
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._step("inference")
+
+    def on_predict_end(self, logs: Any = None) -> None:
+        self._end("inference")
+
+    # ---- within
+
+    def _try(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """function(*arguments), or None when the monitor has failed or now fails."""
+        if self._monitor.failed:
+            return None
+        try:
+            return function(*arguments)
+        except Exception as error:
+            self._monitor.fail(error)
+            return None
+
+    def _enter(self, phase: str, fresh: bool = False) -> None:
+        """Probes into the model; fresh: also where they are still in it, because a fit() ended by
+        an exception and nobody said so."""
+        check_backend(self.model)
+        if self._probes is not None and (fresh or self._probes.model is not self.model):
+            self._monitor.finish()
+            self._leave()
+        if self._probes is None:
+            self._try(self._install)
+        else:
+            self._settle()
+        if self._probes is not None:
+            self._probes.active.add(phase)
+
+    def _install(self) -> None:
+        from ._keras_probes import Probes
+        from ._keras_targets import Targets
+
+        targets = Targets(self._monitor, self.model, self._name, self._layers)
+        if self._layers is not None and self.model.built and not targets.layers:
+            log.warning("embmon: no layer of %r is named by layers=%r", self.model.name, self._layers)
+        probes = Probes(self._monitor, self.model, targets, self._optimizers)
+        iterations = [int(x.iterations.numpy()) for x in probes.optimizers.values()
+                      if getattr(x, "iterations", None) is not None]
+        self._monitor.start(max(iterations, default=0))
+        self._probes = probes
+        probes.install(self._abandoned)
+
+    def _abandoned(self) -> None:
+        """A new fit() of a model that still has the probes of one that never ended."""
+        self._monitor.finish()
+        self._leave()
+
+    def _leave(self) -> None:
+        probes, self._probes = self._probes, None
+        if probes is not None:
+            try:
+                probes.uninstall()
+            except Exception as error:
+                self._monitor.fail(error)
+
+    def _step(self, phase: str) -> None:
+        if self._probes is None:
+            return
+        if phase == "training":
+            steps = self._monitor.counts["training"] - self._fit_steps
+            if steps >= 1:
+                self._try(self._probes.look_again)
+            if steps >= _STEPS_UNTIL_GRADIENT:
+                self._check_gradients()
+        self._poll()
+        self._try(self._probes.begin, phase)
+
+    def _settle(self) -> None:
+        if self._probes is not None:
+            self._try(self._probes.settle)
+
+    def _end(self, phase: str) -> None:
+        self._settle()
+        if self._probes is not None:
+            self._probes.active.discard(phase)
+            if not self._probes.active:
+                self._leave()
+        self._poll()
+
+    def _poll(self) -> None:
+        """Alerts, on the training thread."""
+        self._monitor.poll()
+        if self._monitor.stopped is not None:
+            self.model.stop_training = True
+
+    def _check_gradients(self) -> None:
+        """One warning when training goes on and no gradient has come."""
+        if self._warned or self._probes is None or self._monitor.failed or \
+                "gradient" not in self._monitor.signals:
+            return
+        steps = self._monitor.counts["training"] - self._fit_steps
+        if steps < _STEPS_UNTIL_GRADIENT or self._probes.applied:
+            return
+        self._warned = True
+        names = ", ".join(f"{name} ({type(x).__name__})"
+                          for name, x in self._probes.optimizers.items()) or "none was found"
+        log.warning("embmon: no gradient came in %d training steps: never called: %s; give the "
+                    "optimizer that is used as optimizers=[...]", steps, names)
+
+
+def check_backend(model: Any) -> None:
+    """ValueError where the callback cannot work, with what does."""
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(f"EmbmonCallback works with Keras' TensorFlow backend, not with {backend!r}: "
+                         "set KERAS_BACKEND=tensorflow, or post from your own loop with "
+                         "embmon.Client")
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    if replicas > 1:
+        raise ValueError(f"EmbmonCallback works with one replica in a process, not with {replicas}: "
+                         "start one process for each rank (RANK, WORLD_SIZE)")
+    if model.jit_compile:
+        raise ValueError("EmbmonCallback does not work with jit_compile=True: compile the model with "
+                         "jit_compile=False")
+
+
