@@ -171,6 +171,11 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
 
     if (*hello->given)
         return join_given(registry, hello, now, problem);
+    /* The Welcome that named it was lost: it must not become a second run. */
+    for (size_t i = 0; i < registry->run_count; i++) {
+        if (run_knows(registry->runs[i], hello))
+            return join(registry->runs[i], hello, now, problem);
+    }
     for (size_t i = registry->run_count; i-- > 0;) {
         if (run_admits(registry->runs[i], hello, now))
             return join(registry->runs[i], hello, now, problem);

@@ -44,7 +44,10 @@ void run_close(struct run *run, struct moment now);
 
 /* ---- members */
 
-/* True when a session of this Hello may join: see embmond(8), "Runs". */
+/* True when this session took part before, whether it knows the run's name or not. */
+bool run_knows(const struct run *run, const struct msg_hello *hello);
+
+/* True when a new session of this Hello may join: see embmond(8), "Runs". */
 bool run_admits(const struct run *run, const struct msg_hello *hello, struct moment now);
 
 /* Joins; a session that was here before (same random id) gets its place back, also while its old

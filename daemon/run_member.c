@@ -37,6 +37,12 @@ static struct run_member *find_member(const struct run *run, const uint8_t *sess
     return NULL;
 }
 
+bool run_knows(const struct run *run, const struct msg_hello *hello)
+{
+    return (!*hello->name || strcmp(run->wanted, hello->name) == 0) &&
+           find_member(run, hello->session) != NULL;
+}
+
 static struct run_member *add_member(struct run *run, const struct msg_hello *hello)
 {
     struct run_member *member;

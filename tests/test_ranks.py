@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import select
 import socket
 import threading
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from harness import proto
 from trainers import ELEMENTS, NORM, Embmond, Load, load, shown, until
 
 LAYERS = 2
@@ -235,6 +237,21 @@ def test_a_broken_connection_loses_and_repeats_nothing(daemon):
     # Histograms are of windows by now: nothing is missing and nothing is there twice.
     assert sum(counts_by_step(run).values()) == 251 * ELEMENTS
     assert len(daemon.event_files("load")) == 1
+
+
+def test_a_session_whose_welcome_was_lost_is_not_a_second_run(daemon):
+    """As when embmond was stopped for longer than a client waits for its answer."""
+    session = os.urandom(16)
+    with daemon.peer() as impatient:
+        impatient.send(proto.Hello(protocol_min=1, protocol_max=1, session=session, name="load",
+                                   rank=0, world_size=1))
+        until(lambda: daemon.run(), "the run")
+    until(lambda: daemon.lines("connection is gone"))
+    with daemon.trainer("load", session=session) as trainer:
+        assert trainer.run == "load"
+        trainer.step(0)
+        trainer.settle()
+    assert len(daemon.ask("runs")) == 1
 
 
 # ---- sessions and launches
