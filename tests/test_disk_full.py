@@ -102,7 +102,7 @@ def test_writing_resumes_by_itself_and_nothing_is_torn(disk, tmp_path):
         trainer.run()
         trainer.steps(0, 49)
         trainer.settle()
-        until(lambda: readers.python(daemon.logdir)["load/embmon"].steps("loss")[-1] == 49)
+        daemon.await_written(49)
         with readers.Live(daemon.logdir) as live:
             disk.fill()
             size = sum(path.stat().st_size for path in daemon.event_files("load"))
@@ -162,7 +162,7 @@ def test_a_daemon_killed_on_a_full_disk_leaves_nothing_that_stops_the_next(disk,
         trainer.run()
         trainer.steps(0, 9)
         trainer.settle()
-        until(lambda: readers.python(daemon.logdir)["load/embmon"].steps("loss")[-1] == 9)
+        daemon.await_written(9)
         disk.fill()
         trainer.steps(10, 59)
         trainer.settle()

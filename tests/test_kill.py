@@ -27,12 +27,6 @@ def daemon():
         yield embmond
 
 
-def written(daemon, step, run="load"):
-    """True once the step can be read back from disk."""
-    folder = daemon.logdir / run / "embmon"
-    return folder.exists() and step in readers.python(daemon.logdir)[run + "/embmon"].steps("loss")
-
-
 # ---- the example trainer: same weights, whatever becomes of the monitor
 
 
@@ -110,7 +104,7 @@ def test_a_new_daemon_goes_on_with_the_run(daemon):
         trainer.run()
         trainer.steps(0, 49)
         trainer.settle()
-        until(lambda: written(daemon, 49), "step 49 on disk")
+        daemon.await_written(49)
         assert live.both()["load/embmon"].steps("loss") == list(range(50))
         daemon.kill()
         trainer.steps(50, 59)
@@ -118,7 +112,7 @@ def test_a_new_daemon_goes_on_with_the_run(daemon):
         until(lambda: trainer.counts()["connected"], "the reconnect")
         trainer.steps(60, 99)
         trainer.settle()
-        until(lambda: written(daemon, 99), "step 99 on disk")
+        daemon.await_written(99)
         assert live.both()["load/embmon"].steps("loss") == list(range(100))
         counts = trainer.end()
         assert (counts["run"], counts["reconnects"]) == ("load", 1)
@@ -162,7 +156,7 @@ def test_both_ranks_go_on_with_a_new_daemon(daemon):
             trainer.steps(0, 19)
         for trainer in (zero, one):
             trainer.settle()
-        until(lambda: written(daemon, 19), "step 19 on disk")
+        daemon.await_written(19)
         daemon.kill()
         for trainer in (zero, one):
             trainer.steps(20, 25)
@@ -185,7 +179,7 @@ def test_an_alert_of_before_is_not_fired_again_by_the_new_daemon(daemon):
         trainer.steps(0, 29)
         trainer.settle()
         until(lambda: len(daemon.alerts_file("load")) == 2, "the alert on disk")
-        until(lambda: written(daemon, 29), "step 29 on disk")
+        daemon.await_written(29)
         daemon.kill()
         daemon.start()
         trainer.steps(30, 49)

@@ -14,6 +14,7 @@ from trainers import (ELEMENTS, NORM, Embmond, assert_in_order, conserve, enviro
 
 STEPS, LAYERS, SICK = 100_000, 20, 50_000
 POSTS = LAYERS + 2  # of a step
+MIB = 1 << 20
 HISTOGRAMS, SCALARS, BURST = 64, 512, 64
 
 # Every layer: two histograms; norm with its band and thresholds, rms, non-finite.
@@ -51,58 +52,39 @@ def watch(process, out, every=0.05):
     return stop, thread
 
 
-@pytest.fixture(scope="module")
-def long_run():
-    """The run as the data server shows it, its files' size, embmond's memory and its alerts."""
-    with Embmond() as daemon:
-        memory = []
-        trainer = subprocess.Popen(
-            load_command("--steps", STEPS, "--layers", LAYERS, "--in-flight", 8000, "--fault",
-                         "nan", "--fault-layer", 3, "--at", SICK),
-            env=environment(daemon.address), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True)
-        stop, thread = watch(daemon.process, memory)
+def train(daemon):
+    """The run to its end: its counts, and samples of embmond's memory meanwhile."""
+    memory = []
+    trainer = subprocess.Popen(
+        load_command("--steps", STEPS, "--layers", LAYERS, "--in-flight", 8000, "--fault", "nan",
+                     "--fault-layer", 3, "--at", SICK),
+        env=environment(daemon.address), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    stop, thread = watch(daemon.process, memory)
+    try:
         out, err = trainer.communicate(timeout=300)
+    finally:
+        trainer.kill()
         stop.set()
         thread.join()
-        assert trainer.returncode == 0, err
-        counts = conserve(json.loads(out.splitlines()[-1]))
-        daemon.stop()
-        files = daemon.event_files("load")
-        runs = readers.rust(daemon.logdir)
-        yield (runs["load/embmon"], sum(path.stat().st_size for path in files), memory, counts,
-               daemon.alerts_file("load"))
+    assert trainer.returncode == 0, err
+    return conserve(json.loads(out.splitlines()[-1])), memory
 
 
-def test_every_post_of_a_long_run_is_taken(long_run):
-    counts = long_run[3]
-    assert counts["produced"] == STEPS * POSTS
-    assert (counts["acked"], counts["rejected"], counts["dropped"]) == (STEPS * POSTS, 0, 0)
-
-
-def test_the_files_of_a_long_run_are_bounded(long_run):
-    run, size = long_run[:2]
+def check_bounds(run, size):
     bound = LAYERS * (
         TAGS_OF_LAYER["histograms"] * most(HISTOGRAMS, STEPS) * RECORD_BYTES["histograms"] +
         TAGS_OF_LAYER["scalars"] * most(SCALARS, STEPS) * RECORD_BYTES["scalars"])
-    assert size < bound
-    assert bound < 300 << 20
+    assert size < bound < 300 * MIB
     for tag, series in run.histograms.items():
         assert len(series) <= most(HISTOGRAMS, STEPS), tag
     for tag, series in run.scalars.items():
         assert len(series) <= most(SCALARS, STEPS), tag
-
-
-def test_a_healthy_layer_has_the_records_of_the_ladder_alone(long_run):
-    run = long_run[0]
-    for layer in ("layer_00", "layer_19"):
+    for layer in ("layer_00", "layer_19"):  # healthy ones: the ladder alone
         assert len(run.histograms[f"gradients/{layer}"]) == ladder(HISTOGRAMS, STEPS)
         assert len(run.scalars[f"gradient_norm/{layer}"]) == ladder(SCALARS, STEPS)
-    assert_in_order(run)
 
 
-def test_nothing_is_skipped_in_a_long_run(long_run):
-    run = long_run[0]
+def check_that_nothing_is_skipped(run):
     for layer in range(LAYERS):
         series = run.histograms[f"gradients/layer_{layer:02d}"]
         nans = 1 if layer == 3 else 0
@@ -112,16 +94,14 @@ def test_nothing_is_skipped_in_a_long_run(long_run):
     assert [value for _, value in norms] == pytest.approx([NORM] * len(norms), rel=1e-5)
 
 
-def test_embmond_stays_flat(long_run):
-    memory = long_run[2]
+def check_that_embmond_stayed_flat(memory):
     assert len(memory) >= 10
     early = memory[len(memory) // 5]
     assert max(memory[len(memory) // 5:]) <= early + 2048, memory
     assert max(memory) < 64 << 10
 
 
-def test_an_alert_in_the_middle_is_recorded_step_by_step(long_run):
-    run, alerts = long_run[0], long_run[4]
+def check_the_alert(run, alerts):
     assert [(a["detector"], a["layer"], a["state"], a["step"]) for a in alerts] == [
         ("gradient_nonfinite", "layer_03", "firing", SICK),
         ("gradient_nonfinite", "layer_03", "resolved", SICK + 10)]
@@ -137,8 +117,24 @@ def test_an_alert_in_the_middle_is_recorded_step_by_step(long_run):
     assert SICK + 1 not in run.steps("gradients/layer_04")
 
 
+def test_a_run_of_100000_steps_and_20_layers():
+    with Embmond() as daemon:
+        counts, memory = train(daemon)
+        daemon.stop()
+        alerts = daemon.alerts_file("load")
+        size = sum(path.stat().st_size for path in daemon.event_files("load"))
+        run = readers.rust(daemon.logdir)["load/embmon"]
+    assert counts["produced"] == STEPS * POSTS
+    assert (counts["acked"], counts["rejected"], counts["dropped"]) == (STEPS * POSTS, 0, 0)
+    assert_in_order(run)
+    check_bounds(run, size)
+    check_that_nothing_is_skipped(run)
+    check_that_embmond_stayed_flat(memory)
+    check_the_alert(run, alerts)
+
+
 def test_both_readers_show_a_run_of_several_doublings_alike():
-    """The Python loader needs a minute for 100,000 steps of 20 layers: here a smaller run."""
+    """Smaller: the Python loader takes a minute for the 600,000 records of the long one."""
     with Embmond() as daemon:
         counts, _ = load(daemon.address, "--steps", 5000, "--in-flight", 8000, "--fault", "nan",
                          "--at", 2500)

@@ -88,6 +88,13 @@ class Embmond(harness.Daemon):
             return last is not None and last >= step
         until(there, f"step {step} of {run}", patience)
 
+    def await_written(self, step, run="load"):
+        """Waits until the step can be read back from disk."""
+        def there():
+            shown_run = readers.python(self.logdir).get(run + "/embmon", readers.Run())
+            return step in shown_run.steps("loss")
+        until(there, f"step {step} of {run} on disk")
+
     def stop(self):
         """Ends it well; asserts that it does."""
         status = super().stop()
