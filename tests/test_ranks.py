@@ -219,24 +219,46 @@ class Cable:
         self.pull()
 
 
-def test_a_broken_connection_loses_and_repeats_nothing(daemon):
-    cable = Cable(daemon.folder, daemon.socket)
+@pytest.fixture
+def cable(daemon):
+    made = Cable(daemon.folder, daemon.socket)
+    yield made
+    made.close()
+
+
+def test_a_broken_connection_loses_and_repeats_nothing(daemon, cable):
     with Load(cable.address) as trainer:
         trainer.run()
-        for first in range(0, 250, 50):
-            trainer.steps(first, first + 49)
-            cable.pull()  # with posts on their way, or not
-            trainer.steps(1000 + first, 1000 + first) if first == 200 else None
-            until(lambda: trainer.counts()["reconnects"] == first // 50 + 1)
+        for pulled in range(5):
+            trainer.steps(pulled * 50, pulled * 50 + 49)
+            trainer.settle()
+            cable.pull()
+            trainer.steps(1000 + pulled, 1000 + pulled) if pulled == 4 else None
+            until(lambda: trainer.counts()["reconnects"] == pulled + 1)
         counts = trainer.end()
-        assert (counts["acked"], counts["rejected"]) == (251 * POSTS, 0)
-        assert counts["dropped"] == 0
-    cable.close()
+        assert (counts["acked"], counts["rejected"], counts["dropped"]) == (251 * POSTS, 0, 0)
     run = daemon.recorded()
-    assert run.steps("loss") == [*range(250), 1200]
+    assert run.steps("loss") == [*range(250), 1004]
     # Histograms are of windows by now: nothing is missing and nothing is there twice.
     assert sum(counts_by_step(run).values()) == 251 * ELEMENTS
     assert len(daemon.event_files("load")) == 1
+
+
+def test_a_connection_that_breaks_within_a_step_ends_that_step_alone(daemon, cable):
+    """A lost connection ends the open step: what comes of it afterwards is late, and counted."""
+    with Load(cable.address) as trainer:
+        trainer.run()
+        for pulled in range(5):
+            trainer.steps(pulled * 50, pulled * 50 + 49)
+            cable.pull()  # with posts on their way, most likely
+            until(lambda: trainer.counts()["reconnects"] == pulled + 1)
+        counts = trainer.end()
+        assert counts["acked"] + counts["rejected"] == 250 * POSTS
+        assert counts["rejected"] < 5 * POSTS
+    run = daemon.recorded()
+    seen = sum(counts_by_step(run).values())
+    assert seen % ELEMENTS == 0
+    assert 250 * ELEMENTS - counts["rejected"] * ELEMENTS <= seen <= 250 * ELEMENTS
 
 
 def test_a_session_whose_welcome_was_lost_is_not_a_second_run(daemon):
