@@ -65,7 +65,7 @@ TOOL_BIN   := $(patsubst tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 EXAMPLE_BIN := $(patsubst examples/%.c,$(OUT)/examples/%,$(EXAMPLES))
 
 .PHONY: all carried setup demo test test-c test-sanitize test-py wheel verdicts \
-        lint format install uninstall clean
+        lint format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -136,7 +136,7 @@ static void answer_layers(const struct run *run, struct text *text)
         add_line(text,
                  json_pack("{sssssbsosssosssI}", "layer", layer->path, "kind",
                            kind_name(layer->kind), "trainable", layer->trainable, "gradient_norm",
-                           isnan(norm) ? json_null() : json_from_double(norm), "state",
+                           norm < 0 ? json_null() : json_from_double(norm), "state",
                            state == EMBMON_RESOLVED ? "ok" : state_name(state), "silent", silent,
                            "activation", layer->activation, "rows", integer(layer->rows)));
     }

@@ -173,13 +173,13 @@ static void keep_norms(struct run *run)
         if (!more)
             return;
         for (size_t i = run->norm_count; i < m->layer_count; i++)
-            more[i] = NAN;
+            more[i] = -1;
         run->norms = more;
         run->norm_count = m->layer_count;
     }
     for (size_t i = 0; i < m->layer_count; i++) {
         if (m->layers[i].has_gradient)
-            run->norms[i] = m->layers[i].norm;
+            run->norms[i] = m->layers[i].nonfinite_gradient ? NAN : m->layers[i].norm;
     }
 }
 

@@ -115,7 +115,8 @@ uint32_t run_every(const struct run *run);     /* sampled steps are multiples of
 const char *run_name(const struct run *run);
 const struct model *run_model(const struct run *run);
 
-/* The layer's gradient norm at its last step (NaN: none yet) and its worst alert state. */
+/* The layer's gradient norm at its last step (-1: none yet, NaN: not finite) and its
+ * worst alert state. */
 void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state);
 
 /* Calls each(context, detector, reason) for every detector that is silent about the layer. */

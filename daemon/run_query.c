@@ -66,7 +66,7 @@ const struct model *run_model(const struct run *run)
 
 void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state)
 {
-    *gradient_norm = layer < run->norm_count ? run->norms[layer] : NAN;
+    *gradient_norm = layer < run->norm_count ? run->norms[layer] : -1;
     *state = alerts_layer_state(run->alerts, layer);
 }
 

@@ -23,7 +23,8 @@ struct run {
     struct steps *steps;
     struct baseline baseline;
     struct measures measures;
-    double *norms; /* [norm_count]: each layer's gradient norm at its last training step, or NaN */
+    double
+        *norms; /* [norm_count]: each layer's gradient norm at its last training step; -1: none */
     size_t norm_count;
     struct alerts *alerts;
     struct record *record;

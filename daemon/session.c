@@ -298,6 +298,9 @@ static void take_message(struct session *session, const struct message *message,
         send_ack(session);
         take_bye(session, now);
         break;
+    case FRAME_QUERY:
+        refuse(session, "a question belongs on a connection of its own, without a Hello");
+        break;
     default:
         refuse(session, "a message that only the daemon sends");
     }

@@ -440,6 +440,7 @@ int main(void)
     if (embmon_open(&options, &monitor) < 0)
         return 1;
     info.path = "table", info.kind = EMBMON_EMBEDDING, info.rows = 8, info.columns = 2;
+    const int32_t ids[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     int table = embmon_layer(monitor, &info), kernel;
     info = (struct embmon_layer_info)EMBMON_LAYER_INFO_INIT;
     info.path = "dense";
@@ -447,7 +448,11 @@ int main(void)
     for (int64_t step = 0; step < 40; step++) {
         float data[16] = {1, 2, 3, step == 30 ? NAN : 4};
         for (int signal = EMBMON_GRADIENT; signal <= EMBMON_UPDATE; signal++) {
-            embmon_post(monitor, table, (enum embmon_signal)signal, step, data, 16, EMBMON_F32);
+            if (signal == EMBMON_GRADIENT)
+                embmon_post_rows(monitor, table, EMBMON_GRADIENT, step, ids, EMBMON_I32, data, 8, 2,
+                                 EMBMON_F32);
+            else
+                embmon_post(monitor, table, (enum embmon_signal)signal, step, data, 16, EMBMON_F32);
             embmon_post(monitor, kernel, (enum embmon_signal)signal, step, data, 3, EMBMON_F32);
         }
         embmon_post_scalar(monitor, "loss", step, step == 30 ? (double)NAN : 1);

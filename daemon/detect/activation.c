@@ -24,7 +24,7 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
     if (cell)
         finding->ranks = &cell->nonfinite;
     finding_summary(finding,
-                    "the output of %s holds %" PRIu64 " non-finite values at step %" PRIu64, path,
+                    "the output of %s is not finite (values: %" PRIu64 ") at step %" PRIu64, path,
                     measure->nonfinite_activation, m->step->number);
     finding_hint(
         finding,

@@ -48,8 +48,8 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
     s = &cell->summary;
     finding->ranks = &cell->nonfinite;
     finding_summary(finding,
-                    "the gradient of %s holds %" PRIu64 " non-finite values of %" PRIu64
-                    " (%" PRIu64 " NaN, %" PRIu64 " infinite) at step %" PRIu64,
+                    "the gradient of %s is not finite in %" PRIu64 " of %" PRIu64
+                    " values (%" PRIu64 " NaN, %" PRIu64 " infinite) at step %" PRIu64,
                     short_name(&label, variable->label), summary_nonfinite(s), s->count, s->nans,
                     s->positive_infinities + s->negative_infinities, m->step->number);
     finding_hint(

@@ -155,10 +155,11 @@ bool event_histogram(struct pending *queue, size_t limit, const struct event_hea
                         TENSORBOARD__DATA_CLASS__DATA_CLASS_TENSOR);
 }
 
-bool event_text(struct pending *queue, size_t limit, const struct event_head *head,
-                const char *markdown, size_t n)
+/* One string, whatever its bytes mean to the plugin. */
+static bool append_string(struct pending *queue, size_t limit, const struct event_head *head,
+                          const void *bytes, size_t n, const char *plugin)
 {
-    ProtobufCBinaryData text = {n, (uint8_t *)borrowed(markdown)};
+    ProtobufCBinaryData text = {n, (uint8_t *)borrowed(bytes)};
     Tensorboard__TensorShapeProto shape;
     Tensorboard__TensorProto tensor;
     Tensorboard__Summary__Value out;
@@ -172,6 +173,18 @@ bool event_text(struct pending *queue, size_t limit, const struct event_head *he
     tensor.string_val = &text;
     out.value_case = TENSORBOARD__SUMMARY__VALUE__VALUE_TENSOR;
     out.tensor = &tensor;
-    return append_value(queue, limit, head, &out, "text",
+    return append_value(queue, limit, head, &out, plugin,
                         TENSORBOARD__DATA_CLASS__DATA_CLASS_TENSOR);
+}
+
+bool event_text(struct pending *queue, size_t limit, const struct event_head *head,
+                const char *markdown, size_t n)
+{
+    return append_string(queue, limit, head, markdown, n, "text");
+}
+
+bool event_layout(struct pending *queue, size_t limit, const struct event_head *head,
+                  const uint8_t *layout, size_t n)
+{
+    return append_string(queue, limit, head, layout, n, "custom_scalars");
 }

@@ -37,4 +37,8 @@ bool event_histogram(struct pending *queue, size_t limit, const struct event_hea
 bool event_text(struct pending *queue, size_t limit, const struct event_head *head,
                 const char *markdown, size_t n);
 
+/* n bytes of a serialized layout, for the CUSTOM SCALARS page. */
+bool event_layout(struct pending *queue, size_t limit, const struct event_head *head,
+                  const uint8_t *layout, size_t n);
+
 #endif

@@ -228,6 +228,17 @@ bool event_file_text(struct event_file *file, double wall, uint64_t step, const 
                   &file->stats.dropped_texts);
 }
 
+bool event_file_layout(struct event_file *file, double wall, uint64_t step, const uint8_t *layout,
+                       size_t length)
+{
+    struct event_head head = {wall, step, "custom_scalars__config__", false};
+    struct tag *known = admit(file, &head, true);
+
+    return known &&
+           settle(file, known, step, event_layout(&file->queue, LIMIT_TEXTS, &head, layout, length),
+                  &file->stats.dropped_texts);
+}
+
 bool event_file_flush(struct event_file *file)
 {
     return pending_flush(&file->queue);

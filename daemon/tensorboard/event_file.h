@@ -50,6 +50,10 @@ bool event_file_histogram(struct event_file *file, double wall, uint64_t step, c
 bool event_file_text(struct event_file *file, double wall, uint64_t step, const char *tag,
                      const char *markdown);
 
+/* The layout of the CUSTOM SCALARS page (layout.h), under the one tag that page reads. */
+bool event_file_layout(struct event_file *file, double wall, uint64_t step, const uint8_t *layout,
+                       size_t length);
+
 /* Writes what is queued, in one go. True when nothing is left; else stats' error says why, and the
  * rest waits for the next call. A queue of 1 MiB is written out without being asked, until a write
  * fails. */

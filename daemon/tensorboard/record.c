@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/tensorboard/tags.h"
+#include "daemon/tensorboard/layout.h"
+#include "daemon/tensorboard/phase.h"
 #include "embmon/embmon.h"
 
 enum {
@@ -62,116 +63,6 @@ void record_start(struct record *record)
     record->writer.start = true;
 }
 
-/* ---- windows */
-
-/* Room for all layers and variables declared so far, new windows zeroed. */
-static bool grow(struct phase_windows *w, const struct model *model)
-{
-    if (model->layer_count > w->layer_count) {
-        struct layer_windows *more = reallocarray(w->layers, model->layer_count, sizeof *more);
-
-        if (!more)
-            return false;
-        memset(more + w->layer_count, 0, (model->layer_count - w->layer_count) * sizeof *more);
-        w->layers = more;
-        w->layer_count = model->layer_count;
-    }
-    if (model->variable_count > w->variable_count) {
-        struct variable_windows *more =
-            reallocarray(w->variables, model->variable_count, sizeof *more);
-
-        if (!more)
-            return false;
-        memset(more + w->variable_count, 0,
-               (model->variable_count - w->variable_count) * sizeof *more);
-        w->variables = more;
-        w->variable_count = model->variable_count;
-    }
-    return true;
-}
-
-/* The phase's windows, made or grown; NULL when out of memory. */
-static struct phase_windows *windows_of(struct record *record, uint32_t phase)
-{
-    struct phase_windows **w = &record->phases[phase - 1];
-
-    if (!*w)
-        *w = calloc(1, sizeof **w);
-    return *w && grow(*w, record->model) ? *w : NULL;
-}
-
-static void windows_free(struct phase_windows *w)
-{
-    if (!w)
-        return;
-    for (size_t v = 0; v < w->variable_count; v++) {
-        for (size_t s = 0; s < STEP_SIGNALS; s++)
-            histogram_window_free(&w->variables[v].signals[s]);
-    }
-    markdown_free(&w->log);
-    free(w->layers);
-    free(w->variables);
-    free(w);
-}
-
-/* What is done to one scalar window: write it at the end, or begin its burst. */
-typedef void window_visit(struct tag_writer *writer, struct scalar_window *window, const char *tag);
-
-static void visit_layer(struct record *record, uint32_t phase, size_t layer, window_visit *visit,
-                        bool burst)
-{
-    struct phase_windows *p = record->phases[phase - 1];
-    struct layer_windows *w = &p->layers[layer];
-    const char *path = record->model->layers[layer].path;
-    struct tag_writer *writer = &record->writer;
-    char tag[TAG_MAX];
-
-    if (!burst || ladder_burst(&w->norm.ladder, w->norm.steps > 0))
-        tags_norm(writer, &w->norm, phase, path);
-    visit(writer, &w->low, tag_make(tag, phase, "gradient_norm_low/%s", path));
-    visit(writer, &w->high, tag_make(tag, phase, "gradient_norm_high/%s", path));
-    visit(writer, &w->rms, tag_make(tag, phase, "gradient_rms/%s", path));
-    visit(writer, &w->nonfinite, tag_make(tag, phase, "nonfinite/%s", path));
-}
-
-static void visit_variable(struct record *record, uint32_t phase, size_t variable,
-                           window_visit *visit, bool burst)
-{
-    struct variable_windows *w = &record->phases[phase - 1]->variables[variable];
-    const char *label = record->model->variables[variable].label;
-    char tag[TAG_MAX];
-
-    for (uint32_t signal = 1; signal <= STEP_SIGNALS; signal++) {
-        struct histogram_window *h = &w->signals[signal - 1];
-
-        if (!burst || ladder_burst(&h->ladder, h->steps > 0))
-            tags_signal(&record->writer, h, phase, signal, label);
-    }
-    visit(&record->writer, &w->update_ratio, tag_make(tag, phase, "update_ratio/%s", label));
-}
-
-static void visit_model(struct record *record, uint32_t phase, window_visit *visit)
-{
-    struct phase_windows *w = record->phases[phase - 1];
-    char tag[TAG_MAX];
-
-    for (size_t s = 0; s < record->model->scalar_count; s++)
-        visit(&record->writer, &w->scalars[s],
-              tag_make(tag, phase, "%s%s", tags_scalar_group(record->model, s),
-                       record->model->scalars[s]));
-    visit(&record->writer, &w->model_norm, tag_make(tag, phase, "gradient_norm/all"));
-    visit(&record->writer, &w->dropped, tag_make(tag, phase, "embmond/dropped"));
-    visit(&record->writer, &w->rejected, tag_make(tag, phase, "embmond/rejected"));
-    visit(&record->writer, &w->lost, tag_make(tag, phase, "embmond/events_lost"));
-    visit(&record->writer, &w->ranks, tag_make(tag, phase, "embmond/ranks"));
-}
-
-static void begin_burst(struct tag_writer *writer, struct scalar_window *window, const char *tag)
-{
-    if (ladder_burst(&window->ladder, window->steps > 0))
-        tags_window(writer, window, tag);
-}
-
 /* ---- a step */
 
 struct recording {
@@ -208,6 +99,21 @@ static void add_total(const struct recording *r, struct scalar_window *window, u
     add(r, window, (double)total, "embmond/", name);
 }
 
+/* How much of a table a step reached. */
+static void add_rows(const struct recording *r, size_t layer)
+{
+    const struct layer_measure *measure = &r->m->layers[layer];
+    const struct layer *table = &r->m->model->layers[layer];
+    struct layer_windows *w = &r->windows->layers[layer];
+
+    if (table->kind != EMBMON_EMBEDDING)
+        return;
+    add_known(r, &w->touched, measure->touched, "embedding/rows_touched/", table->path);
+    if (table->rows > 0)
+        add_known(r, &w->coverage, measure->looked_up / (double)table->rows, "embedding/coverage/",
+                  table->path);
+}
+
 static void add_layer(const struct recording *r, size_t layer, const struct baseline *baseline,
                       const struct limits *limits)
 {
@@ -226,6 +132,7 @@ static void add_layer(const struct recording *r, size_t layer, const struct base
                   "gradient_norm_low/", path);
         add_known(r, &w->high, gradient_norm_high(layer, baseline, limits), "gradient_norm_high/",
                   path);
+        add_rows(r, layer);
     }
     if (measure->has_gradient || measure->has_activation)
         add(r, &w->nonfinite, (double)(measure->nonfinite_gradient + measure->nonfinite_activation),
@@ -329,12 +236,40 @@ static void write_total(const struct recording *r)
     w->total = w->fired;
 }
 
+/* The dashboard, again whenever more layers turn out to have gradients. */
+static void write_layout(const struct recording *r)
+{
+    struct layout_layer *layers;
+    size_t count = 0, length = 0;
+    uint8_t *layout;
+
+    if (r->phase != EMBMON_TRAIN)
+        return;
+    for (size_t i = 0; i < r->m->layer_count; i++)
+        count += r->windows->layers[i].norm.ladder.limit > 0;
+    if (count <= r->windows->charted || !(layers = calloc(count, sizeof *layers)))
+        return;
+    r->windows->charted = count;
+    for (size_t i = count = 0; i < r->m->layer_count; i++) {
+        const struct layer *layer = &r->m->model->layers[i];
+
+        if (r->windows->layers[i].norm.ladder.limit > 0)
+            layers[count++] = (struct layout_layer){layer->path, layer->kind == EMBMON_EMBEDDING};
+    }
+    layout = layout_make(layers, count, &length);
+    if (layout)
+        tag_layout(&r->record->writer, r->step, layout, length);
+    free(layout);
+    free(layers);
+}
+
 void record_step(struct record *record, const struct measures *m, const struct baseline *baseline,
                  const struct limits *limits, const struct alerts *alerts,
                  const struct record_losses *losses, struct moment now)
 {
     uint32_t phase = m->step->phase;
-    struct recording r = {record, windows_of(record, phase), m, phase, m->step->number};
+    struct recording r = {record, phase_windows(&record->phases[phase - 1], record->model), m,
+                          phase, m->step->number};
 
     record->writer.wall = now.wall;
     record->last_step[phase - 1] = (int64_t)r.step;
@@ -347,38 +282,24 @@ void record_step(struct record *record, const struct measures *m, const struct b
     add_model(&r, losses);
     for (size_t layer = 0; layer < m->layer_count && alerts_any(alerts); layer++)
         add_anomaly(&r, layer, alerts);
+    write_layout(&r);
     write_total(&r);
     write_texts(record, phase, r.step, alerts);
 }
 
 /* ---- alerts */
 
-static void burst(struct record *record, uint32_t phase, const char *layer_path)
-{
-    int layer = *layer_path ? model_find(record->model, layer_path) : -1;
-
-    if (layer < 0) {
-        visit_model(record, phase, begin_burst);
-        return;
-    }
-    visit_layer(record, phase, (size_t)layer, begin_burst, true);
-    for (size_t v = 0; v < record->model->variable_count; v++) {
-        if (record->model->variables[v].layer == (size_t)layer)
-            visit_variable(record, phase, v, begin_burst, true);
-    }
-}
-
 void record_alert(struct record *record, const struct alert_change *change, uint64_t fired,
                   struct moment now)
 {
-    struct phase_windows *w = windows_of(record, change->phase);
+    struct phase_windows *w = phase_windows(&record->phases[change->phase - 1], record->model);
     char tag[TAG_MAX];
 
     record->writer.wall = now.wall;
     if (!w)
         return;
     if (change->state != EMBMON_RESOLVED)
-        burst(record, change->phase, change->layer);
+        phase_burst(&record->writer, w, change->phase, record->model, change->layer);
     tag_make(tag, change->phase, "alerts/%s%s%s", change->detector, *change->layer ? "/" : "",
              change->layer);
     tag_stair(&record->writer, tag, change->step, change->before, change->state);
@@ -399,11 +320,7 @@ void record_finish(struct record *record, const struct alerts *alerts, struct mo
 
         if (!w)
             continue;
-        for (size_t layer = 0; layer < w->layer_count; layer++)
-            visit_layer(record, phase, layer, tags_window, false);
-        for (size_t v = 0; v < w->variable_count; v++)
-            visit_variable(record, phase, v, tags_window, false);
-        visit_model(record, phase, tags_window);
+        phase_finish(&record->writer, w, phase, record->model);
         if (record->last_step[phase - 1] >= 0)
             write_texts(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
     }
@@ -414,7 +331,7 @@ void record_close(struct record *record)
     if (!record)
         return;
     for (size_t p = 0; p < STEP_PHASES; p++)
-        windows_free(record->phases[p]);
+        phase_windows_free(record->phases[p]);
     (void)event_file_close(record->writer.file);
     free(record);
 }
@@ -429,16 +346,8 @@ size_t record_bytes(const struct record *record)
     size_t bytes = 0;
 
     for (size_t p = 0; p < STEP_PHASES; p++) {
-        const struct phase_windows *w = record->phases[p];
-
-        if (!w)
-            continue;
-        bytes += sizeof *w + w->layer_count * sizeof *w->layers;
-        for (size_t v = 0; v < w->variable_count; v++) {
-            bytes += sizeof w->variables[v];
-            for (size_t s = 0; s < STEP_SIGNALS; s++)
-                bytes += summary_bytes(&w->variables[v].signals[s].summary);
-        }
+        if (record->phases[p])
+            bytes += phase_windows_bytes(record->phases[p]);
     }
     return bytes;
 }

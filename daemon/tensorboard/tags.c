@@ -59,6 +59,12 @@ void tag_text(struct tag_writer *w, const char *tag, uint64_t step, const char *
     (void)event_file_text(w->file, w->wall, step, tag, text);
 }
 
+void tag_layout(struct tag_writer *w, uint64_t step, const uint8_t *layout, size_t length)
+{
+    begin(w, step);
+    (void)event_file_layout(w->file, w->wall, step, layout, length);
+}
+
 void tag_histogram(struct tag_writer *w, const char *tag, uint64_t step,
                    bool (*bin)(const struct summary *, struct histogram *),
                    const struct summary *summary)

@@ -1,5 +1,5 @@
-/* What the tags are called: the windows of a phase, and writing them to an event file. The only
- * file besides record.c's alerts that knows TensorBoard's names for our values;
+/* What the tags are called, and writing values and windows under them to an event file. With
+ * phase.c and record.c the only files that know TensorBoard's names for our values;
  * docs/ARCHITECTURE.md has the table. */
 #ifndef EMBMON_TENSORBOARD_TAGS_H
 #define EMBMON_TENSORBOARD_TAGS_H
@@ -8,36 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/alert/markdown.h"
 #include "daemon/model.h"
 #include "daemon/step.h"
 #include "daemon/tensorboard/event_file.h"
 #include "daemon/tensorboard/window.h"
 
 enum { TAG_MAX = 1024 };
-
-struct layer_windows {
-    struct scalar_window norm, low, high, rms, nonfinite;
-    uint32_t anomalies; /* histograms written to its anomaly tag */
-};
-
-struct variable_windows {
-    struct histogram_window signals[STEP_SIGNALS]; /* [signal - 1] */
-    struct scalar_window update_ratio;
-};
-
-/* The windows of a phase, as many as its model had at the last step. */
-struct phase_windows {
-    struct layer_windows *layers;
-    size_t layer_count;
-    struct variable_windows *variables;
-    size_t variable_count;
-    struct scalar_window scalars[SCALARS_MAX];
-    struct scalar_window model_norm, dropped, rejected, lost, ranks;
-    struct markdown log;   /* changes of alerts since the last recorded step */
-    uint64_t log_left_out; /* changes that it has no room for */
-    uint64_t fired, total; /* alerts fired; the same, as last written to alerts/total */
-};
 
 /* Where values go, and when: the wall time is the daemon's own. */
 struct tag_writer {
@@ -57,6 +33,9 @@ void tag_text(struct tag_writer *w, const char *tag, uint64_t step, const char *
 void tag_histogram(struct tag_writer *w, const char *tag, uint64_t step,
                    bool (*bin)(const struct summary *, struct histogram *),
                    const struct summary *summary);
+
+/* The layout of the CUSTOM SCALARS page, serialized. */
+void tag_layout(struct tag_writer *w, uint64_t step, const uint8_t *layout, size_t length);
 
 /* The group of a posted scalar's tag: "" for those with a name of their own ("loss"), else
  * "scalars/". */

@@ -168,7 +168,7 @@ const struct model *run_model(const struct run *run)
 void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state)
 {
     (void)run;
-    *gradient_norm = layer == 0 ? INFINITY : NAN;
+    *gradient_norm = layer == 0 ? INFINITY : -1;
     *state = layer == 0 ? EMBMON_FIRING : EMBMON_RESOLVED;
 }
 

@@ -20,7 +20,7 @@ static void one_nan_or_infinity_is_flagged(void **state)
     must_near(f.value, 1, 0);
     must_near(f.threshold, 0, 0);
     assert_true(isnan(f.baseline));
-    assert_string_equal(f.summary, "the output of a holds 1 non-finite values at step 0");
+    assert_string_equal(f.summary, "the output of a is not finite (values: 1) at step 0");
     must_flag(activation_nonfinite, b);
 }
 

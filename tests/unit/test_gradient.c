@@ -25,7 +25,7 @@ static void one_nan_or_infinity_is_flagged_and_counted_where_it_is(void **state)
     must_near(f.value, 4, 0); /* of the layer */
     must_near(f.threshold, 0, 0);
     assert_string_equal(f.summary,
-                        "the gradient of a/kernel holds 3 non-finite values of 4 (1 NaN, "
+                        "the gradient of a/kernel is not finite in 3 of 4 values (1 NaN, "
                         "2 infinite) at step 0");
 }
 
@@ -54,7 +54,7 @@ static void of_one_rank_only_its_own_variables_are_named(void **state)
     step_closed();
     measure_now(training.open, 0);
     assert_int_equal(verdict_of(gradient_nonfinite, a, &f), VERDICT_SICK);
-    assert_non_null(strstr(f.summary, "of a/bias holds 1 "));
+    assert_non_null(strstr(f.summary, "of a/bias is not finite in 1 "));
     measure_now(training.open, 2);
     assert_int_equal(verdict_of(gradient_nonfinite, a, &f), VERDICT_CLEAR);
 }

@@ -209,7 +209,7 @@ static void a_name_in_a_row_adds_no_column(void **state)
     activation(dense("a|b"), NAN);
     step_done();
     markdown_table(&text, training.alerts, EMBMON_TRAIN);
-    must_hold("| `a'b` | 0 | 0 | the output of a&#124;b holds");
+    must_hold("| `a'b` | 0 | 0 | the output of a&#124;b is not");
 }
 
 #define markdown_test(test) cmocka_unit_test_setup_teardown(test, training_begin, clean)
