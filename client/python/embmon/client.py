@@ -244,7 +244,7 @@ class Client:
         inbox is full (stats() counts which).
         Errors: InvalidArgumentError (signal, step, not in host memory), UnknownTargetError,
         DtypeError, InvalidNameError, ClosedError."""
-        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
+        number = _word(_SIGNALS, signal, "signal")
         ident = target if target.__class__ is int and 0 <= target <= _ID_MAX \
             else self._target(target)
         if step.__class__ is not int or not 0 <= step <= _STEP_MAX:
@@ -261,7 +261,7 @@ class Client:
         int64) of the table. Rows of one id are added up first. Otherwise as post().
 
         Errors: as post(); InvalidArgumentError where the two do not fit together."""
-        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
+        number = _word(_SIGNALS, signal, "signal")
         ident = self._target(target)
         keys, rows, key_dtype, keys_owner = _arrays.view(ids)
         elements, count, dtype, owner = _arrays.view(values)
@@ -278,7 +278,7 @@ class Client:
     def post_summary(self, target: int | str, signal: str, step: int, summary: Summary) -> bool:
         """Posts a summary made elsewhere. Returns as post(). Errors: as post();
         InvalidArgumentError where the summary contradicts itself."""
-        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
+        number = _word(_SIGNALS, signal, "signal")
         ident = self._target(target)
         given = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
         for name, kind in _lib.Summary._fields_[1:]:
@@ -307,7 +307,7 @@ class Client:
     def wanted(self, target: int | str, signal: str) -> bool:
         """Is this signal to be posted at the current step? What is not wanted need not be made;
         posted all the same it is counted as skipped. An unknown path is declared as in post()."""
-        number = _SIGNALS.get(signal) or _word(_SIGNALS, signal, "signal")
+        number = _word(_SIGNALS, signal, "signal")
         return self._check(self._call(self._lib.embmon_wanted, self._target(target), number),
                            "wanted") == 1
 
