@@ -144,7 +144,7 @@ test-sanitize:
 	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c
 
 test-py: all tools
-	$(PYTHON) -m pytest -q -n 4 tests
+	$(PYTHON) -m pytest -q -rs -n 4 tests
 
 tools: $(TOOL_BIN)
 .PHONY: tools
