@@ -665,7 +665,7 @@ def test_a_call_lets_other_threads_run():
             thread.join()
             return longest / (client.stats().post_ns - before)
 
-        assert min(longest_pause_share() for _ in range(10)) < 0.7
+        assert any(longest_pause_share() < 0.7 for _ in range(10))
         client.close(0)
 
 

@@ -9,8 +9,9 @@
 embmon.keras holds the callback for Keras. Nothing is opened, started or changed by importing.
 """
 
+from ._values import Stats, Summary
 from .alert import Alert
-from .client import Client, Stats, Summary
+from .client import Client
 from .daemon import Daemon, start
 from .errors import (AddressError, AlreadyDeclaredError, ClosedError, DroppedError, DtypeError,
                      EmbmonError, InvalidArgumentError, InvalidNameError, LimitError,

@@ -1,108 +1,21 @@
 """Client: posts the tensors of a training, whatever the framework, to embmond."""
 
 import ctypes
-import dataclasses
-import operator
 import threading
 import time
 import weakref
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Callable, Sequence
 
 from . import _arrays, _lib, _naming, errors
+from ._arguments import INT64_MAX, integer, text, word
+from ._arguments import shape as as_shape
 from ._handle import Handle, close_unowned, log_function
+from ._values import Stats, Summary, summary_struct
 from .alert import Alert
 
 _SIGNALS = _lib.SIGNALS
 _DROPPED = _lib.ERRORS["EMBMON_EDROPPED"]
-_INVALID = _lib.ERRORS["EMBMON_EINVAL"]
 _ID_MAX = 2**31 - 1
-_STEP_MAX = 2**63 - 1
-
-
-class Stats(NamedTuple):
-    """Counts of posts (a step's end is one too) since the client was opened. At every moment
-    produced = acked + rejected + dropped + in_flight."""
-
-    connected: bool = False  # is the daemon there?
-    produced: int = 0  # accepted from the trainer, or dropped on the way in
-    acked: int = 0  # merged by the daemon
-    rejected: int = 0  # refused by the daemon: late, or not valid; each is in its log
-    dropped: int = 0  # lost here: inbox or queue were full
-    in_flight: int = 0  # waiting here, or sent and not answered yet
-    skipped: int = 0  # not wanted at their step; not part of produced
-    reconnects: int = 0
-    post_ns: int = 0  # nanoseconds spent inside posting calls, all threads
-
-
-@dataclasses.dataclass
-class Summary:
-    """A summary made elsewhere: in a compiled graph, by a collective.
-
-    A bucket is the sign, the 8-bit exponent and the top 3 mantissa bits of a value rounded toward
-    zero to f32; its index is (f32 bits without the sign) >> 20, 0 ... 2039. *_counts hold the
-    counts of consecutive buckets from *_first on: integers >= 0, or a numpy array of them.
-    """
-
-    count: int  # all elements: zeros + NaNs + infinities + the bucket counts
-    parts: int = 1  # tensors added into this summary
-    zeros: int = 0
-    nans: int = 0
-    positive_infinities: int = 0
-    negative_infinities: int = 0
-    min: float = 0.0  # of the finite elements, zeros included; 0 when there is none
-    max: float = 0.0
-    sum: float = 0.0  # of the finite elements
-    absolute_sum: float = 0.0  # of their absolute values
-    square_sum: float = 0.0  # of their squares
-    negative_first: int = 0
-    negative_counts: Sequence[int] = ()  # by magnitude
-    positive_first: int = 0
-    positive_counts: Sequence[int] = ()
-
-
-def _text(value: str, what: str) -> bytes:
-    """UTF-8 for C; InvalidNameError for what C would cut."""
-    try:
-        text = value.encode()
-    except (AttributeError, UnicodeEncodeError):
-        raise errors.InvalidNameError(f"{what}: {value!r} is not a name") from None
-    if b"\0" in text:
-        raise errors.InvalidNameError(f"{what}: {value!r} holds a NUL")
-    return text
-
-
-def _word(words: dict[str, int], word: str, what: str) -> int:
-    try:
-        return words[word]
-    except (KeyError, TypeError):
-        raise errors.InvalidArgumentError(
-            f"{what} {word!r} is none of {', '.join(words)}") from None
-
-
-def _integer(value: Any, low: int, high: int, what: str) -> int:
-    """An int within [low, high]; ctypes would cut what is outside without a word."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise errors.InvalidArgumentError(f"{what} {value!r} is not an integer") from None
-    if not low <= number <= high:
-        raise errors.InvalidArgumentError(f"{what} {number} is not in {low} ... {high}")
-    return number
-
-
-def _shape(shape: Sequence[int | None] | None) -> tuple[Any, int]:
-    """(int64 array or None, rank); a dimension None is one that varies."""
-    if shape is None:
-        return None, 0
-    sizes = [-1 if n is None else _integer(n, -1, _STEP_MAX, "dimension") for n in shape]
-    if len(sizes) > _lib.RANK_MAX:
-        raise errors.InvalidArgumentError(f"shape {shape!r} has more than {_lib.RANK_MAX} dimensions")
-    return (ctypes.c_int64 * len(sizes))(*sizes) if sizes else None, len(sizes)
-
-
-def _counts(counts: Sequence[int]) -> Any:
-    return (ctypes.c_uint64 * len(counts))(
-        *[_integer(n, 0, 2**64 - 1, "bucket count") for n in counts])
 
 
 class Client:
@@ -159,13 +72,13 @@ class Client:
         if address is not None and not (isinstance(address, str) and _naming.is_address(address)):
             raise errors.error(errors.AddressError.code, f"address {address!r}")
         found_rank, found_size = _naming.place(rank, world_size)
-        found_size = _integer(found_size, 1, 1024, "world_size")
+        found_size = integer(found_size, 1, 1024, "world_size")
         self._options = _lib.Options(
             size=ctypes.sizeof(_lib.Options),
-            rank=_integer(found_rank, 0, found_size - 1, "rank"), world_size=found_size,
-            every=0 if every in (None, "auto") else _integer(every, 1, 2**31, "every"),
-            address=None if address is None else _text(address, "address"),
-            run=_text(name, "run"), resume=bool(resume))
+            rank=integer(found_rank, 0, found_size - 1, "rank"), world_size=found_size,
+            every=0 if every in (None, "auto") else integer(every, 1, 2**31, "every"),
+            address=None if address is None else text(address, "address"),
+            run=text(name, "run"), resume=bool(resume))
         if log is not None:
             self._options.log = log_function(log)
         if resume:
@@ -190,15 +103,15 @@ class Client:
         Errors: InvalidNameError, InvalidArgumentError, UnknownTargetError (inputs), DtypeError,
         AlreadyDeclaredError (the same path, differently), LimitError (4,096 layers)."""
         ids = [self._known(layer) for layer in inputs]
-        sizes, dimensions = _shape(shape)
+        sizes, dimensions = as_shape(shape)
         info = _lib.LayerInfo(
-            size=ctypes.sizeof(_lib.LayerInfo), kind=_word(_lib.KINDS, kind, "kind"),
-            path=_text(path, "layer"), trainable=bool(trainable), sharded=bool(sharded),
-            activation=None if activation is None else _text(activation, "activation"),
-            rows=_integer(rows, 0, _STEP_MAX, "rows"),
-            columns=_integer(columns, 0, _STEP_MAX, "columns"),
+            size=ctypes.sizeof(_lib.LayerInfo), kind=word(_lib.KINDS, kind, "kind"),
+            path=text(path, "layer"), trainable=bool(trainable), sharded=bool(sharded),
+            activation=None if activation is None else text(activation, "activation"),
+            rows=integer(rows, 0, INT64_MAX, "rows"),
+            columns=integer(columns, 0, INT64_MAX, "columns"),
             padding_id=_lib.NO_PADDING if padding_id is None
-            else _integer(padding_id, -2**63 + 1, _STEP_MAX, "padding_id"),
+            else integer(padding_id, -2**63 + 1, INT64_MAX, "padding_id"),
             inputs=(ctypes.c_int32 * len(ids))(*ids) if ids else None, input_count=len(ids),
             shape=sizes, rank=dimensions, dtype=0 if dtype is None else _arrays.dtype_code(dtype))
         layer = self._call(self._lib.embmon_layer, ctypes.byref(info))
@@ -217,8 +130,8 @@ class Client:
         Errors: UnknownTargetError (layer), InvalidNameError, InvalidArgumentError, DtypeError,
         AlreadyDeclaredError, LimitError (16,384 variables)."""
         of = self._known(layer)
-        sizes, dimensions = _shape(shape)
-        variable = self._call(self._lib.embmon_variable, of, _text(name, "variable"), sizes,
+        sizes, dimensions = as_shape(shape)
+        variable = self._call(self._lib.embmon_variable, of, text(name, "variable"), sizes,
                               dimensions, 0 if dtype is None else _arrays.dtype_code(dtype))
         if variable < 0:
             raise errors.error(variable, f"variable {name!r} of layer {layer!r}")
@@ -244,11 +157,11 @@ class Client:
         inbox is full (stats() counts which).
         Errors: InvalidArgumentError (signal, step, not in host memory), UnknownTargetError,
         DtypeError, InvalidNameError, ClosedError."""
-        number = _word(_SIGNALS, signal, "signal")
+        number = word(_SIGNALS, signal, "signal")
         ident = target if target.__class__ is int and 0 <= target <= _ID_MAX \
             else self._target(target)
-        if step.__class__ is not int or not 0 <= step <= _STEP_MAX:
-            step = _integer(step, 0, _STEP_MAX, "step")
+        if step.__class__ is not int or not 0 <= step <= INT64_MAX:
+            step = integer(step, 0, INT64_MAX, "step")
         address, count, code, owner = _arrays.view(array, dtype)
         handle = self._handle or self._open()
         result = handle.call(self._lib.embmon_post, ident, number, step, address, count, code)
@@ -261,7 +174,7 @@ class Client:
         int64) of the table. Rows of one id are added up first. Otherwise as post().
 
         Errors: as post(); InvalidArgumentError where the two do not fit together."""
-        number = _word(_SIGNALS, signal, "signal")
+        number = word(_SIGNALS, signal, "signal")
         ident = self._target(target)
         keys, rows, key_dtype, keys_owner = _arrays.view(ids)
         elements, count, dtype, owner = _arrays.view(values)
@@ -270,7 +183,7 @@ class Client:
             raise errors.InvalidArgumentError(
                 f"post of rows to {target!r}: {count} values for {rows} ids")
         result = self._call(self._lib.embmon_post_rows, ident, number,
-                            _integer(step, 0, _STEP_MAX, "step"), keys, key_dtype, elements, rows,
+                            integer(step, 0, INT64_MAX, "step"), keys, key_dtype, elements, rows,
                             columns, dtype)
         del keys_owner, owner
         return result == 1 or self._not_accepted(result, "post of rows to", target)
@@ -278,36 +191,25 @@ class Client:
     def post_summary(self, target: int | str, signal: str, step: int, summary: Summary) -> bool:
         """Posts a summary made elsewhere. Returns as post(). Errors: as post();
         InvalidArgumentError where the summary contradicts itself."""
-        number = _word(_SIGNALS, signal, "signal")
+        number = word(_SIGNALS, signal, "signal")
         ident = self._target(target)
-        given = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
-        for name, kind in _lib.Summary._fields_[1:]:
-            if kind is ctypes.c_double:
-                given[name] = float(given[name])
-            elif name in given and not name.endswith("_counts"):
-                given[name] = _integer(given[name], 0, 2**32 - 1 if kind is ctypes.c_uint32
-                                       else 2**64 - 1, name)
-        for sign in ("negative", "positive"):
-            counts = _counts(given[f"{sign}_counts"])
-            given[f"{sign}_length"] = len(counts)
-            given[f"{sign}_counts"] = counts
-        made = _lib.Summary(size=ctypes.sizeof(_lib.Summary), **given)
+        made = summary_struct(summary)
         result = self._call(self._lib.embmon_post_summary, ident, number,
-                            _integer(step, 0, _STEP_MAX, "step"), ctypes.byref(made))
+                            integer(step, 0, INT64_MAX, "step"), ctypes.byref(made))
         return result == 1 or self._not_accepted(result, "post of a summary to", target)
 
     def scalar(self, name: str, step: int, value: float) -> bool:
         """Posts a named value of the model. "loss", "learning_rate", "batch_size" and
         "clipped_fraction" are known to the detectors and to TensorBoard; others appear as
         scalars/<name>. value: anything float() takes; NaN and infinities too. Returns as post()."""
-        result = self._call(self._lib.embmon_post_scalar, _text(name, "scalar"),
-                            _integer(step, 0, _STEP_MAX, "step"), float(value))
+        result = self._call(self._lib.embmon_post_scalar, text(name, "scalar"),
+                            integer(step, 0, INT64_MAX, "step"), float(value))
         return result == 1 or self._not_accepted(result, "scalar", name)
 
     def wanted(self, target: int | str, signal: str) -> bool:
         """Is this signal to be posted at the current step? What is not wanted need not be made;
         posted all the same it is counted as skipped. An unknown path is declared as in post()."""
-        number = _word(_SIGNALS, signal, "signal")
+        number = word(_SIGNALS, signal, "signal")
         return self._check(self._call(self._lib.embmon_wanted, self._target(target), number),
                            "wanted") == 1
 
@@ -316,19 +218,19 @@ class Client:
     def step(self, step: int) -> bool:
         """The step is complete on this rank. Steps increase by any amount. Returns True when the
         next step is to be sampled."""
-        result = self._call(self._lib.embmon_step, _integer(step, 0, _STEP_MAX, "step"))
+        result = self._call(self._lib.embmon_step, integer(step, 0, INT64_MAX, "step"))
         return result == _DROPPED or self._check(result, f"step {step}") == 1
 
     def epoch(self, epoch: int) -> None:
         """Epoch `epoch` (0, 1, ...) is complete."""
-        result = self._call(self._lib.embmon_epoch, _integer(epoch, 0, _STEP_MAX, "epoch"))
+        result = self._call(self._lib.embmon_epoch, integer(epoch, 0, INT64_MAX, "epoch"))
         if result != _DROPPED:
             self._check(result, f"epoch {epoch}")
 
     def phase(self, phase: str) -> None:
         """The phase of later posts and steps, of all threads: "training" (at first), "validation"
         or "inference". Each counts its own steps."""
-        self._check(self._call(self._lib.embmon_phase, _word(_lib.PHASES, phase, "phase")),
+        self._check(self._call(self._lib.embmon_phase, word(_lib.PHASES, phase, "phase")),
                     f"phase {phase!r}")
 
     # ---- what comes back
@@ -430,7 +332,7 @@ class Client:
         if isinstance(target, str):
             found = self._ids.get(target)
             return self.layer(target) if found is None else found
-        return _integer(target, 0, _ID_MAX, "target")
+        return integer(target, 0, _ID_MAX, "target")
 
     def _known(self, target: int | str) -> int:
         """Its id; UnknownTargetError for an unknown path."""
