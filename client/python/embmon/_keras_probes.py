@@ -46,7 +46,8 @@ def find_optimizers(model: Any, given: Iterable[Any] | None = None) -> dict[str,
                         if hasattr(x, "train_step")]
     for owner in models:
         label = "model" if owner is model else owner.name
-        for attribute, value in list(vars(owner).items()):
+        # Keras keeps some attributes a second time in its own, which begin with "_".
+        for attribute, value in sorted(vars(owner).items(), key=lambda x: x[0].startswith("_")):
             for place, optimizer in _within(value):
                 found.setdefault(id(optimizer), (f"{label}.{attribute}{place}", optimizer))
     inner = {id(x.inner_optimizer) for _, x in found.values() if hasattr(x, "inner_optimizer")}
@@ -186,7 +187,7 @@ class Probes:
         def start() -> StepTrace:
             trace = StepTrace(self.monitor, self.targets, phase, self._controls[phase],
                               self._executed[phase], begin if self._in_graph else None)
-            trace.batch_size(data)
+            trace.batch(data)
             return trace
 
         return self._try(start)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import _keras_paths
+from ._keras_tap import Tap
 from ._keras_targets import Target, Targets
 from ._monitor import Monitor, Wants
 
@@ -71,6 +72,7 @@ class StepTrace:
         self._executed = executed
         self._activations: list[tuple[int, Any]] = []
         self._scalars: dict[str, Any] = {}
+        self._data: list[Any] = []
         self._first_op = len(self.graph.get_operations()) if self.graph else 0
         if begin is not None:
             row = tf.numpy_function(lambda: np.array(control_row(begin()), np.int64), [], tf.int64)
@@ -98,11 +100,12 @@ class StepTrace:
         if is_tensor_of(self.graph, value) and (value.dtype.is_floating or value.dtype.is_integer):
             self._scalars[name] = value
 
-    def batch_size(self, data: Any) -> None:
-        for tensor in tf.nest.flatten(data):
-            if is_tensor_of(self.graph, tensor) and tensor.shape.rank:
-                self._scalars["batch_size"] = tf.shape(tensor)[0]
-                return
+    def batch(self, data: Any) -> None:
+        """What the step is given."""
+        self._data = [x for x in tf.nest.flatten(data) if is_tensor_of(self.graph, x)]
+        sized = [x for x in self._data if x.shape.rank]
+        if sized:
+            self._scalars["batch_size"] = tf.shape(sized[0])[0]
 
     # ---- optimizer.apply
 
@@ -135,10 +138,9 @@ class StepTrace:
         if "update" not in self._monitor.signals or not pairs:
             return []
         flag = self._flag(UPDATE)
-        every = getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps
+        every = getattr(innermost(optimizer), "gradient_accumulation_steps", None)
         if every:  # nothing changes at the steps between
-            iterations = tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
-            flag = tf.logical_and(flag, tf.equal((iterations + 1) % every, 0))
+            flag = tf.logical_and(flag, tf.equal((calls_of(optimizer) + 1) % every, 0))
         olds = []
         for target, grad, variable in pairs:
             if isinstance(grad, tf.IndexedSlices):
@@ -176,7 +178,8 @@ class StepTrace:
     def end(self, logs: Any) -> None:
         """Posts activations and scalars, and ends the step once all posts have been made."""
         self._targets.declare_all()
-        self._when(ACTIVATION, lambda: [self._post("activation", target, tensor)
+        tap = Tap()
+        self._when(ACTIVATION, lambda: [self._post("activation", target, tap.read(tensor))
                                         for target, tensor in self._activations])
         if self.phase == "training":
             self._losses(logs)
@@ -197,13 +200,13 @@ class StepTrace:
             with tf.control_dependencies([done]):
                 return [self._control.assign(tf.zeros([CONTROL], tf.int64))]
 
-        before = []
+        before = list(self._data)  # without data, at an epoch's end, there is no step
         if self.graph is not None:
-            before = [op for op in self.graph.get_operations()[self._first_op:]
-                      if op.type in _HOLDERS]
+            before += [op for op in self.graph.get_operations()[self._first_op:]
+                       if op.type in _HOLDERS]
         with tf.control_dependencies(before):
             self._when(SAMPLED, body, always=True)
-        self._executed.assign_add(1)
+            self._executed.assign_add(1)
 
     def _losses(self, logs: Any) -> None:
         """Where the step computed its loss in its own way: what it returned under such a name."""
@@ -249,6 +252,16 @@ def read(variable: Any) -> Any:
     """A Keras or TensorFlow variable's value now."""
     return tf.convert_to_tensor(getattr(variable, "value", variable)
                                 if not isinstance(variable, tf.Variable) else variable)
+
+
+def innermost(optimizer: Any) -> Any:
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def calls_of(optimizer: Any) -> Any:
+    """How often apply was called, int64; `iterations` counts the updates under accumulation."""
+    inner = innermost(optimizer)
+    return tf.cast(tf.convert_to_tensor(getattr(inner, "_iterations", inner.iterations)), tf.int64)
 
 
 def loss_scale(optimizer: Any) -> Any:

@@ -155,14 +155,13 @@ class EmbmonCallback(keras.callbacks.Callback):
     def _install(self) -> None:
         from ._keras_probes import Probes
         from ._keras_targets import Targets
+        from ._keras_trace import calls_of
 
         targets = Targets(self._monitor, self.model, self._name, self._layers)
         if self._layers is not None and self.model.built and not targets.layers:
             log.warning("embmon: no layer of %r is named by layers=%r", self.model.name, self._layers)
         probes = Probes(self._monitor, self.model, targets, self._optimizers)
-        iterations = [int(x.iterations.numpy()) for x in probes.optimizers.values()
-                      if getattr(x, "iterations", None) is not None]
-        self._monitor.start(max(iterations, default=0))
+        self._monitor.start(max((int(calls_of(x)) for x in probes.optimizers.values()), default=0))
         self._probes = probes
         probes.install(self._abandoned)
 
