@@ -510,7 +510,8 @@ def test_collected_without_close(recorder):
     assert len(recorder.samples("dense")) == 1
 
 
-@pytest.mark.parametrize("ending", ["", "raise SystemExit(3)", "1 / 0", "del c", "c = [c]; c.append(c); del c",
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(3)", "1 / 0", "del c",
+                                    "c = [c]; c.append(c); del c",
                                     "import sys; sys.stderr = None"])
 def test_a_program_that_ends_without_close(recorder, ending):
     done = python("import embmon, array\n"

@@ -154,7 +154,7 @@ def _buffer_view(memory: memoryview, dtype: Any) -> View:
         return (None, 0, code, memory)
     if memory.c_contiguous:
         held = _Held(memory)
-        if held.address % SIZES[code] == 0:
+        if held.address is not None and held.address % SIZES[code] == 0:
             return (held.address, count, code, held)
     copy = ctypes.create_string_buffer(memory.tobytes(), memory.nbytes)
     return (ctypes.addressof(copy), count, code, copy)

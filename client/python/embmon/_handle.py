@@ -68,7 +68,7 @@ class Handle:
         if pointer is None:
             return 0
         milliseconds = min(max(end - time.monotonic(), 0.0) * 1000, 2**31 - 1)
-        return _lib.load().embmon_close(ctypes.c_void_p(pointer), int(milliseconds))
+        return int(_lib.load().embmon_close(ctypes.c_void_p(pointer), int(milliseconds)))
 
 
 # ---- clients that nobody closed

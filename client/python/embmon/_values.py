@@ -52,7 +52,7 @@ class Summary:
 def summary_struct(summary: Summary) -> _lib.Summary:
     """The C struct, which owns its counts. InvalidArgumentError: a number out of its range."""
     given = {field.name: getattr(summary, field.name) for field in dataclasses.fields(summary)}
-    for name, kind in _lib.Summary._fields_[1:]:
+    for name, kind, *_ in _lib.Summary._fields_[1:]:
         if kind is ctypes.c_double:
             given[name] = float(given[name])
         elif name in given and not name.endswith("_counts"):

@@ -32,7 +32,8 @@ class Alert:
 
     def __str__(self) -> str:
         where = "/".join(part for part in (self.layer, self.variable) if part)
-        return f"{self.severity} {self.state} {self.detector} {where} step {self.step}: {self.summary}"
+        return (f"{self.severity} {self.state} {self.detector} {where} step {self.step}: "
+                f"{self.summary}")
 
     @classmethod
     def from_notice(cls, notice: _lib.Notice) -> "Alert":

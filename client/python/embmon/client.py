@@ -32,7 +32,8 @@ class Client:
 
     Every method but close() may be called from any thread. Nothing waits: without a daemon posts
     are queued, and dropped (oldest first, and counted) beyond 32 MiB. Only mistakes of the caller
-    raise (a subclass of EmbmonError); a full inbox or a lost daemon never does.
+    raise (a subclass of EmbmonError), and the first use where the process has no room for another
+    client (LimitError, OutOfMemoryError, ThreadStartError); a full inbox or a lost daemon never.
 
     The connection is made at the first declaration, post or step, not by the constructor (unless
     resume=True), so that a worker process which only imports the training script opens none. In a
