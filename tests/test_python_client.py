@@ -687,11 +687,13 @@ def test_start(tmp_path):
 
 
 def test_a_started_daemon_ends_with_a_killed_process(tmp_path):
+    """And leaves nothing."""
+    (tmp_path / "t").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", "import embmon, time\n"
          f"d = embmon.start({str(tmp_path / 'runs')!r})\nprint(d.pid, flush=True)\ntime.sleep(600)"],
-        env=os.environ | {"PYTHONPATH": str(PACKAGE)}, stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.DEVNULL)
+        env=os.environ | {"PYTHONPATH": str(PACKAGE), "TMPDIR": str(tmp_path / "t")},
+        stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
     pid = int(process.stdout.readline())
     process.kill()
     process.wait()
@@ -703,6 +705,7 @@ def test_a_started_daemon_ends_with_a_killed_process(tmp_path):
         except FileNotFoundError:
             return True
     wait_for(gone, "embmond to end")
+    assert list((tmp_path / "t").iterdir()) == []
 
 
 def test_a_daemon_that_cannot_start(tmp_path):

@@ -2,17 +2,18 @@
 
 import os
 import pathlib
+import select
 import shutil
-import socket
 import subprocess
-import tempfile
-import time
 
 from . import _lib
 
 _START_TIMEOUT = 10.0  # seconds
 _STOP_TIMEOUT = 8.0  # seconds: embmond drains at most 5
-_POLL = 0.01
+
+# embmond's command: says where embmond listens, which it does by then, and ends when the pipe to
+# it closes. The kernel closes that even when we are killed, and embmond ends after its command.
+_COMMAND = ("sh", "-c", 'echo "$EMBMON_ADDRESS"; exec cat >/dev/null')
 
 
 def find() -> pathlib.Path:
@@ -31,37 +32,27 @@ class Daemon:
     def __init__(self, logdir: str | os.PathLike[str] = "runs") -> None:
         """logdir: where TensorBoard reads. FileNotFoundError: no embmond; RuntimeError: it does not
         start, with its exit status."""
-        program = find()
         self.logdir = pathlib.Path(logdir)
-        self._folder = tempfile.mkdtemp(prefix="embmon-")  # 0700: nobody else's socket
-        path = os.path.join(self._folder, "socket")
-        self.address = f"unix:{path}"
-        # `cat` ends when the pipe to it closes, which the kernel does even if we are killed, and
-        # embmond ends after its command. A session of its own: Ctrl-C is for the training.
+        # A session of its own: Ctrl-C is for the training.
         self._process = subprocess.Popen(
-            [program, "--logdir", self.logdir, "--listen", self.address, "--", "cat"],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+            [find(), "--logdir", self.logdir, "--", *_COMMAND], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, start_new_session=True)
         try:
-            self._await(path)
+            self.address = self._await_address()
         except BaseException:
             self.stop()
             raise
 
-    def _await(self, path: str) -> None:
-        end = time.monotonic() + _START_TIMEOUT
-        while True:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                try:
-                    probe.connect(path)
-                    return
-                except OSError:
-                    pass
-            status = self._process.poll()
-            if status is not None:
-                raise RuntimeError(f"embmond ended with status {status} (its log says why)")
-            if time.monotonic() > end:
+    def _await_address(self) -> str:
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            if not select.select([said], [], [], _START_TIMEOUT)[0]:
                 raise RuntimeError(f"embmond does not listen after {_START_TIMEOUT} s")
-            time.sleep(_POLL)
+            address = said.readline().decode().strip()
+        if not address:
+            raise RuntimeError(
+                f"embmond ended with status {self._process.wait(_STOP_TIMEOUT)} (its log says why)")
+        return address
 
     @property
     def pid(self) -> int:
@@ -78,7 +69,6 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self._process.kill()
             status = self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
         return status
 
     def __enter__(self) -> "Daemon":
