@@ -76,7 +76,7 @@ class Monitor:
         self._targets: list[int] = []
         self._named = False
         self._alert_failed = False
-        self._started = 0
+        self._first: int | None = None  # training step of this process
         self._lock = threading.RLock()
 
     # ---- failing
@@ -115,7 +115,8 @@ class Monitor:
         """Training begins or goes on: at least at step `step`, and not at one the run has."""
         known = self.client.next_step or 0
         self.counts["training"] = max(self.counts["training"], step, known)
-        self._started = min(self._started or sys.maxsize, self.counts["training"])
+        if self._first is None:
+            self._first = self.counts["training"]
 
     def begin(self, phase: str) -> Wants:
         """The next step of `phase` begins; one that is still open ends. What to post at it."""
@@ -236,7 +237,7 @@ class Monitor:
         run = self.client.run
         if run is None:
             return "embmon: no daemon was there: nothing is recorded (start one: embmond)"
-        training = self.counts["training"] - min(self._started, self.counts["training"])
+        training = self.counts["training"] - (self._first or 0)
         counts = [f"{training} training steps"]
         counts += [f"{self.counts[phase]} {phase} steps" for phase in PHASES[1:] if self.counts[phase]]
         counts.append(f"{len(self._targets)} layers")
