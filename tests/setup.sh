@@ -12,7 +12,7 @@ packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler z
 case $what in
 build) ;;
 demo) packages="$packages python3-venv" ;;
-test) packages="$packages python3-venv libcmocka-dev protobuf-compiler man-db procps strace" ;;
+test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace" ;;
 *) echo "usage: tests/setup.sh build|demo|test" >&2; exit 64 ;;
 esac
 

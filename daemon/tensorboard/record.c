@@ -312,6 +312,18 @@ void record_alert(struct record *record, const struct alert_change *change, uint
 
 /* ---- closing and asking */
 
+/* What changed after the last recorded step, and the stair of alerts drawn to the end. */
+static void write_last(struct record *record, uint32_t phase, uint64_t step,
+                       const struct alerts *alerts)
+{
+    char tag[TAG_MAX];
+
+    tag_make(tag, phase, "alerts/total");
+    if (event_file_last_step(record->writer.file, tag) < (int64_t)step)
+        tag_scalar(&record->writer, tag, step, (double)record->phases[phase - 1]->fired);
+    write_texts(record, phase, step, alerts);
+}
+
 void record_finish(struct record *record, const struct alerts *alerts, struct moment now)
 {
     record->writer.wall = now.wall;
@@ -322,7 +334,7 @@ void record_finish(struct record *record, const struct alerts *alerts, struct mo
             continue;
         phase_finish(&record->writer, w, phase, record->model);
         if (record->last_step[phase - 1] >= 0)
-            write_texts(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
+            write_last(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
     }
 }
 
