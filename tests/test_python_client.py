@@ -496,7 +496,8 @@ def test_an_exception_of_the_user_is_the_users(recorder):
         with embmon.Client(run="r", address=recorder.address) as client:
             client.post("dense", "gradient", 0, GRADIENT)
             raise ZeroDivisionError
-    assert len(recorder.samples("dense")) == 1 and recorder.of("Bye")
+    assert len(recorder.samples("dense")) == 1
+    wait_for(lambda: recorder.of("Bye"), "Bye")
 
 
 def test_collected_without_close(recorder):
