@@ -199,7 +199,7 @@ def test_the_gradients_of_the_alert_have_a_tag_of_their_own(run):
 def test_an_alert_has_its_line_and_a_stair_of_totals(run):
     assert run.scalars[f"alerts/{VANISHING}"] == [
         (100, 0), (101, 1), (109, 1), (110, 2), (139, 2), (140, 0)]
-    assert run.scalars["alerts/total"] == [(0, 0), (109, 0), (110, 1)]
+    assert run.scalars["alerts/total"] == [(0, 0), (109, 0), (110, 1), (STEPS - 1, 1)]
 
 
 def test_alerts_jsonl_has_every_change_with_every_field(alerts):
