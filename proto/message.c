@@ -42,6 +42,8 @@ static const char *text_from(struct message_decoder *decoder, const char *text)
         FIELDS(TAKE_NUMBER, TAKE_TEXT)                                                             \
     }
 MESSAGES(TAKE)
+TAKE(, threshold, Embmon__Threshold, THRESHOLD_FIELDS)
+TAKE(, ignore, Embmon__Ignore, IGNORE_FIELDS)
 
 static void take_span(struct message_decoder *decoder, uint32_t first, uint64_t *counts, size_t n,
                       struct summary_span *to)
@@ -103,26 +105,40 @@ static void take_variable(struct message_decoder *decoder, const Embmon__Variabl
     to->shape_length = from->n_shape;
 }
 
+/* The lists of Layers: field number, the part's name and generated struct, the list's name. */
+#define LAYERS_LISTS(X)                                                                            \
+    X(1, layer, Embmon__Layer, layers)                                                             \
+    X(2, variable, Embmon__Variable, variables)                                                    \
+    X(3, threshold, Embmon__Threshold, thresholds)                                                 \
+    X(4, ignore, Embmon__Ignore, ignores)
+
 /* False beyond the arena's budget. */
+#define TAKE_LIST(number, name, Generated, list)                                                   \
+    static bool take_##list##_of(struct message_decoder *decoder, const Embmon__Layers *from,      \
+                                 struct msg_layers *to)                                            \
+    {                                                                                              \
+        struct msg_##name *all = arena_alloc(&decoder->arena, from->n_##list * sizeof *all);       \
+        for (size_t i = 0; all && i < from->n_##list; i++)                                         \
+            take_##name(decoder, from->list[i], &all[i]);                                          \
+        to->list = all;                                                                            \
+        to->name##_count = from->n_##list;                                                         \
+        return all != NULL;                                                                        \
+    }
+LAYERS_LISTS(TAKE_LIST)
+
 static bool take_layers(struct message_decoder *decoder, const Embmon__Layers *from,
                         struct msg_layers *to)
 {
-    struct msg_variable *variables;
-    struct msg_layer *layers;
-
-    if (from->n_layers > LAYERS_MAX || from->n_variables > VARIABLES_MAX) {
+    if (from->n_layers > LAYERS_MAX || from->n_variables > VARIABLES_MAX)
         decoder->problem = "there are more than 4,096 layers or 16,384 variables";
+    else if (from->n_thresholds > RULES_MAX || from->n_ignores > RULES_MAX)
+        decoder->problem = "there are more than 256 thresholds or ignores";
+    if (decoder->problem)
         return true;
-    }
-    layers = arena_alloc(&decoder->arena, from->n_layers * sizeof *layers);
-    variables = arena_alloc(&decoder->arena, from->n_variables * sizeof *variables);
-    if (!layers || !variables)
+#define TAKE_LIST_OF(number, name, Generated, list)                                                \
+    if (!take_##list##_of(decoder, from, to))                                                      \
         return false;
-    for (size_t i = 0; i < from->n_layers; i++)
-        take_layer(decoder, from->layers[i], &layers[i]);
-    for (size_t i = 0; i < from->n_variables; i++)
-        take_variable(decoder, from->variables[i], &variables[i]);
-    *to = (struct msg_layers){layers, from->n_layers, variables, from->n_variables};
+    LAYERS_LISTS(TAKE_LIST_OF)
     return true;
 }
 
@@ -291,6 +307,8 @@ static char *text_to(const char *text)
         FIELDS(GIVE_NUMBER, GIVE_TEXT)                                                             \
     }
 MESSAGES(GIVE)
+GIVE(, threshold, Embmon__Threshold, THRESHOLD_FIELDS)
+GIVE(, ignore, Embmon__Ignore, IGNORE_FIELDS)
 
 /* A message in the generated form, its arrays borrowed. */
 struct generated {
@@ -389,21 +407,15 @@ static size_t pack_part(uint8_t tag, const ProtobufCMessage *part, uint8_t *to)
 /* Bytes of the payload; written when `to` is not NULL. */
 static size_t pack_layers(const struct msg_layers *layers, uint8_t *to)
 {
-    enum { LAYER_TAG = 1 << 3 | 2, VARIABLE_TAG = 2 << 3 | 2 };
     size_t length = 0;
 
-    for (size_t i = 0; i < layers->layer_count; i++) {
-        Embmon__Layer layer;
-
-        give_layer(&layers->layers[i], &layer);
-        length += pack_part(LAYER_TAG, &layer.base, to ? to + length : NULL);
+#define PACK_LIST(number, name, Generated, list)                                                   \
+    for (size_t i = 0; i < layers->name##_count; i++) {                                            \
+        Generated part;                                                                            \
+        give_##name(&layers->list[i], &part);                                                      \
+        length += pack_part((number) << 3 | 2, &part.base, to ? to + length : NULL);               \
     }
-    for (size_t i = 0; i < layers->variable_count; i++) {
-        Embmon__Variable variable;
-
-        give_variable(&layers->variables[i], &variable);
-        length += pack_part(VARIABLE_TAG, &variable.base, to ? to + length : NULL);
-    }
+    LAYERS_LISTS(PACK_LIST)
     return length;
 }
 

@@ -21,6 +21,7 @@ enum {
     RANKS_MAX = 1024,
     LAYERS_MAX = 4096,
     VARIABLES_MAX = 16384,
+    RULES_MAX = 256, /* thresholds and ignores together */
     SHAPE_MAX = 8,
     INPUTS_MAX = 64,
     EVERY_MAX = 1 << 20,
@@ -70,11 +71,24 @@ struct msg_variable {
     uint32_t dtype;
 };
 
+struct msg_threshold {
+    const char *detector, *layers, *key; /* layers: a glob, see daemon/glob.h */
+    double value;
+};
+
+struct msg_ignore {
+    const char *detector, *layers;
+};
+
 struct msg_layers {
     const struct msg_layer *layers;
     size_t layer_count;
     const struct msg_variable *variables;
     size_t variable_count;
+    const struct msg_threshold *thresholds;
+    size_t threshold_count;
+    const struct msg_ignore *ignores;
+    size_t ignore_count;
 };
 
 struct msg_heartbeat {

@@ -111,6 +111,27 @@ static const char *check_variable(const struct msg_variable *variable)
     return check_shape(variable->shape, variable->shape_length, variable->dtype);
 }
 
+/* Whether there is such a detector and such a key is the daemon's to say. */
+static const char *check_rule(const char *detector, const char *layers)
+{
+    if (!name_is_detector(detector))
+        return "a detector's name is not 1 ... 31 bytes of UTF-8, parts joined by single '/'";
+    if (!name_is_glob(layers))
+        return "a pattern of layers is not 1 ... 255 bytes of UTF-8 without control characters";
+    return NULL;
+}
+
+static const char *check_threshold(const struct msg_threshold *threshold)
+{
+    const char *problem = check_rule(threshold->detector, threshold->layers);
+
+    if (problem)
+        return problem;
+    if (!name_is_key(threshold->key))
+        return "a threshold's key is not 1 ... 31 of [a-z0-9_], a letter first";
+    return __builtin_isfinite(threshold->value) ? NULL : "a threshold is not finite";
+}
+
 static const char *check_layers(const struct msg_layers *layers)
 {
     const char *problem = NULL;
@@ -119,10 +140,16 @@ static const char *check_layers(const struct msg_layers *layers)
         return "there are more than 4,096 layers";
     if (layers->variable_count > VARIABLES_MAX)
         return "there are more than 16,384 variables";
+    if (layers->threshold_count > RULES_MAX || layers->ignore_count > RULES_MAX)
+        return "there are more than 256 thresholds or ignores";
     for (size_t i = 0; !problem && i < layers->layer_count; i++)
         problem = check_layer(&layers->layers[i]);
     for (size_t i = 0; !problem && i < layers->variable_count; i++)
         problem = check_variable(&layers->variables[i]);
+    for (size_t i = 0; !problem && i < layers->threshold_count; i++)
+        problem = check_threshold(&layers->thresholds[i]);
+    for (size_t i = 0; !problem && i < layers->ignore_count; i++)
+        problem = check_rule(layers->ignores[i].detector, layers->ignores[i].layers);
     return problem;
 }
 

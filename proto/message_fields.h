@@ -14,6 +14,8 @@
     N(id) T(path) N(kind) T(activation) N(trainable) N(sharded) N(rows) N(columns) \
     N(has_padding) N(padding_id) N(dtype)
 #define VARIABLE_FIELDS(N, T)  N(id) N(layer) T(name) N(dtype)
+#define THRESHOLD_FIELDS(N, T) T(detector) T(layers) T(key) N(value)
+#define IGNORE_FIELDS(N, T)    T(detector) T(layers)
 #define HEARTBEAT_FIELDS(N, T) N(produced) N(dropped)
 #define SUMMARY_FIELDS(N, T) \
     N(count) N(parts) N(zeros) N(nans) N(positive_infinities) N(negative_infinities) \

@@ -61,6 +61,27 @@ bool name_is_path(const char *name)
     return name[0] != '/' && name[n - 1] != '/' && !strstr(name, "//");
 }
 
+bool name_is_key(const char *name)
+{
+    size_t n = strnlen(name, DETECTOR_MAX + 1);
+
+    if (n == 0 || n > DETECTOR_MAX || name[0] < 'a' || name[0] > 'z')
+        return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
+}
+
+bool name_is_glob(const char *pattern)
+{
+    size_t n = strnlen(pattern, GLOB_MAX + 1);
+
+    return n > 0 && n <= GLOB_MAX && name_is_text(pattern, n);
+}
+
+bool name_is_detector(const char *name)
+{
+    return strnlen(name, DETECTOR_MAX + 1) <= DETECTOR_MAX && name_is_path(name);
+}
+
 static bool starts_part(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';

@@ -12,6 +12,8 @@ enum {
     NAME_PARTS_MAX = 8,   /* parts of a run's name */
     NAME_RUN_MAX = 512,   /* bytes of a run's name */
     NAME_LAYER_MAX = 255, /* bytes of a layer's path, a variable's or a scalar's name */
+    DETECTOR_MAX = 31,    /* bytes of a detector's name, and of a threshold's key */
+    GLOB_MAX = 255,       /* bytes of a pattern of layers */
 };
 
 /* A run: parts of [A-Za-z0-9_][A-Za-z0-9_.=+-]* joined by single '/', as a folder below the logdir.
@@ -22,6 +24,15 @@ bool name_is_run(const char *name);
  * characters, not starting or ending with '/', no empty part. Frameworks name layers freely
  * ("tf.math.add:0"). */
 bool name_is_path(const char *name);
+
+/* The key of a detector's threshold: 1 ... 31 of [a-z0-9_], a letter first. */
+bool name_is_key(const char *name);
+
+/* A pattern of layers: 1 ... 255 bytes of text as below. */
+bool name_is_glob(const char *pattern);
+
+/* A detector's name as it may be asked for: a path of at most 31 bytes. */
+bool name_is_detector(const char *name);
 
 /* The n bytes are valid UTF-8 (RFC 3629: no overlong forms, no surrogates) without NUL, other
  * control characters (C0, DEL, C1) or the line separators U+2028 and U+2029. */

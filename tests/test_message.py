@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def as_dict(message):
             out[field.name] = value.hex() if isinstance(value, bytes) else plain(value)
     if message.DESCRIPTOR.name == "Summary":
         out["extras"] = [list(pair) for pair in zip(out.pop("extra_keys"), out.pop("extra_values"))]
-    if message.DESCRIPTOR.name in ("Summary", "Layer", "Variable"):
+    if message.DESCRIPTOR.name in ("Summary", "Layer", "Variable", "Threshold", "Ignore"):
         out["ok"] = True
     else:
         out["type"] = OUR_NAME[message.DESCRIPTOR.name]
@@ -122,7 +123,12 @@ def one_of_each(proto):
                                   has_padding=True, padding_id=-2**63, inputs=[0, 2**20],
                                   shape=[-1, 2**63 - 1], dtype=8),
                              dict(id=2, path="b", inputs=list(range(64)), shape=[1] * 8)],
-                     variables=[dict(id=3, layer=1, name="kernel", shape=[4, 5], dtype=1)]),
+                     variables=[dict(id=3, layer=1, name="kernel", shape=[4, 5], dtype=1)],
+                     thresholds=[dict(detector="gradient_exploding", layers="inner/*", key="layer",
+                                      value=5e-324),
+                                 dict(detector="\u5c64", layers="?" * 255, key="a" * 31,
+                                      value=-1e308)],
+                     ignores=[dict(detector="d" * 31, layers="\u5c64*")]),
         proto.Heartbeat(produced=2**64 - 1, dropped=1),
         proto.Sample(sequence=2**64 - 1, target=2**20, signal=2, phase=2, step=2**53 - 1,
                      summary=summary),
@@ -194,6 +200,11 @@ def test_our_constants_arrive_in_python(proto):
     assert list(layers.layers[0].shape) == [-1, 12, 2**63 - 1]
     assert list(layers.layers[0].inputs) == [0, 300]
     assert layers.variables[0].name == "kernel"
+    assert [(t.detector, t.layers, t.key, t.value) for t in layers.thresholds] == [
+        ("gradient_exploding", "inner_model/*", "layer", sys.float_info.max),
+        ("\u5c64", "?", "a_1", -0.1)]
+    assert [(i.detector, i.layers) for i in layers.ignores] == [
+        ("gradient_spike", "*"), ("x", " "), ("x/y", "/")]
     summary = proto.Sample.FromString(by_type[5]).summary
     assert list(summary.negative_counts) == [1, 0, 300]
     assert (summary.negative_first, summary.positive_first) == (900, 2039)

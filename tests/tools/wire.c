@@ -120,6 +120,15 @@ static void print_variable(const struct msg_variable *from)
     putchar('}');
 }
 
+#define PRINT_PART(name, Name)                                                                     \
+    static void print_##name(const struct msg_##name *from)                                        \
+    {                                                                                              \
+        printf("{\"ok\":true");                                                                    \
+        Name##_FIELDS(PRINT_NUMBER, PRINT_TEXT) putchar('}');                                      \
+    }
+PRINT_PART(threshold, THRESHOLD)
+PRINT_PART(ignore, IGNORE)
+
 static void print_layers(const struct msg_layers *from)
 {
     printf("{\"type\":\"layers\",\"layers\":[");
@@ -131,6 +140,16 @@ static void print_layers(const struct msg_layers *from)
     for (size_t i = 0; i < from->variable_count; i++) {
         fputs(i ? "," : "", stdout);
         print_variable(&from->variables[i]);
+    }
+    printf("],\"thresholds\":[");
+    for (size_t i = 0; i < from->threshold_count; i++) {
+        fputs(i ? "," : "", stdout);
+        print_threshold(&from->thresholds[i]);
+    }
+    printf("],\"ignores\":[");
+    for (size_t i = 0; i < from->ignore_count; i++) {
+        fputs(i ? "," : "", stdout);
+        print_ignore(&from->ignores[i]);
     }
     putchar(']');
 }

@@ -34,9 +34,14 @@ static inline struct message one_layers(void)
     static const struct msg_variable variables[] = {
         {.id = 7, .layer = 3, .name = "kernel", .shape = shape, .shape_length = 2, .dtype = 8},
     };
+    static const struct msg_threshold thresholds[] = {
+        {"gradient_exploding", "inner_model/*", "layer", 0x1.fffffffffffffp1023},
+        {"\xe5\xb1\xa4", "?", "a_1", -0.1},
+    };
+    static const struct msg_ignore ignores[] = {{"gradient_spike", "*"}, {"x", " "}, {"x/y", "/"}};
     struct message message = {.type = FRAME_LAYERS};
 
-    message.layers = (struct msg_layers){layers, 2, variables, 1};
+    message.layers = (struct msg_layers){layers, 2, variables, 1, thresholds, 2, ignores, 3};
     return message;
 }
 

@@ -134,6 +134,21 @@ static void layers_arrive_whole(void **state)
     assert_int_equal(got.layers.variables[0].dtype, 8);
 }
 
+static void thresholds_and_ignores_arrive_whole(void **state)
+{
+    struct message sent = sent_and_got(FRAME_LAYERS);
+
+    (void)state;
+    assert_int_equal(got.layers.threshold_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        SAME_TEXT(layers.thresholds[i].detector), SAME_TEXT(layers.thresholds[i].layers);
+        SAME_TEXT(layers.thresholds[i].key), SAME(layers.thresholds[i].value);
+    }
+    assert_int_equal(got.layers.ignore_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        SAME_TEXT(layers.ignores[i].detector), SAME_TEXT(layers.ignores[i].layers);
+}
+
 static void a_sample_arrives_whole(void **state)
 {
     struct message sent = sent_and_got(FRAME_SAMPLE);
@@ -419,7 +434,10 @@ static struct message many_layers(size_t layer_count, size_t variable_count)
         layers[i] = (struct msg_layer){.id = (uint32_t)i, .path = "a"};
     for (size_t i = 0; i < variable_count; i++)
         variables[i] = (struct msg_variable){.id = (uint32_t)i, .layer = 1, .name = "b"};
-    message.layers = (struct msg_layers){layers, layer_count, variables, variable_count};
+    message.layers = (struct msg_layers){.layers = layers,
+                                         .layer_count = layer_count,
+                                         .variables = variables,
+                                         .variable_count = variable_count};
     return message;
 }
 
@@ -437,6 +455,30 @@ static void the_largest_model_of_the_shortest_names_is_within_the_budget(void **
     assert_int_equal(round_trip(&sent), MESSAGE_INVALID);
     assert_string_equal(problem, "there are more than 4,096 layers or 16,384 variables");
     sent = many_layers(0, VARIABLES_MAX + 1);
+    assert_int_equal(round_trip(&sent), MESSAGE_INVALID);
+}
+
+static void more_rules_than_a_run_may_have_are_refused(void **state)
+{
+    static struct msg_threshold thresholds[RULES_MAX + 1];
+    static struct msg_ignore ignores[RULES_MAX + 1];
+    struct message sent = {.type = FRAME_LAYERS};
+
+    (void)state;
+    for (size_t i = 0; i <= RULES_MAX; i++) {
+        thresholds[i] = (struct msg_threshold){"d", "*", "k", 1};
+        ignores[i] = (struct msg_ignore){"d", "*"};
+    }
+    sent.layers.thresholds = thresholds;
+    sent.layers.ignores = ignores;
+    sent.layers.threshold_count = sent.layers.ignore_count = RULES_MAX;
+    assert_int_equal(round_trip(&sent), MESSAGE_OK);
+    assert_string_equal(got.layers.ignores[RULES_MAX - 1].layers, "*");
+    sent.layers.threshold_count++;
+    assert_int_equal(round_trip(&sent), MESSAGE_INVALID);
+    assert_string_equal(problem, "there are more than 256 thresholds or ignores");
+    sent.layers.threshold_count = 0;
+    sent.layers.ignore_count++;
     assert_int_equal(round_trip(&sent), MESSAGE_INVALID);
 }
 
@@ -552,6 +594,7 @@ int main(void)
         cmocka_unit_test(hello_arrives_whole),
         cmocka_unit_test(welcome_arrives_whole),
         cmocka_unit_test(layers_arrive_whole),
+        cmocka_unit_test(thresholds_and_ignores_arrive_whole),
         cmocka_unit_test(a_sample_arrives_whole),
         cmocka_unit_test(the_other_numbered_messages_arrive_whole),
         cmocka_unit_test(the_unnumbered_messages_arrive_whole),
@@ -569,6 +612,7 @@ int main(void)
         cmocka_unit_test(spans_are_trimmed_and_stay_within_the_table),
         cmocka_unit_test(extras_have_as_many_keys_as_values),
         cmocka_unit_test(the_largest_model_of_the_shortest_names_is_within_the_budget),
+        cmocka_unit_test(more_rules_than_a_run_may_have_are_refused),
         cmocka_unit_test(the_largest_sample_arrives),
         cmocka_unit_test(a_payload_that_unpacks_to_far_more_is_refused),
         cmocka_unit_test(fifty_thousand_mutations_do_no_harm),

@@ -95,6 +95,42 @@ static void welcome_is_checked(void **state)
     CHECK(FRAME_LAYERS, struct msg_variable variable = m.layers.variables[0]; change;              \
           m.layers.variables = &variable, sentence)
 
+#define CHECK_THRESHOLD(change, sentence)                                                          \
+    CHECK(FRAME_LAYERS, struct msg_threshold threshold = m.layers.thresholds[0]; change;           \
+          m.layers.thresholds = &threshold; m.layers.threshold_count = 1, sentence)
+#define CHECK_IGNORE(change, sentence)                                                             \
+    CHECK(FRAME_LAYERS, struct msg_ignore ignore = m.layers.ignores[0]; change;                    \
+          m.layers.ignores = &ignore; m.layers.ignore_count = 1, sentence)
+
+static void thresholds_and_ignores_are_checked(void **state)
+{
+    static const char detector[] =
+        "a detector's name is not 1 ... 31 bytes of UTF-8, parts joined by single '/'";
+    static const char pattern[] =
+        "a pattern of layers is not 1 ... 255 bytes of UTF-8 without control characters";
+    static const char key[] = "a threshold's key is not 1 ... 31 of [a-z0-9_], a letter first";
+    static const char many[] = "there are more than 256 thresholds or ignores";
+
+    (void)state;
+    CHECK(FRAME_LAYERS, m.layers.threshold_count = 257, many);
+    CHECK(FRAME_LAYERS, m.layers.ignore_count = 257, many);
+    CHECK_THRESHOLD(threshold.detector = "", detector);
+    CHECK_THRESHOLD(threshold.detector = letters(31), "");
+    CHECK_THRESHOLD(threshold.detector = letters(32), detector);
+    CHECK_THRESHOLD(threshold.layers = "", pattern);
+    CHECK_THRESHOLD(threshold.layers = letters(255), "");
+    CHECK_THRESHOLD(threshold.layers = letters(256), pattern);
+    CHECK_THRESHOLD(threshold.layers = "a\n", pattern);
+    CHECK_THRESHOLD(threshold.layers = "//*//", "");
+    CHECK_THRESHOLD(threshold.key = "", key);
+    CHECK_THRESHOLD(threshold.key = "Layer", key);
+    CHECK_THRESHOLD(threshold.value = (double)NAN, "a threshold is not finite");
+    CHECK_THRESHOLD(threshold.value = (double)-INFINITY, "a threshold is not finite");
+    CHECK_IGNORE(ignore.detector = "a//b", detector);
+    CHECK_IGNORE(ignore.detector = letters(32), detector);
+    CHECK_IGNORE(ignore.layers = "\x80", pattern);
+}
+
 static void layers_are_checked(void **state)
 {
     static const char path[] =
@@ -250,6 +286,7 @@ int main(void)
         cmocka_unit_test(hello_is_checked),
         cmocka_unit_test(welcome_is_checked),
         cmocka_unit_test(layers_are_checked),
+        cmocka_unit_test(thresholds_and_ignores_are_checked),
         cmocka_unit_test(variables_are_checked),
         cmocka_unit_test(places_are_checked),
         cmocka_unit_test(samples_and_scalars_are_checked),

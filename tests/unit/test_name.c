@@ -188,6 +188,51 @@ static void a_path_is_what_frameworks_make_of_names(void **state)
     assert_false(name_is_path(name));
 }
 
+static void a_detector_is_a_path_of_31_bytes(void **state)
+{
+    (void)state;
+    assert_true(name_is_detector("gradient_vanishing"));
+    assert_true(name_is_detector("0123456789012345678901234567890"));
+    assert_false(name_is_detector("01234567890123456789012345678901"));
+    assert_false(name_is_detector(""));
+    assert_false(name_is_detector("a//b"));
+    assert_false(name_is_detector("a\n"));
+}
+
+static void a_key_is_a_word_of_small_letters(void **state)
+{
+    (void)state;
+    assert_true(name_is_key("update_ratio"));
+    assert_true(name_is_key("a"));
+    assert_true(name_is_key("z9_"));
+    assert_true(name_is_key("abcdefghijabcdefghijabcdefghija"));
+    assert_false(name_is_key("abcdefghijabcdefghijabcdefghijab"));
+    assert_false(name_is_key(""));
+    assert_false(name_is_key("9a"));
+    assert_false(name_is_key("_a"));
+    assert_false(name_is_key("aA"));
+    assert_false(name_is_key("a-b"));
+    assert_false(name_is_key("a\xc3\xa9"));
+}
+
+static void a_pattern_is_any_text_of_255_bytes(void **state)
+{
+    char name[GLOB_MAX + 2];
+
+    (void)state;
+    assert_true(name_is_glob("*"));
+    assert_true(name_is_glob("/a//\xe5\xb1\xa4?/"));
+    assert_false(name_is_glob(""));
+    assert_false(name_is_glob("a\t"));
+    assert_false(name_is_glob("\xff"));
+    memset(name, '*', sizeof name);
+    name[GLOB_MAX] = '\0';
+    assert_true(name_is_glob(name));
+    name[GLOB_MAX] = '*';
+    name[GLOB_MAX + 1] = '\0';
+    assert_false(name_is_glob(name));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +243,9 @@ int main(void)
         cmocka_unit_test(a_run_is_a_folder_below_the_logdir),
         cmocka_unit_test(a_run_has_parts_of_128_bytes_and_512_in_all),
         cmocka_unit_test(a_path_is_what_frameworks_make_of_names),
+        cmocka_unit_test(a_detector_is_a_path_of_31_bytes),
+        cmocka_unit_test(a_key_is_a_word_of_small_letters),
+        cmocka_unit_test(a_pattern_is_any_text_of_255_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
