@@ -107,6 +107,7 @@ static void free_client(struct embmon_client *client)
     rows_scratch_close(&client->scratch);
     sampling_close(&client->state.sampling);
     notices_free(client->state.notices);
+    thresholds_free(client->state.thresholds);
     model_free(client->state.model);
     inbox_free(client->state.inbox);
     free(client);
@@ -151,8 +152,9 @@ static bool make_parts(struct embmon_client *client, const struct sender_options
     atomic_store(&state->socket, -1);
     state->inbox = inbox_new(INBOX_BYTES);
     state->model = model_new();
+    state->thresholds = thresholds_new();
     state->notices = notices_new();
-    if (!state->inbox || !state->model || !state->notices ||
+    if (!state->inbox || !state->model || !state->thresholds || !state->notices ||
         !sampling_open(&state->sampling, options->every, MODEL_TARGETS))
         return false;
     rows_scratch_open(&client->scratch); /* without it rows are summarised uncoalesced */
@@ -235,6 +237,24 @@ int embmon_close(struct embmon_client *client, int timeout_ms)
     pthread_join(client->thread, NULL);
     free_client(client);
     return undelivered < INT32_MAX ? (int)undelivered : INT32_MAX;
+}
+
+/* ---- what is to be flagged
+ * ------------------------------------------------------------------------------ */
+
+int embmon_threshold(struct embmon_client *client, const char *detector, const char *layers,
+                     const char *key, double value)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    return thresholds_set(client->state.thresholds, detector, layers, key, value);
+}
+
+int embmon_ignore(struct embmon_client *client, const char *detector, const char *layers)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    return thresholds_ignore(client->state.thresholds, detector, layers);
 }
 
 /* ---- what comes back

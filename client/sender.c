@@ -156,6 +156,19 @@ static void say_hello(struct sender *s, int64_t now_ms)
     s->hello_ms = now_ms;
 }
 
+/* False: no place in the buffer. */
+static bool send_thresholds(struct sender *s)
+{
+    struct message m = {.type = FRAME_LAYERS};
+
+    while (thresholds_batch(s->state->thresholds, &s->told, &s->thresholds, &m.layers)) {
+        if (!put(s, &m))
+            return false;
+        s->told = s->thresholds.told;
+    }
+    return true;
+}
+
 /* What was declared goes out before the first post that refers to it: a post is read from the inbox
  * after its layer was published, and sent after this. False: no place in the buffer. */
 static bool send_layers(struct sender *s)
@@ -168,7 +181,7 @@ static bool send_layers(struct sender *s)
             return false;
         s->declared = cursor;
     }
-    return true;
+    return send_thresholds(s);
 }
 
 static void send_posts(struct sender *s)
@@ -237,6 +250,7 @@ static void lose(struct sender *s, int64_t now_ms, const char *reason)
     link_drop(s->link, now_ms);
     queue_rewind(s->queue);
     s->declared = 0;
+    s->told = (struct thresholds_told){0};
 }
 
 static void try_connect(struct sender *s, int64_t now_ms)

@@ -6,6 +6,7 @@
 #include "client/model.h"
 #include "client/queue.h"
 #include "client/sender.h"
+#include "client/thresholds.h"
 
 enum { OPEN_STEPS = 16 };
 
@@ -22,14 +23,16 @@ struct sender {
     struct link *link;
     struct queue *queue;
     struct message_decoder *decoder;
-    uint64_t sequence; /* last number given */
-    uint64_t sent;     /* highest number ever sent */
-    uint32_t declared; /* targets sent on this connection */
+    uint64_t sequence;           /* last number given */
+    uint64_t sent;               /* highest number ever sent */
+    uint32_t declared;           /* targets sent on this connection */
+    struct thresholds_told told; /* and thresholds */
     uint32_t frame_limit;
     bool failed; /* an attempt to connect has failed */
     int64_t hello_ms, heartbeat_ms, busy_ms;
     struct open_step steps[OPEN_STEPS];
     struct model_batch batch;
+    struct thresholds_batch thresholds;
 };
 
 #endif

@@ -11,6 +11,7 @@
 #include "client/model.h"
 #include "client/notices.h"
 #include "client/sampling.h"
+#include "client/thresholds.h"
 #include "proto/message.h"
 #include "proto/name.h"
 
@@ -38,6 +39,7 @@ struct welcome {
 struct state {
     struct inbox *inbox;
     struct model *model;
+    struct thresholds *thresholds;
     struct notices *notices;
     struct sampling sampling;
     struct counters counters;

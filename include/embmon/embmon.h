@@ -219,6 +219,25 @@ EMBMON_API EMBMON_NONNULL(1, 3) int embmon_variable(struct embmon_client *client
                                                     const char *name, const int64_t *shape,
                                                     uint32_t rank, int dtype);
 
+/* ---- what is to be flagged ------------------------------------------------------------------ */
+
+/* Sets a threshold of a detector for the layers that a pattern matches: `*` is any characters ('/'
+ * too), `?` one character; a pattern without a '/' is of the last part of a path. Detectors of the
+ * whole model (loss_diverged) take "*". libembmon(3) lists detectors and keys; what the daemon does
+ * not know it refuses with one line in its log.
+ *     embmon_threshold(monitor, "gradient_exploding", "inner_model/embedding*", "layer", 50);
+ * Of several that match a layer the one made last counts; the same detector, layers and key again
+ * replace the value only. Holds for the run. It is sent with the layers, again on every connection.
+ * detector, key: at most 31 bytes; layers: at most 255; value: finite. Returns 0.
+ * Errors: ENAME (detector, key), EINVAL (layers, value), ELIMIT (256, ignored ones included). */
+EMBMON_API EMBMON_NONNULL(1, 2, 3, 4) int embmon_threshold(struct embmon_client *client,
+                                                           const char *detector, const char *layers,
+                                                           const char *key, double value);
+
+/* The detector is to leave these layers alone, for the whole run. Errors as embmon_threshold(). */
+EMBMON_API EMBMON_NONNULL(1, 2, 3) int embmon_ignore(struct embmon_client *client,
+                                                     const char *detector, const char *layers);
+
 /* ---- posting ------------------------------------------------------------------------------- */
 
 /* Summarises count elements at data, in place. The gradient or update of an embedding given with

@@ -41,6 +41,8 @@ static void train(struct embmon_client *client)
         embmon_post(client, 2, EMBMON_GRADIENT, step, gradient, 16, EMBMON_F32);
         embmon_post_scalar(client, "loss", step, 1);
         embmon_wanted(client, 0, EMBMON_WEIGHT);
+        embmon_threshold(client, "gradient_spike", "*", "layer", (double)step + 8);
+        embmon_ignore(client, "gradient_vanishing", "dense");
         embmon_step(client, step);
         embmon_notice(client, &notice);
         embmon_stats(client, &stats);

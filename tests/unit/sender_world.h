@@ -42,6 +42,7 @@ static inline struct sender_world *world_open_with(size_t queue_bytes)
     options.outage.context = w;
     w->state.inbox = inbox_new(8 << 20);
     w->state.model = model_new();
+    w->state.thresholds = thresholds_new();
     w->state.notices = notices_new();
     assert_true(sampling_open(&w->state.sampling, 1, MODEL_TARGETS));
     w->sender = sender_new(&w->state, &options);
@@ -62,6 +63,7 @@ static inline int world_close(void **to)
     sender_free(w->sender);
     sampling_close(&w->state.sampling);
     notices_free(w->state.notices);
+    thresholds_free(w->state.thresholds);
     model_free(w->state.model);
     inbox_free(w->state.inbox);
     fake_free(w->fake);

@@ -295,6 +295,8 @@ static int child_finds_it_inert(struct embmon_client *client, int files)
         embmon_step(client, 0) != EMBMON_ECLOSED || embmon_epoch(client, 0) != EMBMON_ECLOSED ||
         embmon_phase(client, EMBMON_TRAIN) != EMBMON_ECLOSED ||
         embmon_wanted(client, 0, EMBMON_GRADIENT) != EMBMON_ECLOSED ||
+        embmon_threshold(client, "gradient_spike", "*", "layer", 9) != EMBMON_ECLOSED ||
+        embmon_ignore(client, "gradient_spike", "*") != EMBMON_ECLOSED ||
         embmon_run(client, NULL, 0, NULL) != EMBMON_ECLOSED ||
         embmon_notice(client, &notice) != EMBMON_ECLOSED ||
         embmon_stats(client, &stats) != EMBMON_ECLOSED || declare(client) != EMBMON_ECLOSED)

@@ -74,6 +74,45 @@ static void a_layer_goes_before_the_first_sample_that_refers_to_it(void **to)
     assert_int_equal(world_sequence(w, FRAME_SAMPLE), 3);
 }
 
+static void thresholds_go_with_the_layers_and_again_on_every_connection(void **to)
+{
+    struct sender_world *w = *to;
+    struct thresholds *t = w->state.thresholds;
+    struct message m;
+
+    assert_int_equal(thresholds_set(t, "gradient_spike", "a*", "layer", 20), 0);
+    world_layer(w, "a");
+    world_post(w, 0, 0);
+    world_greet(w, 0);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    assert_int_equal(m.layers.threshold_count, 1);
+    assert_string_equal(m.layers.thresholds[0].layers, "a*");
+    assert_int_equal(world_sequence(w, FRAME_SAMPLE), 1);
+    thresholds_set(t, "gradient_spike", "a*", "layer", 30);
+    thresholds_ignore(t, "loss_diverged", "*");
+    world_post(w, 0, 0);
+    world_turn(w, 5);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    assert_true(m.layers.thresholds[0].value == 30);
+    assert_string_equal(m.layers.ignores[0].detector, "loss_diverged");
+    assert_int_equal(world_sequence(w, FRAME_SAMPLE), 2);
+    world_turn(w, 5);
+    fake_expect_silence(w->fake, 0);
+    fake_ack(w->fake, 2);
+    fake_hang_up(w->fake);
+    world_turn(w, 5);
+    world_turn(w, 5);
+    world_greet(w, 2);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    assert_int_equal(m.layers.layer_count, 1);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    assert_int_equal(m.layers.threshold_count, 1);
+    assert_true(m.layers.thresholds[0].value == 30);
+    assert_int_equal(m.layers.ignore_count, 1);
+    fake_expect_silence(w->fake, 0);
+}
+
 static void after_a_reconnect_layers_and_what_is_not_kept_are_sent_again(void **to)
 {
     struct sender_world *w = *to;
@@ -323,6 +362,7 @@ int main(void)
         WITH_WORLD(hello_says_who_we_are_and_later_which_run_we_got),
         WITH_WORLD(nothing_is_sent_before_welcome),
         WITH_WORLD(a_layer_goes_before_the_first_sample_that_refers_to_it),
+        WITH_WORLD(thresholds_go_with_the_layers_and_again_on_every_connection),
         WITH_WORLD(after_a_reconnect_layers_and_what_is_not_kept_are_sent_again),
         WITH_WORLD(a_dead_daemon_is_one_line_and_its_return_another),
         WITH_WORLD(a_peer_that_never_welcomes_is_left),

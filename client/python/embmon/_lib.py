@@ -110,6 +110,8 @@ FUNCTIONS = {
     "embmon_close": (c_int, [c_void_p, c_int]),
     "embmon_layer": (c_int, [c_void_p, POINTER(LayerInfo)]),
     "embmon_variable": (c_int, [c_void_p, c_int, c_char_p, POINTER(c_int64), c_uint32, c_int]),
+    "embmon_threshold": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_double]),
+    "embmon_ignore": (c_int, [c_void_p, c_char_p, c_char_p]),
     "embmon_post": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_size_t, c_int]),
     "embmon_post_rows": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_int, c_void_p,
                                  c_size_t, c_size_t, c_int]),

@@ -140,6 +140,28 @@ class Client:
             self._ids[f"{self._paths[of]}/{name}"] = variable
         return variable
 
+    # ---- what is to be flagged
+
+    def threshold(self, detector: str, layers: str, key: str, value: float) -> None:
+        """Sets a threshold of a detector ("gradient_exploding") for the layers a pattern matches:
+        `*` is any characters ("/" too), `?` one character; a pattern without a "/" is of the last
+        part of a path. Detectors of the whole model take "*". libembmon(3) lists detectors and
+        keys. Of several that match a layer the one made last counts; the same again replaces the
+        value only. Holds for the run. What the daemon does not know it refuses in its log.
+
+        Errors: InvalidNameError (detector, key), InvalidArgumentError (layers, value), LimitError
+        (256, ignored ones included)."""
+        result = self._call(self._lib.embmon_threshold, text(detector, "detector"),
+                            text(layers, "layers"), text(key, "key"), float(value))
+        self._check(result, f"threshold {key!r} of {detector!r} for {layers!r}")
+
+    def ignore(self, detector: str, layers: str) -> None:
+        """The detector is to leave these layers alone, for the whole run. layers, errors: as
+        threshold()."""
+        result = self._call(self._lib.embmon_ignore, text(detector, "detector"),
+                            text(layers, "layers"))
+        self._check(result, f"ignore {detector!r} for {layers!r}")
+
     # ---- posting
 
     def post(self, target: int | str, signal: str, step: int, array: Any,
