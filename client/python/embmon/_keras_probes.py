@@ -7,8 +7,11 @@ they are made anew on entering and on leaving.
 
 from typing import Any, Callable, Iterable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
+from ._keras_graph import GraphSink
+from ._keras_sink import HostSink
 from ._keras_targets import Targets
 from ._keras_trace import CONTROL, StepTrace, control_row
 from ._monitor import Monitor, Wants
@@ -70,8 +73,11 @@ class Probes:
         self._trace: StepTrace | None = None
         self._in_graph = int(getattr(model, "steps_per_execution", 1) or 1) > 1
         self._was_built = bool(model.built) and all(x.built for x in model._flatten_layers())
-        # On the host: what is decided there is read there.
-        with tf.init_scope(), tf.device("CPU:0"):
+        self._compiled = GraphSink(monitor) if model.jit_compile else None
+        self._sink: Any = self._compiled or HostSink(monitor)
+        self._before: list[tuple[Any, Any]] = []  # weights, where the step cannot show its updates
+        # On the host: what is decided there is read there. XLA wants all in one place.
+        with tf.init_scope(), tf.device(None if self._compiled else "CPU:0"):
             self._controls = {p: tf.Variable(tf.zeros([CONTROL], tf.int64), trainable=False)
                               for p in STEPS}
             self._executed = {p: tf.Variable(0, dtype=tf.int64, trainable=False) for p in STEPS}
@@ -138,7 +144,10 @@ class Probes:
         """Between the steps, on the training thread: the next one may run."""
         if self._in_graph:
             return
+        self._collect()
         wants = self.monitor.begin(phase)
+        if self._compiled:
+            self._show_weights(wants)
         if wants.sampled or self._armed[phase]:
             self._controls[phase].assign(control_row(wants))
             self._armed[phase] = wants.sampled  # the step itself disarms it
@@ -153,8 +162,36 @@ class Probes:
             self._ran[phase] -= 1
             self.monitor.cancel()
             self.disarm(phase)
+            self._before = []
         else:
+            self._collect()
             self.monitor.finish()
+
+    def _collect(self) -> None:
+        """What a step compiled by XLA left behind."""
+        wants = self.monitor.open_wants
+        if self._compiled is None or wants is None or not wants.sampled:
+            return
+        self._compiled.collect(wants.step)
+        before, self._before = self._before, []
+        for variable, old in before:
+            target = self.targets.of_variable(variable)
+            if target is not None:
+                self.monitor.post(target.ident, "update", wants.step, variable.numpy() - old)
+
+    def _show_weights(self, wants: Wants) -> None:
+        """Those that are about to be trained, read between the steps."""
+        if not (wants.weight or wants.update):
+            return
+        for variable in self.model.trainable_variables:
+            target = self.targets.of_variable(variable)
+            if target is None:
+                continue
+            value = variable.numpy()
+            if wants.weight:
+                self.monitor.post(target.ident, "weight", wants.step, value)
+            if wants.update:
+                self._before.append((variable, np.array(value)))
 
     def disarm(self, phase: str) -> None:
         """Nothing is wanted until begin() says so."""
@@ -185,7 +222,7 @@ class Probes:
             return self.monitor.begin(phase) if phase in self.active else Wants()
 
         def start() -> StepTrace:
-            trace = StepTrace(self.monitor, self.targets, phase, self._controls[phase],
+            trace = StepTrace(self.monitor, self.targets, self._sink, phase, self._controls[phase],
                               self._executed[phase], begin if self._in_graph else None)
             trace.batch(data)
             return trace

@@ -13,7 +13,8 @@ class Target:
     """Where a variable's samples go."""
 
     ident: int
-    is_table: bool  # an embedding's: posted to the layer itself
+    is_table: bool = False  # an embedding's: posted to the layer itself
+    rows: int = 0  # of the variable
 
 
 class Targets:
@@ -75,10 +76,11 @@ class Targets:
         if layer is None:
             return None
         if not found.name:
-            return Target(layer, True)
+            return Target(layer, True, int(variable.shape[0]))
         ident = self._monitor.declare_variable(
             layer, found.name, [int(n) for n in variable.shape], str(variable.dtype))
-        return None if ident is None else Target(ident, False)
+        rows = int(variable.shape[0]) if len(variable.shape) else 0
+        return None if ident is None else Target(ident, False, rows)
 
     def _stray(self, variable: Any) -> _keras_paths.Variable | None:
         """A variable that is trained but lies in no layer of the model: by its own path."""

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from . import _keras_paths
+from ._keras_sink import HostSink
 from ._keras_tap import Tap
 from ._keras_targets import Target, Targets
 from ._monitor import Monitor, Wants
@@ -27,20 +28,6 @@ _HOLDERS = frozenset(("If", "While", "Case", "PyFunc", "EagerPyFunc", "Partition
 
 def control_row(wants: Wants) -> list[int]:
     return [int(x) for x in wants]
-
-
-def call_out(function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
-    """Calls function(*arrays) when the step runs; the arrays share the tensors' memory. Gives a
-    tensor that is there when it has been called."""
-    if tf.executing_eagerly():
-        function(*[np.asarray(x) for x in tensors])
-        return tf.constant(0)
-
-    def call(*arrays: Any) -> Any:
-        function(*arrays)  # the monitor's: does not raise
-        return np.int32(0)
-
-    return tf.numpy_function(call, list(tensors), tf.int32)
 
 
 def is_tensor_of(graph: Any, value: Any) -> bool:
@@ -59,18 +46,21 @@ def current_graph() -> Any:
 class StepTrace:
     """From the first line of train_step (test_step, predict_step) to its last."""
 
-    def __init__(self, monitor: Monitor, targets: Targets, phase: str, control: tf.Variable,
-                 executed: tf.Variable, begin: Callable[[], Wants] | None) -> None:
-        """begin: the graph itself asks it at each step what is wanted, as nobody else can between
+    def __init__(self, monitor: Monitor, targets: Targets, sink: HostSink, phase: str,
+                 control: tf.Variable, executed: tf.Variable,
+                 begin: Callable[[], Wants] | None) -> None:
+        """sink: takes the tensors (GraphSink has the same methods).
+        begin: the graph itself asks it at each step what is wanted, as nobody else can between
         the steps of one execution; None: the control is set from outside."""
         self.phase = phase
         self.graph = current_graph()
         self.applied: list[Any] = []  # optimizers
         self._monitor = monitor
         self._targets = targets
+        self._sink = sink
         self._control = control
         self._executed = executed
-        self._activations: list[tuple[int, Any]] = []
+        self._activations: list[tuple[Target, Any]] = []
         self._scalars: dict[str, Any] = {}
         self._data: list[Any] = []
         self._first_op = len(self.graph.get_operations()) if self.graph else 0
@@ -92,7 +82,7 @@ class StepTrace:
             if is_tensor_of(self.graph, tensor) and tensor.dtype.is_floating:
                 target = self._targets.declare(entry, tensor)
                 if target is not None and "activation" in self._monitor.signals:
-                    self._activations.append((target, tensor))
+                    self._activations.append((Target(target), tensor))
                 return
 
     def scalar(self, name: str, value: Any) -> None:
@@ -123,6 +113,8 @@ class StepTrace:
         scale = loss_scale(optimizer)
         self._when(GRADIENT, lambda: [self._post_gradient(target, grad, scale)
                                       for target, grad, _ in pairs])
+        if not self._sink.shows_weights:
+            return []
         self._when(WEIGHT, lambda: [self._post("weight", target, read(variable))
                                     for target, _, variable in pairs])
         return self._old_weights(optimizer, pairs)
@@ -185,17 +177,11 @@ class StepTrace:
             self._losses(logs)
         else:
             self._scalars.clear()
-        names = list(self._scalars)
-        monitor = self._monitor
-
-        def finish(step: Any, *values: Any) -> None:
-            for name, value in zip(names, values):
-                monitor.scalar(name, int(step), float(value))
-            monitor.finish(int(step))
 
         def body() -> list[Any]:
-            values = [tf.reduce_mean(tf.cast(x, tf.float64)) for x in self._scalars.values()]
-            done = call_out(finish, [self._control[STEP], *values])
+            values = {name: tf.reduce_mean(tf.cast(x, tf.float64))
+                      for name, x in self._scalars.items()}
+            done = self._sink.end(self._control[STEP], values)
             # Disarmed: if the function runs again without being asked to, it posts nothing.
             with tf.control_dependencies([done]):
                 return [self._control.assign(tf.zeros([CONTROL], tf.int64))]
@@ -226,16 +212,11 @@ class StepTrace:
         if always or signal in self._monitor.signals:
             when(self._flag(index), body)
 
-    def _post(self, signal: str, target: Target | int, tensor: Any) -> Any:
-        ident = target if isinstance(target, int) else target.ident
-        post = self._monitor.post
-        return call_out(lambda step, array: post(ident, signal, int(step), array),
-                        [self._control[STEP], tensor])
+    def _post(self, signal: str, target: Target, tensor: Any) -> Any:
+        return self._sink.array(signal, target, self._control[STEP], tensor)
 
     def _post_rows(self, signal: str, target: Target, ids: Any, values: Any) -> Any:
-        post = self._monitor.post_rows
-        return call_out(lambda step, i, v: post(target.ident, signal, int(step), i, v),
-                        [self._control[STEP], ids, values])
+        return self._sink.rows(signal, target, self._control[STEP], ids, values)
 
 
 def when(flag: Any, body: Callable[[], Sequence[Any]]) -> None:

@@ -171,6 +171,12 @@ class Monitor:
         opened = self._open
         return opened[0] if opened else None
 
+    @property
+    def open_wants(self) -> Wants | None:
+        """Of the step under way."""
+        opened = self._open
+        return opened[1] if opened else None
+
     # ---- posts
 
     @guarded

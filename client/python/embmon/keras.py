@@ -234,8 +234,6 @@ def check_backend(model: Any) -> None:
     if replicas > 1:
         raise ValueError(f"EmbmonCallback works with one replica in a process, not with {replicas}: "
                          "start one process for each rank (RANK, WORLD_SIZE)")
-    if model.jit_compile:
-        raise ValueError("EmbmonCallback does not work with jit_compile=True: compile the model with "
-                         "jit_compile=False")
-
-
+    if model.jit_compile and int(model.steps_per_execution or 1) > 1:
+        raise ValueError("EmbmonCallback works with jit_compile=True, and with steps_per_execution > 1, "
+                         "but not with both: compile the model with one of them")
