@@ -66,6 +66,7 @@ static void run_destroy(struct run *run)
     alerts_free(run->alerts);
     jsonl_close(run->jsonl);
     measures_free(&run->measures);
+    rules_free(&run->rules);
     baseline_free(&run->baseline);
     steps_free(run->steps);
     model_clear(&run->model);
@@ -186,6 +187,7 @@ static void keep_norms(struct run *run)
 static bool measure(struct run *run, const struct step *step, int64_t only_rank)
 {
     return baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count) &&
+           rules_resolve(&run->rules, &run->model) &&
            measure_step(&run->measures, step, &run->model, &run->baseline, only_rank);
 }
 
@@ -227,11 +229,11 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     }
     if (!measure(run, step, -1))
         return;
-    (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &limits_default, now);
+    (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
     learn(run);
     if (training)
         keep_norms(run);
-    record_step(run->record, &run->measures, &run->baseline, &limits_default, run->alerts, &losses,
+    record_step(run->record, &run->measures, &run->baseline, &run->rules, run->alerts, &losses,
                 now);
     if (training)
         renew_wishes(run, step->number);
@@ -245,8 +247,7 @@ void run_process(struct run *run, struct moment now, bool force)
     /* One rank needs no early look: its end of a step closes it. */
     while (run->world_size > 1 && (step = steps_early(run->steps, &rank))) {
         if (measure(run, step, rank))
-            (void)alerts_judge_early(run->alerts, &run->measures, &run->baseline, &limits_default,
-                                     now);
+            (void)alerts_judge_early(run->alerts, &run->measures, &run->baseline, &run->rules, now);
     }
     while ((step = steps_take(run->steps, now, force))) {
         close_step(run, step, now);

@@ -70,6 +70,7 @@ bool run_member_paused(const struct run_member *member);
 void run_member_leave(struct run_member *member, bool bye, struct moment now);
 
 /* ---- what a member posts. 0 (merged), or a reason: late, unknown, limit, invalid. */
+/* problem: a sentence, borrowed until the next call. */
 enum nack_reason run_layers(struct run_member *member, const struct msg_layers *layers,
                             const char **problem);
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,

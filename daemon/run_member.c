@@ -82,6 +82,7 @@ static void resume(struct run *run, const struct msg_hello *hello, struct moment
     run_end(run, now);
     steps_restart(run->steps, now);
     model_reopen(&run->model);
+    rules_clear(&run->rules);
     baseline_restart(&run->baseline);
     record_start(run->record);
     if (key) {
@@ -225,11 +226,49 @@ static void relieve(struct run *run, struct moment now)
         run_process(run, now, false);
 }
 
+/* What a trainer declares comes again with every connection: each complaint is worth one line. */
+static void complain(struct run *run, const char *sentence)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (const char *c = sentence; *c; c++)
+        hash = (hash ^ (uint8_t)*c) * 16777619u;
+    for (size_t i = 0; i < run->complaint_count; i++)
+        if (run->complaints[i] == hash)
+            return;
+    if (run->complaint_count == COMPLAINTS_MAX)
+        return;
+    run->complaints[run->complaint_count++] = hash;
+    log_warn("run %s: a declaration was refused: %s", run->name, sentence);
+}
+
+/* Takes what there is of them. Returns the first reason one is refused for. */
+static enum nack_reason take_rules(struct run *run, const struct msg_layers *layers)
+{
+    enum nack_reason first = 0;
+
+    for (size_t i = 0; i < layers->threshold_count + layers->ignore_count; i++) {
+        char problem[RULES_SENTENCE];
+        enum nack_reason reason =
+            i < layers->threshold_count
+                ? rules_threshold(&run->rules, &layers->thresholds[i], problem)
+                : rules_ignore(&run->rules, &layers->ignores[i - layers->threshold_count], problem);
+
+        if (!reason)
+            continue;
+        complain(run, problem);
+        if (!first)
+            memcpy(run->refused, problem, sizeof run->refused);
+        first = first ? first : reason;
+    }
+    return first;
+}
+
 enum nack_reason run_layers(struct run_member *member, const struct msg_layers *layers,
                             const char **problem)
 {
     struct run *run = member->run;
-    enum nack_reason reason;
+    enum nack_reason reason, of_rules;
 
     /* What is declared again after a reconnect is not new. */
     run->model.closed =
@@ -238,7 +277,13 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
     if (run->model.closed && reason == NACK_LIMIT)
         *problem = "the run's memory is used up: no more layers";
     run->model.closed = false;
-    return reason;
+    of_rules = take_rules(run, layers);
+    if (reason) {
+        complain(run, *problem);
+        return reason;
+    }
+    *problem = run->refused;
+    return of_rules;
 }
 
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,

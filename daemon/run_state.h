@@ -5,11 +5,14 @@
 #include "daemon/alert/alert.h"
 #include "daemon/alert/jsonl.h"
 #include "daemon/baseline.h"
+#include "daemon/detect/rules.h"
 #include "daemon/measure.h"
 #include "daemon/member.h"
 #include "daemon/run.h"
 #include "daemon/step.h"
 #include "daemon/tensorboard/record.h"
+
+enum { COMPLAINTS_MAX = 16 }; /* different lines about what trainers declared */
 
 enum { RUN_BYTE_BUDGET = 64 << 20 }; /* of open steps; and again of windows */
 
@@ -23,6 +26,7 @@ struct run {
     struct steps *steps;
     struct baseline baseline;
     struct measures measures;
+    struct rules rules;
     double
         *norms; /* [norm_count]: each layer's gradient norm at its last training step; -1: none */
     size_t norm_count;
@@ -35,6 +39,9 @@ struct run {
     bool wishing;
     bool ended; /* run_end() was called, and nobody has joined since */
     uint64_t acked, rejected;
+    char refused[RULES_SENTENCE];        /* of the last Layers message, for its Nack */
+    uint32_t complaints[COMPLAINTS_MAX]; /* hashes of what was logged */
+    size_t complaint_count;
     int write_error;   /* as last logged */
     uint64_t retry_ms; /* while it is set: when to write again */
 };

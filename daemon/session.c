@@ -59,8 +59,9 @@ static void send_nack(struct session *session, uint64_t sequence, enum nack_reas
                               .nack = {.sequence = sequence, .reason = reason, .detail = detail}};
     const char *run = session->member ? run_name(run_member_run(session->member)) : "(no run)";
 
-    /* The first of its kind is worth a line; a trainer gone wrong could send millions. */
-    if (session->nacks[reason]++ == 0)
+    /* The first of its kind is worth a line; a trainer gone wrong could send millions. What was
+     * declared wrongly the run has said. */
+    if ((sequence > 0 || reason == NACK_REFUSED) && session->nacks[reason]++ == 0)
         log_warn("%s: a %s was refused: %s; later ones like it are only counted", run,
                  reason == NACK_REFUSED ? "connection" : "post", detail);
     send_message(session, &message);

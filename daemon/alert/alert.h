@@ -14,6 +14,7 @@
 
 #include "daemon/alert/change.h"
 #include "daemon/detect/detect.h"
+#include "daemon/detect/rules.h"
 #include "daemon/moment.h"
 
 struct alerts; /* opaque: of one run */
@@ -27,14 +28,15 @@ struct alerts *alerts_new(const char *run, alert_listener *listener, void *conte
 void alerts_free(struct alerts *alerts);
 
 /* Judges a closed step and tells the listener of every change. baseline: a layer's level is
- * forgotten when its alert resolves as a new level. Out of memory: the step is not judged, false.
- */
+ * forgotten when its alert resolves as a new level. rules: resolved; what they say is to be left
+ * alone is silent, and its alert resolves with the reason "closed". Out of memory: the step is not
+ * judged, false. */
 bool alerts_judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
-                  const struct limits *limits, struct moment now);
+                  const struct rules *rules, struct moment now);
 
 /* Judges an open step for non-finite values of one rank (m->only_rank), before it closes. */
 bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
-                        const struct limits *limits, struct moment now);
+                        const struct rules *rules, struct moment now);
 
 /* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);

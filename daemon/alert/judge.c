@@ -11,7 +11,7 @@ struct judgement {
     struct alerts *alerts;
     const struct measures *m;
     struct baseline *baseline;
-    const struct limits *limits;
+    const struct rules *rules;
     struct moment now;
     bool early;
     bool nonfinite; /* sick at this very step */
@@ -168,6 +168,14 @@ static void finding_reset(struct finding *finding)
     finding->summary[0] = finding->hint[0] = '\0';
 }
 
+/* Nobody wants to hear of this layer: what was up about it is over. */
+static void leave_alone(const struct judgement *j, struct slot *slot)
+{
+    slot->silent = "ignored by the trainer";
+    if (slot->state != EMBMON_RESOLVED)
+        slot_resolve(j->alerts, slot, "closed", j->m->step->number, j->now);
+}
+
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
@@ -176,6 +184,10 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     struct finding findings[CLAUSES_MAX], *worst = NULL;
     bool told = false;
 
+    if (rules_ignored(j->rules, d, layer)) {
+        leave_alone(j, slot);
+        return false;
+    }
     slot->silent = NULL;
     for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
         struct finding *finding = &findings[c];
@@ -184,7 +196,8 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
         enum verdict verdict;
 
         finding_reset(finding);
-        verdict = detector->clauses[c].judge(j->m, layer, j->baseline, j->limits, finding);
+        verdict = detector->clauses[c].judge(j->m, layer, j->baseline,
+                                             rules_limits(j->rules, layer), finding);
         /* A consequence can neither come up nor be over while its cause lasts; of the layers that
          * follow a named one only the coming up is muted. */
         if (muted && (verdict == VERDICT_SICK || detector->is_consequence)) {
@@ -246,9 +259,9 @@ static void judge_detector(struct judgement *j, size_t d)
 }
 
 static bool judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
-                  const struct limits *limits, struct moment now, bool early)
+                  const struct rules *rules, struct moment now, bool early)
 {
-    struct judgement j = {alerts, m, baseline, limits, now, early, false};
+    struct judgement j = {alerts, m, baseline, rules, now, early, false};
 
     if ((m->layer_count + 1 > alerts->places || !alerts->slots[m->step->phase - 1]) &&
         !grow(alerts, m->step->phase, m->layer_count))
@@ -264,13 +277,13 @@ static bool judge(struct alerts *alerts, const struct measures *m, struct baseli
 }
 
 bool alerts_judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
-                  const struct limits *limits, struct moment now)
+                  const struct rules *rules, struct moment now)
 {
-    return judge(alerts, m, baseline, limits, now, false);
+    return judge(alerts, m, baseline, rules, now, false);
 }
 
 bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
-                        const struct limits *limits, struct moment now)
+                        const struct rules *rules, struct moment now)
 {
-    return judge(alerts, m, baseline, limits, now, true);
+    return judge(alerts, m, baseline, rules, now, true);
 }

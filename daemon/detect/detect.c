@@ -21,6 +21,23 @@ const struct limits limits_default = {
     .diverged_loss = 5,
 };
 
+#define KEY(detector, key, limit)                                                                  \
+    {                                                                                              \
+        detector, key, offsetof(struct limits, limit)                                              \
+    }
+const struct limit_key limit_keys[] = {
+    KEY("gradient_vanishing", "ratio", vanishing_ratio),
+    KEY("gradient_vanishing", "norm", vanishing_norm),
+    KEY("gradient_exploding", "layer", exploding_layer),
+    KEY("gradient_exploding", "model", exploding_model),
+    KEY("gradient_exploding", "update_ratio", exploding_update),
+    KEY("gradient_spike", "layer", spike_layer),
+    KEY("gradient_spike", "model", spike_model),
+    KEY("loss_diverged", "factor", diverged_loss),
+};
+#undef KEY
+const size_t limit_key_count = sizeof limit_keys / sizeof *limit_keys;
+
 /* Causes stand before their consequences. */
 const struct detector detectors[] = {
     {.name = "activation_nonfinite",

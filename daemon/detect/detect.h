@@ -29,6 +29,14 @@ struct limits {
 };
 extern const struct limits limits_default;
 
+/* What trainers call those they may set. */
+struct limit_key {
+    const char *detector, *key;
+    size_t offset; /* in struct limits, of a double */
+};
+extern const struct limit_key limit_keys[];
+extern const size_t limit_key_count;
+
 enum verdict {
     VERDICT_SILENT, /* cannot tell; the finding says why */
     VERDICT_CLEAR,

@@ -71,6 +71,7 @@ struct recording {
     const struct measures *m;
     uint32_t phase;
     uint64_t step;
+    const struct rules *rules;
 };
 
 /* Adds a value to a window and writes the window when it is due, as <kind><name>. */
@@ -114,9 +115,17 @@ static void add_rows(const struct recording *r, size_t layer)
                   table->path);
 }
 
-static void add_layer(const struct recording *r, size_t layer, const struct baseline *baseline,
-                      const struct limits *limits)
+/* Shows a threshold that is in force, which an ignored detector's is not. */
+static void add_threshold(const struct recording *r, struct scalar_window *window, double value,
+                          const char *detector, size_t layer, const char *group)
 {
+    if (!rules_ignored(r->rules, detector_find(detector), layer))
+        add_known(r, window, value, group, r->m->model->layers[layer].path);
+}
+
+static void add_layer(const struct recording *r, size_t layer, const struct baseline *baseline)
+{
+    const struct limits *limits = rules_limits(r->rules, layer);
     const struct layer_measure *measure = &r->m->layers[layer];
     struct layer_windows *w = &r->windows->layers[layer];
     const char *path = r->m->model->layers[layer].path;
@@ -128,10 +137,10 @@ static void add_layer(const struct recording *r, size_t layer, const struct base
         if (scalar_window_add(&w->norm, r->step, finite ? measure->norm : NAN))
             tags_norm(&r->record->writer, &w->norm, r->phase, path);
         add(r, &w->rms, finite ? measure->rms : NAN, "gradient_rms/", path);
-        add_known(r, &w->low, gradient_norm_low(r->m, layer, baseline, limits),
-                  "gradient_norm_low/", path);
-        add_known(r, &w->high, gradient_norm_high(layer, baseline, limits), "gradient_norm_high/",
-                  path);
+        add_threshold(r, &w->low, gradient_norm_low(r->m, layer, baseline, limits),
+                      "gradient_vanishing", layer, "gradient_norm_low/");
+        add_threshold(r, &w->high, gradient_norm_high(layer, baseline, limits),
+                      "gradient_exploding", layer, "gradient_norm_high/");
         add_rows(r, layer);
     }
     if (measure->has_gradient || measure->has_activation)
@@ -264,19 +273,20 @@ static void write_layout(const struct recording *r)
 }
 
 void record_step(struct record *record, const struct measures *m, const struct baseline *baseline,
-                 const struct limits *limits, const struct alerts *alerts,
+                 const struct rules *rules, const struct alerts *alerts,
                  const struct record_losses *losses, struct moment now)
 {
     uint32_t phase = m->step->phase;
-    struct recording r = {record, phase_windows(&record->phases[phase - 1], record->model), m,
-                          phase, m->step->number};
+    struct recording r = {
+        record, phase_windows(&record->phases[phase - 1], record->model), m, phase, m->step->number,
+        rules};
 
     record->writer.wall = now.wall;
     record->last_step[phase - 1] = (int64_t)r.step;
     if (!r.windows)
         return; /* out of memory: this step is not recorded, the next may be */
     for (size_t layer = 0; layer < m->layer_count; layer++)
-        add_layer(&r, layer, baseline, limits);
+        add_layer(&r, layer, baseline);
     for (size_t v = 0; v < m->model->variable_count; v++)
         add_variable(&r, v, baseline);
     add_model(&r, losses);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "daemon/alert/alert.h"
-#include "daemon/detect/detect.h"
+#include "daemon/detect/rules.h"
 #include "daemon/measure.h"
 #include "daemon/moment.h"
 #include "daemon/tensorboard/event_file.h"
@@ -38,9 +38,9 @@ struct record_losses {
     uint64_t dropped, rejected;
 };
 
-/* Records a closed step. Changes told by record_alert() before belong to it. */
+/* Records a closed step. rules: resolved. Changes told by record_alert() before belong to it. */
 void record_step(struct record *record, const struct measures *m, const struct baseline *baseline,
-                 const struct limits *limits, const struct alerts *alerts,
+                 const struct rules *rules, const struct alerts *alerts,
                  const struct record_losses *losses, struct moment now);
 
 /* Takes a change of an alert: its state line and its text. fired: alerts fired so far. A layer

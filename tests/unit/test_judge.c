@@ -493,7 +493,7 @@ static void judge_early(uint32_t rank)
     assert_int_equal(first, rank);
     measure_now(step, rank);
     assert_true(alerts_judge_early(training.alerts, &training.measures, &training.baseline,
-                                   &limits_default, training.now));
+                                   &training.rules, training.now));
 }
 
 static void a_rank_that_ends_is_judged_over_its_own_layers_alone(void **state)

@@ -38,7 +38,10 @@ static enum nack_reason declare(const struct msg_layer *layers, size_t layer_cou
                                 const struct msg_variable *variables, size_t variable_count,
                                 const char **problem)
 {
-    struct msg_layers message = {layers, layer_count, variables, variable_count};
+    struct msg_layers message = {.layers = layers,
+                                 .layer_count = layer_count,
+                                 .variables = variables,
+                                 .variable_count = variable_count};
 
     return member_layers(member, &model, &message, problem);
 }

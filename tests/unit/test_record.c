@@ -205,6 +205,23 @@ static void thresholds_are_shown_only_where_they_are_in_force(void **state)
     must_have("gradient_norm_high/a", 3, 26); /* once the usual norm is known */
 }
 
+static void thresholds_of_ignored_detectors_are_not_shown(void **state)
+{
+    const struct msg_ignore no_low = {"gradient_vanishing", "a"},
+                            no_high = {"gradient_exploding", "b"};
+    char problem[RULES_SENTENCE];
+
+    (void)state;
+    assert_int_equal(rules_ignore(&training.rules, &no_low, problem), 0);
+    assert_int_equal(rules_ignore(&training.rules, &no_high, problem), 0);
+    for (int i = 0; i < 27; i++)
+        step_with(3, 1);
+    must_have("gradient_norm_low/a", 0, 0); /* nothing is in force */
+    must_have("gradient_norm_low/b", 27, 26);
+    must_have("gradient_norm_high/b", 0, 0);
+    must_have("gradient_norm_high/a", 3, 26);
+}
+
 static void other_phases_have_a_prefix_and_steps_of_their_own(void **state)
 {
     (void)state;
@@ -294,7 +311,7 @@ static void a_ranks_early_alert_is_no_later_than_the_steps_that_close_after_it(v
     while ((step = steps_early(training.steps, &rank))) {
         measure_now(step, rank);
         assert_true(alerts_judge_early(training.alerts, &training.measures, &training.baseline,
-                                       &limits_default, training.now));
+                                       &training.rules, training.now));
     }
     must_be("activation_nonfinite", "b", EMBMON_FIRING, 1);
     training.number = 0;
@@ -396,6 +413,7 @@ int main(void)
         recorded(each_signal_has_its_tags),
         recorded(the_dashboard_is_written_again_when_more_layers_have_gradients),
         recorded(thresholds_are_shown_only_where_they_are_in_force),
+        recorded(thresholds_of_ignored_detectors_are_not_shown),
         recorded(other_phases_have_a_prefix_and_steps_of_their_own),
         recorded(a_long_training_costs_a_bounded_number_of_records),
         recorded(an_alert_is_recorded_step_by_step_without_what_was_before),

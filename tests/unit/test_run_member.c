@@ -63,7 +63,7 @@ static enum nack_reason declare(struct run_member *member, uint32_t id, const ch
                                 const char **problem)
 {
     struct msg_layer layer = {.id = id, .path = path, .activation = "", .trainable = true};
-    struct msg_layers layers = {&layer, 1, NULL, 0};
+    struct msg_layers layers = {.layers = &layer, .layer_count = 1};
 
     return run_layers(member, &layers, problem);
 }
@@ -331,7 +331,7 @@ static void after_resume_only_the_first_loss_is_remembered(void **state)
     struct msg_hello again = hello(2, 0);
     struct msg_scalar loss = {.phase = EMBMON_TRAIN, .name = "loss", .value = 7};
     struct msg_layer layer = {.path = "a", .activation = "", .rows = 100};
-    struct msg_layers layers = {&layer, 1, NULL, 0};
+    struct msg_layers layers = {.layers = &layer, .layer_count = 1};
     const char *problem = "";
     uint64_t sequence = 0;
 
@@ -388,6 +388,75 @@ static void a_rank_that_leaves_and_comes_back_is_waited_for_again(void **state)
     assert_int_equal(status().ranks, 4);
 }
 
+static enum nack_reason set(struct run_member *member, const char *detector, double value,
+                            const char **problem)
+{
+    struct msg_threshold thresholds[] = {{detector, "*", "layer", value},
+                                         {"gradient_spike", "*", "layer", value}};
+    struct msg_ignore ignored = {"gradient_vanishing", "b"};
+    struct msg_layers layers = {
+        .thresholds = thresholds, .threshold_count = 2, .ignores = &ignored, .ignore_count = 1};
+
+    return run_layers(member, &layers, problem);
+}
+
+static double spike_layer(void)
+{
+    assert_true(rules_resolve(&run->rules, &run->model));
+    return rules_limits(&run->rules, 0)->spike_layer;
+}
+
+static void thresholds_hold_for_the_run_until_a_trainer_resumes_it(void **state)
+{
+    struct run_member *a = join(1, 0, 0);
+    struct msg_hello again = hello(2, 0);
+    const char *problem = "";
+
+    (void)state;
+    assert_int_equal(declare(a, 0, "a", &problem), 0);
+    assert_true(spike_layer() == 8);
+    assert_int_equal(set(a, "gradient_exploding", 20, &problem), 0);
+    assert_true(spike_layer() == 20);
+    assert_int_equal(declare(a, 1, "b", &problem), 0);
+    assert_true(spike_layer() == 20); /* and the later layer has its own */
+    assert_true(rules_ignored(&run->rules, detector_find("gradient_vanishing"), 1));
+    assert_false(rules_ignored(&run->rules, detector_find("gradient_vanishing"), 0));
+    run_member_leave(a, false, at(1));
+    a = join(1, 0, 2); /* back, and not said again yet */
+    assert_true(spike_layer() == 20);
+    run_member_leave(a, true, at(3));
+    again.resume = true;
+    assert_non_null(run_join(run, &again, at(4)));
+    assert_true(spike_layer() == 8);
+}
+
+static void a_threshold_of_what_there_is_not_is_refused_and_the_rest_holds(void **state)
+{
+    struct run_member *a = join(1, 0, 0);
+    const char *problem = "";
+
+    (void)state;
+    assert_int_equal(set(a, "gradient_explode", 20, &problem), NACK_INVALID);
+    assert_string_equal(problem,
+                        "there is no detector \"gradient_explode\"; those with thresholds are: "
+                        "gradient_exploding, loss_diverged, gradient_spike, gradient_vanishing");
+    assert_int_equal(declare(a, 0, "a", &problem), 0);
+    assert_true(spike_layer() == 20);
+    assert_int_equal(run->complaint_count, 1);
+    assert_int_equal(set(a, "gradient_explode", 20, &problem), NACK_INVALID);
+    assert_int_equal(run->complaint_count, 1); /* after each reconnect it comes again */
+    assert_int_equal(set(a, "gradient_spike", -1, &problem), NACK_INVALID);
+    assert_string_equal(problem, "gradient_spike's threshold layer is a factor: -1 is below 0");
+    assert_int_equal(run->complaint_count, 2);
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof name, "d%d", i);
+        assert_int_equal(set(a, name, 1, &problem), NACK_INVALID);
+    }
+    assert_int_equal(run->complaint_count, COMPLAINTS_MAX);
+}
+
 static void the_last_goodbye_ends_the_run(void **state)
 {
     struct run_member *a = join(1, 0, 0), *b = join(2, 1, 0);
@@ -423,6 +492,10 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(a_rank_that_leaves_and_comes_back_is_waited_for_again,
                                         start_4, stop),
+        cmocka_unit_test_setup_teardown(thresholds_hold_for_the_run_until_a_trainer_resumes_it,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(
+            a_threshold_of_what_there_is_not_is_refused_and_the_rest_holds, start, stop),
         cmocka_unit_test_setup_teardown(the_last_goodbye_ends_the_run, start_4, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

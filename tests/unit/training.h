@@ -36,6 +36,7 @@ struct training {
     struct model model;
     struct steps *steps;
     struct baseline baseline;
+    struct rules rules;
     struct measures measures;
     struct alerts *alerts;
     struct record *record; /* NULL: nothing is recorded */
@@ -204,6 +205,7 @@ static inline void measure_now(const struct step *step, int64_t only_rank)
 {
     assert_true(baseline_resize(&training.baseline, training.model.layer_count,
                                 training.model.variable_count));
+    assert_true(rules_resolve(&training.rules, &training.model));
     assert_true(
         measure_step(&training.measures, step, &training.model, &training.baseline, only_rank));
 }
@@ -254,10 +256,10 @@ static inline void step_done(void)
 {
     (void)step_closed();
     assert_true(alerts_judge(training.alerts, &training.measures, &training.baseline,
-                             &limits_default, training.now));
+                             &training.rules, training.now));
     learn();
     if (training.record)
-        record_step(training.record, &training.measures, &training.baseline, &limits_default,
+        record_step(training.record, &training.measures, &training.baseline, &training.rules,
                     training.alerts, &training.losses, training.now);
     steps_recycle(training.steps, training.open);
     training.open = NULL;
@@ -352,7 +354,7 @@ static inline void must_be_quiet(void)
 static inline enum verdict verdict_of(detect_fn *judge, size_t of, struct finding *finding)
 {
     *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
-    return judge(step_closed(), of, &training.baseline, &limits_default, finding);
+    return judge(step_closed(), of, &training.baseline, rules_limits(&training.rules, of), finding);
 }
 
 static inline struct finding must_flag(detect_fn *judge, size_t of)
@@ -418,6 +420,7 @@ static inline int training_end(void **state)
     alerts_free(training.alerts);
     measures_free(&training.measures);
     baseline_free(&training.baseline);
+    rules_free(&training.rules);
     steps_free(training.steps);
     model_clear(&training.model);
     free(training.told);
