@@ -234,6 +234,7 @@ int model_add_variable(struct model *model, int layer, const char *name, const i
     entry = &model->entries[id];
     entry->id = (int32_t)id;
     entry->layer = layer;
+    entry->padding_id = EMBMON_NO_PADDING;
     entry->dtype = dtype;
     copy_shape(entry, shape, rank);
     strncpy(entry->name, name, EMBMON_NAME_MAX);
@@ -311,4 +312,11 @@ bool model_batch(const struct model *model, uint32_t *cursor, struct model_batch
             show_variable(t, &batch->variables[message->variable_count++]);
     }
     return message->layer_count + message->variable_count > 0;
+}
+
+uint32_t model_begun(const struct model *model)
+{
+    uint32_t begun = atomic_load(&model->targets);
+
+    return begun < MODEL_TARGETS ? begun : MODEL_TARGETS;
 }

@@ -58,4 +58,7 @@ struct model_batch {
 bool model_batch(const struct model *model, uint32_t *cursor, struct model_batch *batch,
                  struct msg_layers *message);
 
+/* How many targets were begun; one of them may not be whole yet. */
+uint32_t model_begun(const struct model *model);
+
 #endif

@@ -237,7 +237,7 @@ int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal si
                      const void *ids, enum embmon_dtype id_dtype, const void *values, size_t rows,
                      size_t columns, enum embmon_dtype dtype)
 {
-    const struct row_set set = {ids, id_dtype, values, dtype, rows, columns};
+    struct row_set set = {ids, id_dtype, values, dtype, rows, columns, false, 0};
     struct place place;
     int result = admit(client, id, (int)signal, step, &place);
     size_t bytes;
@@ -255,6 +255,8 @@ int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal si
         return EMBMON_EINVAL;
     if (!is_wanted(client, &place))
         return 0;
+    set.has_padding = place.target->padding_id != EMBMON_NO_PADDING;
+    set.padding_id = place.target->padding_id;
     start = now_ns();
     return timed(client, start, post_sparse(client, &place, &set));
 }

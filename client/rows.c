@@ -212,7 +212,7 @@ static struct entry *entry_of(const struct coalescer *c, int64_t id)
     return &c->entries[at];
 }
 
-/* Chains the rows of each id in the order they came; returns how many ids there are. */
+/* Chains the rows of each id in the order they came; returns how many ids were looked up. */
 static uint64_t chain_rows(struct coalescer *c, const struct row_set *set)
 {
     uint64_t distinct = 0;
@@ -225,7 +225,7 @@ static uint64_t chain_rows(struct coalescer *c, const struct row_set *set)
         if (entry->first == 0) {
             entry->id = id;
             entry->first = place;
-            distinct++;
+            distinct += !set->has_padding || id != set->padding_id;
         } else {
             c->links[entry->last - 1] |= place;
             c->links[row] = FOLLOWER;

@@ -37,10 +37,12 @@ struct row_set {
     const void *values; /* rows x columns, row-major, no integers */
     enum embmon_dtype dtype;
     size_t rows, columns;
+    bool has_padding;
+    int64_t padding_id; /* looking it up is no look-up: it never gets a gradient */
 };
 
 struct row_counts {
-    uint64_t looked_up; /* distinct ids; 0 when uncoalesced */
+    uint64_t looked_up; /* distinct ids but the padding's; 0 when uncoalesced */
     uint64_t touched;   /* rows with a non-zero element; 0 when uncoalesced */
     bool uncoalesced;
 };

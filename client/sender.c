@@ -170,7 +170,8 @@ static bool send_thresholds(struct sender *s)
 }
 
 /* What was declared goes out before the first post that refers to it: a post is read from the inbox
- * after its layer was published, and sent after this. False: no place in the buffer. */
+ * after its layer was published, and sent after this. False: no place in the buffer, or another
+ * thread is just declaring a layer, and those behind it have to wait for it. */
 static bool send_layers(struct sender *s)
 {
     struct message m = {.type = FRAME_LAYERS};
@@ -181,7 +182,8 @@ static bool send_layers(struct sender *s)
             return false;
         s->declared = cursor;
     }
-    return send_thresholds(s);
+    s->declared = cursor; /* past names that were declared twice */
+    return s->declared >= model_begun(s->state->model) && send_thresholds(s);
 }
 
 static void send_posts(struct sender *s)

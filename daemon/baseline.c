@@ -41,11 +41,12 @@ void norm_baseline_add(struct norm_baseline *b, double norm)
     if (b->learnt < BASELINE_LEARN) {
         b->first[b->learnt++] = x;
         if (b->learnt == BASELINE_LEARN)
-            b->level = median(b->first, BASELINE_LEARN);
+            b->level = b->top = median(b->first, BASELINE_LEARN);
         return;
     }
     move = (1 - ALPHA) * (x - b->level);
     b->level += move > RISE_MAX ? RISE_MAX : move;
+    b->top = fmax(b->top, b->level);
 }
 
 void norm_baseline_reset(struct norm_baseline *b)
@@ -55,7 +56,7 @@ void norm_baseline_reset(struct norm_baseline *b)
 
 double norm_baseline_level(const struct norm_baseline *b)
 {
-    return b->learnt == BASELINE_LEARN ? exp(b->level) : NAN;
+    return b->learnt == BASELINE_LEARN ? exp(b->top) : NAN;
 }
 
 double norm_baseline_recent_max(const struct norm_baseline *b)
@@ -66,7 +67,7 @@ double norm_baseline_recent_max(const struct norm_baseline *b)
         return NAN;
     for (size_t i = 1; i < BASELINE_RECENT; i++)
         max = fmax(max, b->recent[i]);
-    return max;
+    return b->learnt == BASELINE_LEARN ? fmax(max, exp(b->top)) : max;
 }
 
 void baseline_init(struct baseline *b)

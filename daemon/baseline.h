@@ -17,14 +17,21 @@ struct norm_baseline {
     double first[BASELINE_LEARN]; /* logs, while learning */
     uint32_t learnt;
     double level; /* log of the usual norm, once learnt == BASELINE_LEARN */
+    double top;   /* the highest level so far: see norm_baseline_level() */
     double recent[BASELINE_RECENT];
     uint32_t recent_count, recent_next;
 };
 
 void norm_baseline_add(struct norm_baseline *b, double norm);
 void norm_baseline_reset(struct norm_baseline *b);
-double norm_baseline_level(const struct norm_baseline *b);      /* NaN until it is learnt */
-double norm_baseline_recent_max(const struct norm_baseline *b); /* NaN until there are 10 */
+/* The usual norm that others are compared with, NaN until it is learnt: the highest level so far.
+ * The norms of a model that fits its data fall by decades, and an ordinary hard batch would then
+ * look like an explosion; a real one passes what was usual at the beginning, too. */
+double norm_baseline_level(const struct norm_baseline *b);
+
+/* The largest of the last 10, NaN until there are 10; not below the usual norm, for the same
+ * reason. */
+double norm_baseline_recent_max(const struct norm_baseline *b);
 
 struct variable_memory {
     bool weighed;

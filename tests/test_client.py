@@ -56,3 +56,11 @@ def test_only_the_public_names_are_exported():
     header = (ROOT / "include" / "embmon" / "embmon.h").read_text()
     declared = set(re.findall(r"^EMBMON_API[^;]*?\b(embmon_\w+)\(", header, re.M | re.S))
     assert exported == declared
+
+
+def test_threads_may_declare_and_post_at_once(daemon):
+    """A post must not overtake its layer's declaration, which another thread's may hold up."""
+    for number in range(20):
+        out = subprocess.run([BUILD / "tools" / "declare", f"unix:{daemon.socket}", f"run{number}"],
+                             capture_output=True, text=True, timeout=60, check=True).stdout
+        assert [int(count) for count in out.split()] == [1601, 1601, 0, 0]

@@ -254,7 +254,8 @@ EMBMON_API EMBMON_NONNULL(1) int embmon_post(struct embmon_client *client, int i
 
 /* A sparse gradient or update: rows values of `columns` elements, for the rows `ids` of the table.
  * Rows of one id are added up first (coalesced), in f64. Statistics are of the touched rows: those
- * whose sum is not all zero; the distinct ids are counted as looked up. Where none is touched, the
+ * whose sum is not all zero; the distinct ids but the
+ * declared padding id are counted as looked up. Where none is touched, the
  * zeros of the rows looked up are summarised.
  * ids: rows elements of id_dtype (I32 or I64). values: rows x columns elements of dtype, row-major,
  * of any dtype but the integers.

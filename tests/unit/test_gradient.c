@@ -262,7 +262,7 @@ static void summary_of_tally(struct summary *s)
 
 static void sparse_summary(struct summary *s, const int32_t *ids, const float *values, size_t rows)
 {
-    struct row_set set = {ids, EMBMON_I32, values, EMBMON_F32, rows, 2};
+    struct row_set set = {ids, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0};
     struct rows_scratch scratch;
 
     assert_true(rows_scratch_open(&scratch));

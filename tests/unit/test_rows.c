@@ -15,7 +15,7 @@ static struct row_counts add(struct tally *t, const int64_t *ids, const float *v
                              size_t columns)
 {
     struct rows_scratch scratch;
-    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, rows, columns};
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, rows, columns, false, 0};
     struct row_counts counts;
 
     assert_true(rows_scratch_open(&scratch));
@@ -58,6 +58,24 @@ static void rows_that_cancel_are_looked_up_and_not_touched(void **state)
     assert_int_equal(counts.touched, 1); /* NaN is not zero */
     assert_int_equal(s.count, 2);
     assert_int_equal(s.nans, 1);
+}
+
+/* A batch of padding alone is no data; it is not a gradient that has vanished. */
+static void padding_is_not_looked_up(void **state)
+{
+    const int64_t ids[] = {7, 3, 7};
+    const float values[] = {0, 0, 0};
+    struct rows_scratch scratch;
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1, true, 7};
+    struct tally t;
+
+    (void)state;
+    assert_true(rows_scratch_open(&scratch));
+    tally_start(&t);
+    assert_int_equal(rows_add_sparse(&t, &set, &scratch).looked_up, 1);
+    set.rows = 1;
+    assert_int_equal(rows_add_sparse(&t, &set, &scratch).looked_up, 0);
+    rows_scratch_close(&scratch);
 }
 
 /* 2^-149 is zero to a processor that flushes; to us it is a touched row. */
@@ -137,7 +155,7 @@ static void without_scratch_rows_are_summarised_as_they_come_and_it_says_so(void
     const int64_t ids[] = {1, 1, 2};
     const float values[] = {1, 2, 0};
     struct rows_scratch scratch = {0};
-    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1};
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1, false, 0};
     struct row_counts counts;
     struct tally t;
 
@@ -183,7 +201,7 @@ static void *coalesce_many(void *argument)
     for (size_t i = 0; i < 64; i++)
         ids[i] = (int64_t)(i % 8), values[i] = (float)i;
     for (int i = 0; i < 500; i++) {
-        struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 64, 1};
+        struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 64, 1, false, 0};
         struct tally t;
 
         tally_start(&t);
@@ -218,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_one_id_are_added_up),
         cmocka_unit_test(rows_that_cancel_are_looked_up_and_not_touched),
+        cmocka_unit_test(padding_is_not_looked_up),
         cmocka_unit_test(the_smallest_value_touches_its_row),
         cmocka_unit_test(sums_are_made_in_f64_in_the_order_of_the_rows),
         cmocka_unit_test(dense_tensors_of_all_dtypes_go_over_touched_rows),
