@@ -39,10 +39,18 @@ def callback(daemon, run="run", **named):
     return EmbmonCallback(**({"address": f"unix:{daemon.socket}", "run": run, "every": 1} | named))
 
 
+def shown(daemon, run="run"):
+    """What TensorBoard shows of a run whose trainer is done, once embmond has written all of it."""
+    assert daemon.stop() == 0
+    found = readers.python(daemon.logdir)[f"{run}/embmon"]
+    daemon.start()
+    return found
+
+
 def recorded(daemon, watch, run="run"):
-    """What TensorBoard shows of a callback's run, once all of it has arrived."""
+    """What TensorBoard shows of a callback's run."""
     assert watch.close(20) == 0
-    return readers.python(daemon.logdir)[f"{run}/embmon"]
+    return shown(daemon, run)
 
 
 # ---- models; each takes integer ids [batch, LENGTH] and gives [batch, 1]

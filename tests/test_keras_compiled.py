@@ -68,8 +68,9 @@ def test_the_summary_of_everything():
     """Zeros, subnormals, infinities, NaN, and both signs, counted as numpy counts them."""
     from embmon import _keras_graph
 
-    values = np.concatenate([np.random.default_rng(1).normal(size=1000) * 10.0 ** np.arange(-40, 10, 0.05),
-                             [0.0, -0.0, 1e-45, -1e-45, np.inf, np.inf, -np.inf, np.nan, 3.4e38]])
+    wide = np.random.default_rng(1).normal(size=1000) * 10.0 ** np.arange(-40, 10, 0.05)
+    values = np.concatenate([wide, [0.0, -0.0, 1e-45, -1e-45, np.inf, np.inf, -np.inf, np.nan,
+                                    3.4e38]])
     values = values.astype("float32")
     compiled = tf.function(_keras_graph.buckets_and_numbers, jit_compile=True)
     counts, numbers = (x.numpy() for x in compiled(tf.constant(values), tf.constant(7)))

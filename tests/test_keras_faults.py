@@ -9,10 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-import readers
 from harness import ROOT, wait_for
 from keras_models import (BUILD, LENGTH, callback, data, keras, layers, made, nested, plain, recorded,
-                          tf)
+                          shown, tf)
 
 NOBODY = "unix:/nonexistent/embmond.sock"
 
@@ -103,7 +102,7 @@ def test_an_error_that_ends_the_program(daemon):
     process = script(f"unix:{daemon.socket}", "raise")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "RuntimeError: of the user's" in err and "done" not in out
-    run = readers.python(daemon.logdir)["script/embmon"]
+    run = shown(daemon, "script")
     assert run.steps("gradients/out/kernel") == [0, 1, 2]
 
 
@@ -113,7 +112,7 @@ def test_ctrl_c(daemon):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in err
-    run = readers.python(daemon.logdir)["script/embmon"]
+    run = shown(daemon, "script")
     assert run.steps("gradients/out/kernel") == [0, 1, 2]
 
 
@@ -261,6 +260,21 @@ def test_stop_on_another_detector_does_not_stop(daemon):
     model = diverging()
     history = model.fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=[watch])
     assert len(history.history["loss"]) == 5
+
+
+def test_ignore_and_thresholds(daemon):
+    """What is ignored, or has no limit, does not fire."""
+    x, y = data(batches=40)
+    watch = callback(daemon, run="loud")
+    diverging().fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=[watch])
+    recorded(daemon, watch, "loud")
+    loud = {alert["detector"] for alert in daemon.alerts_file("loud")}
+    assert "loss_nonfinite" in loud or "loss_diverged" in loud
+    watch = callback(daemon, run="quiet", ignore=sorted(loud - {"loss_diverged"}),
+                     thresholds={"loss_diverged": {"factor": float("1e300")}})
+    diverging().fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=[watch])
+    recorded(daemon, watch, "quiet")
+    assert not {alert["detector"] for alert in daemon.alerts_file("quiet")} & loud
 
 
 # ---- said clearly

@@ -49,7 +49,12 @@ def test_model_norms_of_other_kinds(daemon, build):
 
 
 def test_paths_of_wrappers_and_cells(daemon):
-    run, _ = fit(daemon, made(convolved))
+    x, y = data()
+    watch = callback(daemon)
+    made(convolved).fit(x, y, batch_size=8, verbose=0, callbacks=[watch])
+    assert watch.close(20) == 0
+    known = daemon.ask("layers", "run")
+    run = recorded(daemon, watch)
     variables = {t[len("gradients/"):] for t in run.histograms if t.startswith("gradients/")}
     gru = {f"bidirectional/{way}_gru/{v}" for way in ("forward", "backward")
            for v in ("kernel", "recurrent_kernel", "bias")}
@@ -60,7 +65,6 @@ def test_paths_of_wrappers_and_cells(daemon):
         "norm/gamma", "norm/beta", "out/kernel", "out/bias"}
     outputs = {t[len("activations/"):] for t in run.histograms if t.startswith("activations/")}
     assert {"over_time/inner", "bidirectional/forward_gru", "attention/query", "conv"} <= outputs
-    known = daemon.ask("layers", "run")
     kinds = {x["layer"]: x["kind"] for x in known}
     assert kinds["embedding"] == "embedding" and kinds["conv"] == "conv" and kinds["norm"] == "norm"
     assert kinds["bidirectional/forward_gru"] == "recurrent" and kinds["over_time/inner"] == "dense"

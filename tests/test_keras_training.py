@@ -1,11 +1,14 @@
 """The callback and the life of a model: nothing of the training changes, whatever is done with it."""
 
+import re
+
 import numpy as np
 import pytest
 
-import readers
+from harness import ROOT
 from keras_models import (KINDS, LENGTH, ROWS, WIDTH, EmbmonCallback, Tape, assert_norms, callback,
                           data, keras, layers, made, nested, plain, recorded, tf)
+from embmon import _detectors
 
 
 def gradient_steps(run, tag="gradients/out/kernel"):
@@ -33,6 +36,39 @@ def test_weights_and_history_to_the_bit(daemon, kind, every):
         assert ours.tobytes() == theirs.tobytes()
     run = recorded(daemon, watch)
     assert set(run.steps("loss")) >= set(range(0, 10, every))  # so it was watched
+
+
+def fused():
+    """Layers that TensorFlow fuses with the next: residual additions, activations of their own,
+    products scaled, batch norm before relu, transposed inputs of a product."""
+    entry = keras.Input((LENGTH,), dtype="int32")
+    x = layers.Embedding(ROWS, 8, embeddings_regularizer="l2")(entry)
+    c = layers.ReLU()(layers.BatchNormalization()(layers.Conv1D(8, 3, padding="same")(x)))
+    x = layers.Add()([x, layers.Conv1D(8, 1)(c)])
+    x = layers.Activation("gelu")(layers.Dense(8, kernel_regularizer="l2")(x))
+    x = layers.Multiply()([x, layers.Activation("sigmoid")(layers.Dense(8)(x))])
+    x = layers.Dense(4)(layers.Permute((2, 1))(x))
+    x = layers.LeakyReLU()(layers.Dense(6)(layers.Flatten()(layers.Rescaling(0.5)(x))))
+    x = layers.Add()([layers.Dense(6)(x), layers.Dense(6)(x), x])
+    return keras.Model(entry, layers.Dense(1)(layers.LayerNormalization()(x)))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adagrad", "clipped"])
+def test_what_tensorflow_fuses_stays_fused(daemon, optimizer):
+    def train(callbacks):
+        x, y = data(batches=8)
+        chosen = keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, global_clipnorm=0.1) \
+            if optimizer == "clipped" else optimizer
+        model = made(fused, optimizer=chosen)
+        history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, validation_data=(x, y),
+                            callbacks=callbacks)
+        return model.get_weights(), history.history, model.predict(x, verbose=0, callbacks=callbacks)
+
+    weights, history, predicted = train([callback(daemon)])
+    twin_weights, twin_history, twin_predicted = train([])
+    assert history == twin_history and predicted.tobytes() == twin_predicted.tobytes()
+    for ours, theirs in zip(weights, twin_weights, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
 
 
 def test_the_users_random_numbers_are_the_same(daemon):
@@ -335,8 +371,7 @@ def test_prediction_within_another_callback_is_not_ours(daemon):
         watch = callback(daemon, run=f"look{n}")
         made(plain, steps_per_execution=spe).fit(x, y, batch_size=8, epochs=2, verbose=0,
                                                  callbacks=[Look(), watch])
-        assert watch.close(20) == 0
-        run = readers.python(daemon.logdir)[f"look{n}/embmon"]
+        run = recorded(daemon, watch, f"look{n}")
         assert gradient_steps(run) == list(range(8))
         assert not [t for t in run.histograms if t.startswith(("inference", "validation"))]
 
@@ -359,15 +394,28 @@ def test_layers_signals_and_name(daemon):
 def test_what_is_refused_at_once():
     for wrong in ({"signals": ("gradient", "ids")}, {"signals": ("gradients",)},
                   {"stop_on": ("gradient_nan",)}, {"every": 0}, {"run": "../x"},
-                  {"address": "nowhere"}):
+                  {"address": "nowhere"}, {"ignore": ["spikes"]}, {"ignore": [("gradient_spike",)]},
+                  {"thresholds": {"gradient_spike": {"ratio": 1}}},
+                  {"thresholds": {"gradient_nonfinite": {"ratio": 1}}},
+                  {"thresholds": {"gradient_spike": {"a*": {"layer": "2"}}}}):
         with pytest.raises(ValueError):
             EmbmonCallback(**wrong)
     with pytest.raises(TypeError):
         EmbmonCallback(on_alert=1)
-    for not_built in ("thresholds", "ignore", "overhead", "vocabulary"):
+    for not_built in ("overhead", "vocabulary"):
         with pytest.raises(TypeError):
             EmbmonCallback(**{not_built: None})
-    EmbmonCallback(stop_on=("warning", "loss_nonfinite"))
+    EmbmonCallback(stop_on=("warning", "loss_nonfinite"), ignore=["gradient_spike"],
+                   thresholds={"gradient_vanishing": {"ratio": 1e-5, "emb*": {"norm": 1}}})
+
+
+def test_the_detectors_are_those_of_the_daemon():
+    """And so are the keys of their thresholds."""
+    table = (ROOT / "daemon" / "detect" / "detect.c").read_text()
+    assert sorted(re.findall(r'\{\.name = "(\w+)"', table)) == sorted(_detectors.DETECTORS)
+    manual = (ROOT / "docs" / "libembmon.3").read_text()
+    keys = re.findall(r"^\.It Cm (\w+) (\w+) , No", manual, re.M)
+    assert sorted(keys) == sorted((d, k) for d, ks in _detectors.THRESHOLDS.items() for k in ks)
 
 
 def test_several_models_in_one_run(daemon):

@@ -1,9 +1,13 @@
-"""What `stop_on` may name: the detectors the daemon has, and severities with what they include."""
+"""The detectors the daemon has, for what names them: stop_on, thresholds and ignore."""
 
-from typing import Iterable
+from numbers import Real
+from typing import Any, Iterable, Mapping
 
 DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
              "gradient_vanishing", "loss_diverged", "loss_nonfinite")
+THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
+              "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
+              "loss_diverged": ("factor",)}
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
 
 
@@ -19,3 +23,34 @@ def stop_words(words: Iterable[str] | str) -> frozenset[str]:
             raise ValueError(f"stop_on: {word!r} is neither a detector nor a severity: "
                              f"{', '.join(DETECTORS + SEVERITIES)}")
     return frozenset(found)
+
+
+def threshold_rows(thresholds: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, float]]:
+    """(detector, layer glob, key, value) of {detector: {key: value}}, for all layers, or
+    {detector: {glob: {key: value}}}. ValueError: unknown detector or key, or not a number."""
+    rows = []
+    for detector, given in dict(thresholds).items():
+        if detector not in THRESHOLDS:
+            raise ValueError(f"thresholds: {detector!r} is none of {', '.join(THRESHOLDS)}")
+        plain = {key: value for key, value in given.items() if not isinstance(value, Mapping)}
+        globs = {glob: value for glob, value in given.items() if isinstance(value, Mapping)}
+        for glob, keys in [("*", plain), *globs.items()]:
+            for key, value in keys.items():
+                if key not in THRESHOLDS[detector]:
+                    raise ValueError(f"thresholds: {detector} has no {key!r}, but "
+                                     f"{', '.join(THRESHOLDS[detector])}")
+                if not isinstance(value, Real) or value != value:
+                    raise ValueError(f"thresholds: {detector} {key}: {value!r} is not a number")
+                rows.append((detector, glob, key, float(value)))
+    return rows
+
+
+def ignore_rows(ignore: Iterable[str | tuple[str, str]]) -> list[tuple[str, str]]:
+    """(detector, layer glob) of detectors, for all layers, and such pairs. ValueError: unknown."""
+    rows = [(row, "*") if isinstance(row, str) else tuple(row)
+            for row in ((ignore,) if isinstance(ignore, str) else ignore)]
+    for row in rows:
+        if len(row) != 2 or row[0] not in DETECTORS or not isinstance(row[1], str):
+            raise ValueError(f"ignore: {row!r} is not a detector, or a detector and a pattern of "
+                             f"layers; detectors are {', '.join(DETECTORS)}")
+    return rows

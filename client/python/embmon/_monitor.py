@@ -9,9 +9,9 @@ import functools
 import logging
 import sys
 import threading
-from typing import Any, Callable, Iterable, NamedTuple
+from typing import Any, Callable, Iterable, Mapping, NamedTuple
 
-from ._detectors import stop_words
+from ._detectors import ignore_rows, stop_words, threshold_rows
 from .alert import Alert
 from .client import Client, Summary
 from .errors import ClosedError
@@ -55,13 +55,16 @@ class Monitor:
 
     def __init__(self, client: Client, signals: Iterable[str] = SIGNALS,
                  on_alert: Callable[[Alert], Any] | None = None,
-                 stop_on: Iterable[str] = ()) -> None:
-        """signals: some of SIGNALS. ValueError: unknown signals or words in stop_on."""
+                 stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
+                 ignore: Iterable[Any] = ()) -> None:
+        """signals: some of SIGNALS. thresholds, ignore: as threshold_rows() and ignore_rows() take
+        them. ValueError: an unknown signal, detector, severity or key."""
         self.signals = frozenset((signals,) if isinstance(signals, str) else signals)
         unknown = sorted(self.signals.difference(SIGNALS), key=str)
         if unknown:
             raise ValueError(f"signals: {unknown[0]!r} is none of {', '.join(SIGNALS)}")
         self._stop_on = stop_words(stop_on)
+        self._rules: list[tuple[Any, ...]] = [*threshold_rows(thresholds or {}), *ignore_rows(ignore)]
         if on_alert is not None and not callable(on_alert):
             raise TypeError(f"on_alert: {on_alert!r} cannot be called")
         self._on_alert = on_alert
@@ -113,6 +116,9 @@ class Monitor:
     @guarded
     def start(self, step: int = 0) -> None:
         """Training begins or goes on: at least at step `step`, and not at one the run has."""
+        rules, self._rules = self._rules, []
+        for rule in rules:  # not before: the first call opens the connection
+            (self.client.threshold if len(rule) == 4 else self.client.ignore)(*rule)
         known = self.client.next_step or 0
         self.counts["training"] = max(self.counts["training"], step, known)
         if self._first is None:

@@ -9,7 +9,7 @@ graph mode as it always does.
 """
 
 import logging
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Mapping
 
 import keras
 
@@ -34,7 +34,8 @@ class EmbmonCallback(keras.callbacks.Callback):
     def __init__(self, address: str | None = None, run: str | None = None, resume: bool = False,
                  layers: Iterable[str] | None = None, signals: Iterable[str] = SIGNALS,
                  every: int | str = "auto", on_alert: Callable[[Alert], Any] | None = None,
-                 stop_on: Iterable[str] = (), name: str | None = None,
+                 stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
+                 ignore: Iterable[Any] = (), name: str | None = None,
                  optimizers: Iterable[Any] | None = None) -> None:
         """address: "unix:PATH" of embmond; None: EMBMON_ADDRESS, else the default addresses.
         run: the wanted name; None: EMBMON_RUN, else the launcher's id, else script, date and time.
@@ -49,17 +50,20 @@ class EmbmonCallback(keras.callbacks.Callback):
         firing or resolved; what it raises is logged once.
         stop_on: detectors ("gradient_nonfinite") or severities ("warning" includes critical): the
         first that fires stops the training, as model.stop_training does.
+        thresholds: {"gradient_vanishing": {"ratio": 1e-4}} for all layers, or per glob:
+        {"gradient_spike": {"inner_model/*": {"layer": 20}}}. ignore: detectors to leave out,
+        "gradient_spike", or for some layers ("gradient_spike", "embedding*").
         name: put before all paths, for several models in one run.
         optimizers: those that are not an attribute of the model.
 
-        Errors: ValueError for an unknown signal or a word of stop_on that is neither; what Client
-        raises for names and addresses."""
+        Errors: ValueError for an unknown signal, detector, severity or key; what Client raises for
+        names and addresses."""
         super().__init__()
         self._layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
         self._name = name or ""
         self._optimizers = None if optimizers is None else list(optimizers)
         client = Client(run=run, address=address, resume=resume, every=every)
-        self._monitor = Monitor(client, signals, on_alert, stop_on)
+        self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore)
         self._probes: Any = None  # Probes, while they are in a model
         self._depth = 0  # of begun and not ended phases
         self._warned = False
