@@ -1,10 +1,12 @@
 """The detectors the daemon has, for what names them: stop_on, thresholds and ignore."""
 
+import math
 from numbers import Real
 from typing import Any, Iterable, Mapping
 
 DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
              "gradient_vanishing", "loss_diverged", "loss_nonfinite")
+OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
 THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
               "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
               "loss_diverged": ("factor",)}
@@ -27,7 +29,8 @@ def stop_words(words: Iterable[str] | str) -> frozenset[str]:
 
 def threshold_rows(thresholds: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, float]]:
     """(detector, layer glob, key, value) of {detector: {key: value}}, for all layers, or
-    {detector: {glob: {key: value}}}. ValueError: unknown detector or key, or not a number."""
+    {detector: {glob: {key: value}}}. ValueError: unknown detector or key, or what can be no
+    threshold or no pattern."""
     rows = []
     for detector, given in dict(thresholds).items():
         if detector not in THRESHOLDS:
@@ -39,8 +42,10 @@ def threshold_rows(thresholds: Mapping[str, Mapping[str, Any]]) -> list[tuple[st
                 if key not in THRESHOLDS[detector]:
                     raise ValueError(f"thresholds: {detector} has no {key!r}, but "
                                      f"{', '.join(THRESHOLDS[detector])}")
-                if not isinstance(value, Real) or value != value:
-                    raise ValueError(f"thresholds: {detector} {key}: {value!r} is not a number")
+                if not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+                    raise ValueError(f"thresholds: {detector} {key}: {value!r} is not a finite "
+                                     "number >= 0")
+                _check_glob("thresholds", detector, glob)
                 rows.append((detector, glob, key, float(value)))
     return rows
 
@@ -53,4 +58,15 @@ def ignore_rows(ignore: Iterable[str | tuple[str, str]]) -> list[tuple[str, str]
         if len(row) != 2 or row[0] not in DETECTORS or not isinstance(row[1], str):
             raise ValueError(f"ignore: {row!r} is not a detector, or a detector and a pattern of "
                              f"layers; detectors are {', '.join(DETECTORS)}")
+        _check_glob("ignore", *row)
     return rows
+
+
+def _check_glob(what: str, detector: str, glob: str) -> None:
+    """ValueError for a pattern of layers that the library or the daemon would refuse."""
+    if not isinstance(glob, str) or not 0 < len(glob.encode(errors="replace")) <= 255 \
+            or not glob.isprintable():
+        raise ValueError(f"{what}: {detector}: {glob!r} is not a pattern of 1 to 255 bytes")
+    if detector in OF_MODEL and glob.strip("*"):
+        raise ValueError(f"{what}: {detector} judges the whole model: its layers are \"*\", not "
+                         f"{glob!r}")
