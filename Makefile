@@ -64,7 +64,8 @@ TEST_BIN   := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TESTS))
 TOOL_BIN   := $(patsubst tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 EXAMPLE_BIN := $(patsubst examples/%.c,$(OUT)/examples/%,$(EXAMPLES))
 
-.PHONY: all carried setup demo test test-c test-sanitize test-py wheel verdicts \
+.PHONY: all carried setup demo demo-c test test-c test-sanitize test-py wheel \
+        verdicts verdicts-c verdicts-keras \
         lint format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -128,6 +129,12 @@ setup:
 demo:
 	@tests/setup.sh demo
 	@$(MAKE) -s -j2 all
+	@$(PYTHON) examples/keras_demo.py
+
+# The same for the example in C.
+demo-c:
+	@tests/setup.sh demo
+	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/demo.py
 
 test:
@@ -156,10 +163,19 @@ wheel:
 	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-deps -w build/wheel ./client/python
 	@ls build/wheel/embmon-*.whl
 
-verdicts: 
+# Both, also when the first is not as it must be.
+verdicts:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all
+	@c=0; $(PYTHON) examples/verdicts.py || c=1; $(PYTHON) examples/keras_verdicts.py || c=1; exit $$c
+verdicts-c:
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/verdicts.py
+verdicts-keras:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all
+	@$(PYTHON) examples/keras_verdicts.py
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
               examples/*.c examples/*/*.[ch] \

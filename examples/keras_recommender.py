@@ -9,7 +9,6 @@ makes stars of that. In TensorBoard they are inner_model/embedding and inner_mod
 """
 import argparse
 import pathlib
-import sys
 import sysconfig
 
 import keras
@@ -86,9 +85,12 @@ def train(options):
                   loss=log_loss if options.fault == "nan" else "mean_squared_error")
     monitor = EmbmonCallback(run=options.run)  # <- the one line, and its name in callbacks=
     callbacks = [monitor, StopAfter(options.steps)]
+    epochs = options.epochs
+    if options.steps:
+        epochs = 1 + options.steps * options.batch // int(0.9 * len(stars))
     if options.record:
         callbacks.append(WriteRecord(options.record))
-    model.fit([users, movies], stars, batch_size=options.batch, epochs=sys.maxsize if options.steps else options.epochs,
+    model.fit([users, movies], stars, batch_size=options.batch, epochs=epochs,
               validation_split=0.1, callbacks=callbacks, verbose=2)
     return monitor
 

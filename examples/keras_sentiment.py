@@ -10,7 +10,6 @@ import argparse
 import collections
 import pathlib
 import re
-import sys
 import sysconfig
 
 import keras
@@ -86,9 +85,12 @@ def train(options):
                   metrics=[keras.metrics.AUC(from_logits=options.fault != "nan", name="auc")])
     monitor = EmbmonCallback(run=options.run)  # <- the one line, and its name in callbacks=
     callbacks = [monitor, StopAfter(options.steps)]
+    epochs = options.epochs
+    if options.steps:
+        epochs = 1 + options.steps * options.batch // int(0.9 * len(y))
     if options.record:
         callbacks.append(WriteRecord(options.record))
-    model.fit(x, y, batch_size=options.batch, epochs=sys.maxsize if options.steps else options.epochs, validation_split=0.1,
+    model.fit(x, y, batch_size=options.batch, epochs=epochs, validation_split=0.1,
               callbacks=callbacks, verbose=2)
     return monitor
 
