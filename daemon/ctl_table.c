@@ -21,8 +21,8 @@ static const struct column layers_columns[] = {
     {"STATE", "state"},         {"SILENT", "silent"},
 };
 static const struct column alerts_columns[] = {
-    {"RUN", "run"},     {"STATE", "state"},      {"SEVERITY", "severity"}, {"DETECTOR", "detector"},
-    {"WHERE", "layer"}, {"FIRST", "first_step"}, {"STEP", "step"},
+    {"RUN", "run"},     {"STATE", "state"}, {"SEVERITY", "severity"}, {"DETECTOR", "detector"},
+    {"WHERE", "layer"}, {"FIRED", "fired"}, {"FIRST", "first_step"},  {"STEP", "step"},
 };
 
 /* {"a": "x", "b": "y"} as "a (x), b (y)": which detectors say nothing about a layer, and why. */

@@ -1,7 +1,10 @@
 #include "daemon/report.h"
 
+#include <string.h>
+
 #include "daemon/registry.h"
 #include "daemon/run.h"
+#include "embmon/embmon.h"
 
 struct report {
     FILE *out;
@@ -15,10 +18,16 @@ static void print_alert(void *context, const struct alert_change *c, bool ever_f
     if (!ever_fired)
         return;
     report->fired++;
-    fprintf(report->out, "embmond:     %s %s%s%s%s%s: first at step %llu, now %s\n",
+    fprintf(report->out, "embmond:     %s %s%s%s%s%s: first at step %llu, ",
             severity_name(c->severity), c->detector, *c->layer ? " in " : "", c->layer,
-            *c->variable ? "/" : "", c->variable, (unsigned long long)c->first_step,
-            state_name(c->state));
+            *c->variable ? "/" : "", c->variable, (unsigned long long)c->fired_step);
+    if (c->state == EMBMON_RESOLVED && c->before == EMBMON_FIRING &&
+        strcmp(c->reason, "closed") == 0)
+        fputs("still firing at the end\n", report->out);
+    else if (c->state == EMBMON_RESOLVED)
+        fprintf(report->out, "over at step %llu\n", (unsigned long long)c->step);
+    else
+        fprintf(report->out, "now %s\n", state_name(c->state));
 }
 
 void report_print(FILE *out, const struct registry *registry)

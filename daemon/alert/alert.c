@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/alert/slot.h"
 #include "embmon/embmon.h"
@@ -77,6 +78,8 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     if (state == EMBMON_FIRING) {
         alerts->firing++;
         alerts->fired++;
+        if (!alert->ever_fired)
+            change->fired_step = slot->first_step;
         alert->ever_fired = true;
     } else if (slot->state == EMBMON_FIRING) {
         alerts->firing--;
@@ -104,10 +107,16 @@ void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, 
 
     for (size_t c = 0; c < CLAUSES_MAX; c++)
         tracker_reset(&slot->clauses[c]);
-    (void)snprintf(alert->summary, sizeof alert->summary,
-                   "%s%s%s, since step %" PRIu64 ", is over at step %" PRIu64 " (%s)",
-                   alert->change.detector, *alert->change.layer ? " of " : "", alert->change.layer,
-                   slot->first_step, step, reason);
+    if (strcmp(reason, "closed") == 0)
+        (void)snprintf(alert->summary, sizeof alert->summary,
+                       "%s%s%s, since step %" PRIu64 ", was still %s when closed at step %" PRIu64,
+                       alert->change.detector, *alert->change.layer ? " of " : "",
+                       alert->change.layer, slot->first_step, state_name(slot->state), step);
+    else
+        (void)snprintf(alert->summary, sizeof alert->summary,
+                       "%s%s%s, since step %" PRIu64 ", is over at step %" PRIu64 " (%s)",
+                       alert->change.detector, *alert->change.layer ? " of " : "",
+                       alert->change.layer, slot->first_step, step, reason);
     slot_tell(alerts, slot, EMBMON_RESOLVED, reason, step, now);
 }
 

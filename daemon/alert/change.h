@@ -19,6 +19,7 @@ struct alert_change {
     uint32_t before;                   /* the state it changed from */
     uint64_t step;                     /* of this change */
     uint64_t first_step;               /* the first sick step */
+    uint64_t fired_step;               /* the first sick step of the first time it fired */
     double value, threshold, baseline; /* meaningless where not given */
     bool value_given, threshold_given, baseline_given;
     const uint32_t *ranks; /* ascending */

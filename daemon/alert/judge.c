@@ -112,6 +112,13 @@ static void follow(const struct judgement *j, size_t d, size_t layer, struct slo
     slot_tell(j->alerts, slot, state, "", step, j->now);
 }
 
+/* A rank that is ahead may have been named at a later step than the one that closes now: that is no
+ * cause of it. */
+static bool fires_by_now(const struct judgement *j, const struct slot *slot)
+{
+    return slot->state == EMBMON_FIRING && slot->first_step <= j->m->step->number;
+}
+
 static bool nonfinite_fires(const struct judgement *j)
 {
     const struct alerts *alerts = j->alerts;
@@ -122,7 +129,7 @@ static bool nonfinite_fires(const struct judgement *j)
         if (!detectors[d].is_nonfinite)
             continue;
         for (size_t p = 0; p < alerts->places; p++) {
-            if (alerts->slots[j->m->step->phase - 1][d * alerts->places + p].state == EMBMON_FIRING)
+            if (fires_by_now(j, &alerts->slots[j->m->step->phase - 1][d * alerts->places + p]))
                 return true;
         }
     }
@@ -176,6 +183,12 @@ static void leave_alone(const struct judgement *j, struct slot *slot)
         slot_resolve(j->alerts, slot, "closed", j->m->step->number, j->now);
 }
 
+/* The slot is about a step that has not closed yet: what comes before it cannot clear it. */
+static bool is_ahead(const struct judgement *j, const struct slot *slot)
+{
+    return slot->state != EMBMON_RESOLVED && slot->first_step > j->m->step->number;
+}
+
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
@@ -208,7 +221,7 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
             tracker_sick(tracker, hold, finding->hold_back);
             if (!worst || tracker->state > slot->clauses[worst - findings].state)
                 worst = finding;
-        } else if (verdict == VERDICT_CLEAR && !j->early) {
+        } else if (verdict == VERDICT_CLEAR && !j->early && !is_ahead(j, slot)) {
             tracker_clear(tracker, hold);
         } else if (finding->silent) {
             slot->silent = finding->silent;
@@ -227,7 +240,7 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
 static size_t named_layer(const struct judgement *j, size_t d)
 {
     for (size_t layer = 0; layer < j->m->layer_count; layer++) {
-        if (slot_of(j->alerts, j->m->step->phase, d, layer)->state == EMBMON_FIRING)
+        if (fires_by_now(j, slot_of(j->alerts, j->m->step->phase, d, layer)))
             return layer;
     }
     return DETECT_MODEL;

@@ -4,6 +4,8 @@
 #include "daemon/detect/families.h"
 #include "embmon/embmon.h"
 
+static const double LOSS_SPENT = 1e-3; /* of the first loss */
+
 static const char NO_GRADIENT[] = "no gradient was posted for this layer";
 
 static const struct step_cell *first_nonfinite_cell(const struct measures *m, size_t layer,
@@ -120,6 +122,12 @@ double gradient_norm_high(size_t layer, const struct baseline *baseline,
     return limits->exploding_layer * norm_baseline_level(&baseline->layers[layer]);
 }
 
+/* A hinge or triplet loss reaches exactly 0 in a batch that is all right already. */
+static bool loss_is_spent(const struct measures *m, const struct baseline *baseline)
+{
+    return fabs(m->loss) < LOSS_SPENT * fabs(baseline_first_loss(baseline));
+}
+
 /* The gradient does not arrive: next to nothing compared with the last trainable layer and with the
  * loss, or exactly nothing. */
 enum verdict gradient_vanishing(const struct measures *m, size_t layer,
@@ -141,6 +149,8 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
     finding->value = measure->norm;
     finding->threshold = gradient_norm_low(m, layer, baseline, limits);
     finding->baseline = norm_baseline_level(&baseline->layers[layer]);
+    if (measure->norm <= 0 && loss_is_spent(m, baseline))
+        return finding_silent(finding, "the loss is 0: there is no error to carry back");
     if (measure->norm <= 0)
         return vanished_wholly(m, layer, finding);
     if (isnan(finding->threshold))
@@ -214,7 +224,8 @@ enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
     struct short_name name;
     const char *path = short_name(&name, m->model->layers[layer].path);
 
-    (void)baseline;
+    /* From next to nothing a warm-up's first steps multiply a layer, and are meant to. */
+    finding->hold_back = baseline_warming_up(baseline);
     if (isnan(measure->update_ratio))
         return finding_silent(finding, "updates or weights were not posted, or the weights are 0");
     if (measure->weights < limits->update_elements)

@@ -52,14 +52,14 @@ static void alerts_end_with_advice_on_what_fires(void **state)
     (void)state;
     must_print("alerts",
                "[{\"run\":\"r\",\"state\":\"firing\",\"severity\":\"critical\",\"detector\":\"d\","
-               "\"layer\":\"l\",\"variable\":\"kernel\",\"first_step\":3,\"step\":4,"
+               "\"layer\":\"l\",\"variable\":\"kernel\",\"fired\":true,\"first_step\":3,\"step\":4,"
                "\"summary\":\"It broke.\",\"hint\":\"Mend it.\"},"
                "{\"run\":\"r\",\"state\":\"resolved\",\"severity\":\"info\",\"detector\":\"e\","
-               "\"layer\":\"\",\"variable\":\"\",\"first_step\":1,\"step\":2,"
+               "\"layer\":\"\",\"variable\":\"\",\"fired\":false,\"first_step\":1,\"step\":2,"
                "\"summary\":\"Over.\",\"hint\":\"No.\"}]",
-               "RUN  STATE     SEVERITY  DETECTOR  WHERE     FIRST  STEP\n"
-               "r    firing    critical  d         l/kernel  3      4\n"
-               "r    resolved  info      e         (model)   1      2\n"
+               "RUN  STATE     SEVERITY  DETECTOR  WHERE     FIRED  FIRST  STEP\n"
+               "r    firing    critical  d         l/kernel  yes    3      4\n"
+               "r    resolved  info      e         (model)   no     1      2\n"
                "\nIt broke.\n    Mend it.\n");
 }
 

@@ -404,6 +404,38 @@ static void an_update_of_3_times_the_weights_is_the_limit(void **state)
     must_near(f.threshold, 3, 0);
 }
 
+/* From almost zero, the first steps of a warm-up multiply a table, and are meant to. */
+static void an_overwriting_update_is_held_back_while_the_rate_rises(void **state)
+{
+    (void)state;
+    size_t a = dense("a");
+
+    update_with(a, 64, 1e-6, 1e-4);
+    rate(1e-6);
+    assert_false(must_flag(gradient_exploding_update, a).hold_back);
+    step_done();
+    update_with(a, 64, 1e-6, 1e-4);
+    rate(2e-6);
+    assert_true(must_flag(gradient_exploding_update, a).hold_back);
+}
+
+/* Every triplet of the batch is far enough apart already. */
+static void a_loss_of_nothing_leaves_no_gradient_and_no_alarm(void **state)
+{
+    (void)state;
+    size_t a = embedding("a"), b = dense("b");
+
+    gradient_of_rows(a, 12, 0, 0);
+    gradient(b, 1);
+    loss(1);
+    must_flag(gradient_vanishing, a);
+    step_done();
+    gradient_of_rows(a, 12, 0, 0);
+    gradient(b, 0);
+    loss(0);
+    must_be_silent(gradient_vanishing, a, "the loss is 0: there is no error to carry back");
+}
+
 static void fewer_than_64_weights_are_not_judged(void **state)
 {
     (void)state;
@@ -547,6 +579,8 @@ int main(void)
         training_test(one_small_layer_alone_does_not_explode),
         training_test(the_usual_norm_takes_25_steps_to_learn),
         training_test(an_update_of_3_times_the_weights_is_the_limit),
+        training_test(an_overwriting_update_is_held_back_while_the_rate_rises),
+        training_test(a_loss_of_nothing_leaves_no_gradient_and_no_alarm),
         training_test(fewer_than_64_weights_are_not_judged),
         training_test(the_variables_of_a_layer_are_pooled),
         training_test(weights_of_an_earlier_step_serve_too_and_weights_of_0_do_not),

@@ -538,6 +538,26 @@ static void nan_is_told_at_the_first_ranks_end_and_once(void **state)
     must_be("gradient_nonfinite", "a", EMBMON_RESOLVED, 10);
 }
 
+/* A rank that is ahead has met a NaN in a step to come: what led to it is told all the same. */
+static void a_later_steps_nan_mutes_nothing_before_it(void **state)
+{
+    (void)state;
+    two_layers();
+    training.number = 6;
+    post_of_rank(0, a, NAN);
+    judge_early(0);
+    must_be("gradient_nonfinite", "a", EMBMON_FIRING, 6);
+    training.open = NULL;
+    training.number = 0;
+    for (int i = 0; i < 6; i++) {
+        post_of_rank(0, a, 1);
+        loss(i < 4 ? 1 : 100);
+        step_done();
+    }
+    must_be("loss_diverged", "", EMBMON_FIRING, 5);
+    assert_int_equal(last_told("gradient_nonfinite", "a")->state, EMBMON_FIRING);
+}
+
 static void an_early_look_is_for_nonfinite_values_only(void **state)
 {
     (void)state;
@@ -648,6 +668,7 @@ int main(void)
         training_test(vanishing_is_told_of_every_layer),
         training_test_of_4(a_rank_that_ends_is_judged_over_its_own_layers_alone),
         training_test_of_4(nan_is_told_at_the_first_ranks_end_and_once),
+        training_test_of_4(a_later_steps_nan_mutes_nothing_before_it),
         training_test_of_4(an_early_look_is_for_nonfinite_values_only),
         training_test_of_4(all_ranks_that_posted_are_concerned_where_a_detector_cannot_tell),
         training_test(validation_is_judged_for_nonfinite_values_alone),

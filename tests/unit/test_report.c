@@ -26,7 +26,7 @@ static void each_run_says_what_ever_fired(void **state)
     (void)state;
     must_report(2, "embmond: run reviews, 97 steps:\n"
                    "embmond:     warning gradient_vanishing in inner/embedding: first at step 40, "
-                   "now resolved\n"
+                   "over at step 90\n"
                    "embmond:     critical loss_nonfinite: first at step 95, now firing\n"
                    "embmond: run quiet, 0 steps:\n"
                    "embmond:     nothing flagged\n");
