@@ -17,6 +17,7 @@ enum {
     HANDSHAKE_MS = 5000, /* until the first whole frame */
     FRAME_MS = 30000,    /* for a frame to become whole */
     REASONS = NACK_REFUSED + 1,
+    ADVICE_MAX = 256 << 10, /* bytes of output beyond which advice is left out */
 };
 
 struct session {
@@ -95,22 +96,28 @@ static void wake(struct session *session)
         session->wake(session->wake_context);
 }
 
+/* Notices and wishes are advice: a step at which a thousand alerts change must not fill the output
+ * of a healthy trainer until it is taken for one that does not read. */
+static void advise(struct session *session, const struct message *message)
+{
+    if (session->out.length - session->out.start >= ADVICE_MAX)
+        return;
+    send_message(session, message);
+    wake(session);
+}
+
 static void on_notice(void *context, const struct alert_change *change)
 {
-    struct session *session = context;
     struct message message = {.type = FRAME_NOTICE, .notice = notice_of(change)};
 
-    send_message(session, &message);
-    wake(session);
+    advise(context, &message);
 }
 
 static void on_wish(void *context, uint32_t steps, const char *layer)
 {
-    struct session *session = context;
     struct message message = {.type = FRAME_WISH, .wish = {.steps = steps, .layer = layer}};
 
-    send_message(session, &message);
-    wake(session);
+    advise(context, &message);
 }
 
 static void on_sampling(void *context, uint32_t every)
