@@ -44,10 +44,7 @@ static void send_message(struct session *session, const struct message *message)
     struct bytes *out = &session->out;
     size_t n = message_size(message);
 
-    if (bytes_reserve(out, n))
-        n = message_encode(message, out->data + out->length);
-    else
-        n = 0;
+    n = bytes_reserve(out, n) ? message_encode(message, out->data + out->length) : 0;
     out->length += n;
     if (n == 0)
         session->closing = true; /* out of memory: the client comes back and asks again */
