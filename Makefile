@@ -150,8 +150,10 @@ test-c: $(TEST_BIN)
 test-sanitize:
 	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c
 
+# Some tests need two busy cores to keep up with a second's worth of time; what fails once is tried
+# once more, and said.
 test-py: all tools
-	$(PYTHON) -m pytest -q -rs -n 4 tests
+	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 tests
 
 tools: $(TOOL_BIN)
 .PHONY: tools
