@@ -80,11 +80,7 @@ class Verdict:
         self.sick = self.named = None
         self.others = sorted({x["detector"] for x in firing} - {DETECTOR.get(fault)})
         if fault == "none":
-            watched = alerts.path.exists()
-            self.ok = watched and not firing
-            self.text = (f"nothing flagged in {len(record.steps):,} steps" if self.ok else
-                         "flagged: " + ", ".join(map(_said, firing)) if watched else
-                         "embmond has no such run")
+            self.ok, self.text = _healthy(alerts, record, firing)
             return
         at = {}  # layer: when it was first named
         for x in firing:
@@ -116,7 +112,8 @@ class Verdict:
         if fault == "diverging":
             return [MODEL]
         # The first in forward order; the tables stand side by side, so any of them is that.
-        first = [table for table in tables if sick.get(table, math.inf) == min(sick.values())]
+        earliest = min(sick.values(), default=None)
+        first = [table for table in tables if table in sick and sick[table] == earliest]
         return [table for table in first if table in at][:1] or first[:1]
 
     def _say(self, fault, must, at, wrong):
@@ -133,6 +130,17 @@ class Verdict:
         if not named and self.others:
             text += f" but {', '.join(self.others)}"
         return f"{text}; first sick step {self.sick}"
+
+
+def _healthy(alerts, record, firing):
+    """(ok, text). A run that learns nothing is not a healthy one, whatever is said of it."""
+    if not alerts.path.exists():
+        return False, "embmond has no such run"
+    start, end = statistics.mean(record.loss[:5]), statistics.mean(record.loss[-20:])
+    loss = f"loss {start:.3g} to {end:.3g} in {len(record.steps):,} steps"
+    learnt = end < 0.9 * start
+    said = "flagged: " + ", ".join(map(_said, firing)) if firing else "nothing flagged"
+    return learnt and not firing, f"{said}; {loss}{'' if learnt else ', so it did not learn'}"
 
 
 def _said(x):

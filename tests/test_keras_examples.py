@@ -48,7 +48,7 @@ def test_the_healthy_one_learns_and_every_fault_is_named(example, tmp_path):
     records = train_all(example, tmp_path)
     healthy = records["none"]
     assert healthy.steps == list(range(STEPS["none"]))
-    assert np.mean(healthy.loss[-10:]) < 0.8 * healthy.loss[0]
+    assert np.mean(healthy.loss[-10:]) < 0.9 * healthy.loss[0]
     # Deterministic for a seed.
     for column in (*TABLES[example], None):
         once, again, other = ((r.norms[column] if column else r.loss)[:40]
@@ -159,14 +159,22 @@ def test_the_judge_wants_a_table_that_was_first(tmp_path, layer, step, phase, ok
     assert Verdict("keras_recommender", "nan", alerts, record, record).ok is ok
 
 
-def test_the_judge_of_what_was_healthy(tmp_path):
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_judge_finds_no_fault_in_a_training_that_never_was_sick(tmp_path, fault):
     record = record_of(tmp_path / "r", 99, loss=1.0, embedding=1.0)
+    alerts = alerts_of(tmp_path, ("critical", keras_judge.DETECTOR[fault], "embedding", 3))
+    found = Verdict("keras_sentiment", fault, alerts, record, record)
+    assert not found.ok and found.sick is None and "not become sick" in found.text
+
+
+def test_the_judge_of_what_was_healthy(tmp_path):
+    record = record_of(tmp_path / "r", 99, loss=lambda s: 2 - s / 99, embedding=1.0)
+    idle = record_of(tmp_path / "idle", 99, loss=1.0, embedding=1.0)
+    assert not Verdict("keras_sentiment", "none", alerts_of(tmp_path), idle).ok
+    assert Verdict("keras_sentiment", "none", alerts_of(tmp_path), record).ok
     def verdict(*fired):
         return Verdict("keras_sentiment", "none", alerts_of(tmp_path, *fired), record)
     assert not Verdict("keras_sentiment", "none", Alerts(tmp_path, "no such run"), record).ok
     assert verdict(("info", "x", "embedding", 3)).ok
     assert not verdict(("warning", "x", "embedding", 3)).ok
     assert not verdict(("critical", "x", "embedding", 3, "validation")).ok
-    assert not Verdict("keras_sentiment", "exploding",
-                       alerts_of(tmp_path, ("critical", "gradient_exploding", "embedding", 3)),
-                       record, record).ok
