@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import platform
 import re
 import shutil
@@ -122,7 +123,8 @@ def test_the_commands_are_the_carried_programs(installed, name):
 def test_a_command_gets_the_signals_as_they_were(installed):
     """Python ignores SIGPIPE; what embmond starts must not."""
     done = installed("embmond", "-q", "--", "/bin/grep", "SigIgn", "/proc/self/status")
-    assert int(done.stdout.split()[1], 16) == 0
+    ignored = int(done.stdout.split()[1], 16)  # others may be so by whoever started the tests
+    assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
 
 
 def test_the_man_who_has_only_the_python_folder(tmp_path):
