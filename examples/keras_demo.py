@@ -23,7 +23,7 @@ HIDDEN = ("embmond: ", "    ", "embmon: run ", "  step ")
 
 
 def show_alerts(alerts, seen):
-    """Prints what fired since the last call. seen: the detectors whose hint was shown."""
+    """Prints what fired since the last call. seen: the detectors whose hint the run has shown."""
     for change in alerts.new():
         if change["state"] != "firing":
             continue
@@ -36,8 +36,9 @@ def show_alerts(alerts, seen):
         seen.add(change["detector"])
 
 
-def train(command, alerts, seen):
+def train(command, alerts):
     """Runs one training to its end, showing its lines and the alerts as they come."""
+    seen = set()
     process = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     lines, everything = queue.SimpleQueue(), []
@@ -71,7 +72,7 @@ def main():
     short = pathlib.Path(sys.executable).relative_to(ROOT)
     say("MovieLens-100k: 90,000 ratings to learn from, 10,000 to validate; to guess the mean each "
         "time is a loss of 1.27")
-    verdicts, seen, twin = [], set(), None
+    verdicts, twin = [], None
     for name, fault, options, what in TRAININGS:
         run = f"demo-{stamp}/{name}"
         words = [f"examples/{EXAMPLE}.py", "--fault", fault, *options, "--run", run]
@@ -80,7 +81,7 @@ def main():
         say(f"  $ build/embmond -l runs -- {short} {' '.join(words)}")
         alerts, record = Alerts(logdir, run), records / f"{fault}.record"
         train([BUILD / "embmond", "-q", "-l", logdir, "--", sys.executable, ROOT / words[0],
-               *words[1:], "--record", record], alerts, seen)
+               *words[1:], "--record", record], alerts)
         twin = twin or Record(record)  # the first one is healthy
         verdicts.append((name, run, Verdict(EXAMPLE, fault, alerts, Record(record), twin)))
         say(f"  -> {verdicts[-1][2].text}")

@@ -28,7 +28,7 @@ def environment(address=None, threads=2):
     kept = monitored.environment(address) if address else dict(os.environ)
     path = os.pathsep.join(filter(None, (str(ROOT / "client" / "python"), kept.get("PYTHONPATH"))))
     return {**kept, "PYTHONPATH": path, "EMBMON_LIBRARY": str(BUILD / "libembmon.so"),
-            "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONFAULTHANDLER": "1", "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3",
             "TF_ENABLE_ONEDNN_OPTS": "0",  # else it says at every start that it is on
             "TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": str(threads)}
 

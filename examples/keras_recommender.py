@@ -104,7 +104,8 @@ def parse(arguments=None):
     parser.add_argument("--rate", type=float, help=f"the learning rate (default {RATES})")
     parser.add_argument("--batch", type=int, default=256, help="ratings in a step")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=0, help="end after so many steps, whatever --epochs")
+    parser.add_argument("--steps", type=int, default=0,
+                        help="end after so many steps, whatever --epochs")
     parser.add_argument("--run", help="the run's name in TensorBoard")
     parser.add_argument("--record", metavar="FILE",
                         help="write down loss and gradient norms of every step, without embmond")

@@ -63,7 +63,8 @@ def work(waiting, address, log, failed):
                         print(said, end="", flush=True)
                         break
                 else:
-                    failed.append(f"{line}: the trainer ended: see {log.name}")
+                    failed.append(f"{line}: the trainer ended with status {process.wait()}: see "
+                                  f"{log.name}")
         except queue.Empty:
             process.stdin.close()
         finally:
