@@ -138,7 +138,7 @@ static int check_layer(const struct model *model, const struct embmon_layer_info
         if (n > EMBMON_NAME_MAX || !name_is_text(info->activation, n))
             return EMBMON_ENAME;
     }
-    if (info->kind < EMBMON_OTHER || info->kind > EMBMON_ATTENTION || info->dtype < 0 ||
+    if (info->kind < EMBMON_OTHER || info->kind > EMBMON_POOLING || info->dtype < 0 ||
         info->dtype > EMBMON_I64 || info->rows > STEP_MAX || info->columns > STEP_MAX)
         return EMBMON_EINVAL;
     if (!is_shape(info->shape, info->rank))

@@ -229,6 +229,12 @@ static void take_post(struct session *session, const struct message *message, st
     case FRAME_SAMPLE:
         reason = run_sample(member, &message->sample, now);
         break;
+    case FRAME_IDS:
+        reason = run_ids(member, &message->ids, now);
+        break;
+    case FRAME_SHAPE:
+        reason = run_shape(member, &message->shape, now);
+        break;
     case FRAME_SCALAR:
         reason = run_scalar(member, &message->scalar, now);
         break;
@@ -294,6 +300,8 @@ static void take_message(struct session *session, const struct message *message,
         send_message(session, &beat);
         break;
     case FRAME_SAMPLE:
+    case FRAME_IDS:
+    case FRAME_SHAPE:
     case FRAME_SCALAR:
     case FRAME_STEP_END:
     case FRAME_EPOCH:

@@ -87,6 +87,23 @@ static void take_summary(struct message_decoder *decoder, const Embmon__Summary 
         to->extras[i] = (struct summary_extra){from->extra_keys[i], from->extra_values[i]};
 }
 
+static void take_id_stats(struct message_decoder *decoder, const Embmon__IdStats *from,
+                          struct ids_stats *to)
+{
+    if (!from) {
+        decoder->problem = "ids have no stats";
+        return;
+    }
+    IDS_STATS_FIELDS(TAKE_NUMBER, TAKE_TEXT)
+    if (from->n_busiest_ids != from->n_busiest_counts || from->n_busiest_ids > IDS_BUSIEST_MAX) {
+        decoder->problem = "the busiest ids are more than 8, or ids and counts differ in number";
+        return;
+    }
+    to->busiest_count = (uint32_t)from->n_busiest_ids;
+    for (uint32_t i = 0; i < to->busiest_count; i++)
+        to->busiest[i] = (struct ids_busiest){from->busiest_ids[i], from->busiest_counts[i]};
+}
+
 static void take_layer(struct message_decoder *decoder, const Embmon__Layer *from,
                        struct msg_layer *to)
 {
@@ -167,6 +184,11 @@ static bool take_message(struct message_decoder *decoder, const void *from, stru
         take_session(decoder, &((const Embmon__Hello *)from)->session, to->hello.session);
     } else if (to->type == FRAME_SAMPLE) {
         take_summary(decoder, ((const Embmon__Sample *)from)->summary, &to->sample.summary);
+    } else if (to->type == FRAME_IDS) {
+        take_id_stats(decoder, ((const Embmon__Ids *)from)->stats, &to->ids.stats);
+    } else if (to->type == FRAME_SHAPE) {
+        to->shape.dims = ((const Embmon__Shape *)from)->dims;
+        to->shape.dim_count = ((const Embmon__Shape *)from)->n_dims;
     } else if (to->type == FRAME_REPLY) {
         to->reply.text = ((const Embmon__Reply *)from)->text.data;
         to->reply.length = ((const Embmon__Reply *)from)->text.len;
@@ -192,6 +214,10 @@ uint64_t message_sequence(const struct message *message)
     switch ((int)message->type) {
     case FRAME_SAMPLE:
         return message->sample.sequence;
+    case FRAME_IDS:
+        return message->ids.sequence;
+    case FRAME_SHAPE:
+        return message->shape.sequence;
     case FRAME_SCALAR:
         return message->scalar.sequence;
     case FRAME_STEP_END:
@@ -207,6 +233,12 @@ static void set_sequence(struct message *message, uint64_t sequence)
     switch ((int)message->type) {
     case FRAME_SAMPLE:
         message->sample.sequence = sequence;
+        break;
+    case FRAME_IDS:
+        message->ids.sequence = sequence;
+        break;
+    case FRAME_SHAPE:
+        message->shape.sequence = sequence;
         break;
     case FRAME_SCALAR:
         message->scalar.sequence = sequence;
@@ -320,6 +352,9 @@ struct generated {
     Embmon__Summary summary;
     uint32_t extra_keys[SUMMARY_EXTRAS_MAX];
     double extra_values[SUMMARY_EXTRAS_MAX];
+    Embmon__IdStats id_stats;
+    int64_t busiest_ids[IDS_BUSIEST_MAX];
+    uint64_t busiest_counts[IDS_BUSIEST_MAX];
 };
 
 static void give_summary(const struct summary *from, struct generated *message)
@@ -345,6 +380,22 @@ static void give_summary(const struct summary *from, struct generated *message)
     message->sample.summary = to;
 }
 
+static void give_id_stats(const struct ids_stats *from, struct generated *message)
+{
+    Embmon__IdStats *to = &message->id_stats;
+
+    embmon__id_stats__init(to);
+    IDS_STATS_FIELDS(GIVE_NUMBER, GIVE_TEXT)
+    for (uint32_t i = 0; i < from->busiest_count; i++) {
+        message->busiest_ids[i] = from->busiest[i].id;
+        message->busiest_counts[i] = from->busiest[i].count;
+    }
+    to->busiest_ids = message->busiest_ids;
+    to->busiest_counts = message->busiest_counts;
+    to->n_busiest_ids = to->n_busiest_counts = from->busiest_count;
+    message->ids.stats = to;
+}
+
 /* False for types this end does not know. */
 static bool give_message(const struct message *from, struct generated *to)
 {
@@ -362,6 +413,11 @@ static bool give_message(const struct message *from, struct generated *to)
         to->hello.session.len = SESSION_BYTES;
     } else if (from->type == FRAME_SAMPLE) {
         give_summary(&from->sample.summary, to);
+    } else if (from->type == FRAME_IDS) {
+        give_id_stats(&from->ids.stats, to);
+    } else if (from->type == FRAME_SHAPE) {
+        to->shape.dims = (int64_t *)(uintptr_t)from->shape.dims;
+        to->shape.n_dims = from->shape.dim_count;
     } else if (from->type == FRAME_REPLY) {
         to->reply.text.data = (uint8_t *)(uintptr_t)from->reply.text;
         to->reply.text.len = from->reply.length;

@@ -109,6 +109,7 @@ enum embmon_signal {
     EMBMON_ACTIVATION = 2, /* a layer's output */
     EMBMON_WEIGHT = 3,     /* the whole variable, before the step's update */
     EMBMON_UPDATE = 4,     /* new weight minus old weight */
+    EMBMON_IDS = 5,        /* what goes into an embedding; for embmon_wanted() alone */
 };
 
 enum embmon_kind {
@@ -119,6 +120,16 @@ enum embmon_kind {
     EMBMON_CONV = 4,
     EMBMON_NORM = 5,
     EMBMON_ATTENTION = 6,
+    EMBMON_CONCATENATE = 7, /* joins its inputs along an axis */
+    EMBMON_MERGE = 8,       /* adds, multiplies, ... its inputs element by element */
+    EMBMON_POOLING = 9,     /* averages over a sequence */
+};
+
+/* Whose shape it is. */
+enum embmon_shape_role {
+    EMBMON_SHAPE_INPUT = 1,
+    EMBMON_SHAPE_OUTPUT = 2,
+    EMBMON_SHAPE_GRADIENT = 3, /* of a variable's gradient */
 };
 
 enum embmon_phase {

@@ -39,7 +39,7 @@ static void one_of_each_is_good(void **state)
 
 static void an_unknown_type_is_refused(void **state)
 {
-    struct message m = {.type = (enum frame_type)16};
+    struct message m = {.type = (enum frame_type)18};
 
     (void)state;
     assert_string_equal(message_check(&m), "the type is unknown");
@@ -149,7 +149,7 @@ static void layers_are_checked(void **state)
     CHECK_LAYER(layer.path = letters(255), "");
     CHECK_LAYER(layer.path = letters(256), path);
     CHECK_LAYER(layer.kind = 6, "");
-    CHECK_LAYER(layer.kind = 7, "a layer's kind is unknown");
+    CHECK_LAYER(layer.kind = 10, "a layer's kind is unknown");
     CHECK_LAYER(layer.activation = "", "");
     CHECK_LAYER(layer.activation = "\x80",
                 "an activation's name is not at most 255 bytes of UTF-8 without control "

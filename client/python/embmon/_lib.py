@@ -31,9 +31,10 @@ ERRORS = {
 # but for the phases, which are called as in alerts.
 
 DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4, "i8": 5, "i16": 6, "i32": 7, "i64": 8}
-SIGNALS = {"gradient": 1, "activation": 2, "weight": 3, "update": 4}
+SIGNALS = {"gradient": 1, "activation": 2, "weight": 3, "update": 4, "ids": 5}
 KINDS = {"other": 0, "embedding": 1, "dense": 2, "recurrent": 3, "conv": 4, "norm": 5,
-         "attention": 6}
+         "attention": 6, "concatenate": 7, "merge": 8, "pooling": 9}
+SHAPE_ROLES = {"input": 1, "output": 2, "gradient": 3}
 PHASES = {"training": 1, "validation": 2, "inference": 3}
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
 ALERT_STATES = {"resolved": 0, "pending": 1, "firing": 2}
