@@ -46,8 +46,8 @@ enum ids_trouble { IDS_OUTSIDE, IDS_INEXACT, IDS_EMPTY, IDS_MISMATCHED, IDS_TROU
 struct step_ids {
     struct ids_stats stats;
     uint32_t dtype;                 /* a float one where any rank's was */
-    uint32_t worst_rank;            /* whose the worst id is */
-    char input[NAME_LAYER_MAX + 1]; /* and the name of the input it came by, or "" */
+    uint32_t example_rank;          /* whose the example positions are */
+    char input[NAME_LAYER_MAX + 1]; /* and the name of the input they came by, or "" */
     struct rank_list troubled[IDS_TROUBLES];
     struct step_ids *next; /* while it waits to be used again */
 };

@@ -301,6 +301,11 @@ static bool is_float(uint32_t dtype)
     return dtype >= EMBMON_F32 && dtype <= EMBMON_BF16;
 }
 
+static uint64_t troubles(const struct ids_stats *s)
+{
+    return s->negative + s->beyond + s->fractional + s->inexact + s->empty + s->mismatched;
+}
+
 /* Notes which troubles this rank has; false: out of memory. */
 static bool note_troubles(struct step_ids *ids, uint32_t rank, const struct ids_stats *s)
 {
@@ -333,10 +338,10 @@ enum steps_result steps_ids(struct steps *steps, uint32_t rank, size_t layer,
     before = ids->stats;
     if (!ids_add(&ids->stats, &posted->stats))
         return STEPS_WRAPS;
-    /* The worst id's position is of this input and this rank. */
-    if (before.count == 0 || ids->stats.worst != before.worst) {
+    if (before.count == 0 || ids->stats.worst != before.worst ||
+        (troubles(&posted->stats) > 0 && troubles(&before) == 0)) {
         (void)snprintf(ids->input, sizeof ids->input, "%s", posted->input);
-        ids->worst_rank = rank;
+        ids->example_rank = rank;
     }
     if (ids->dtype == 0 || is_float(posted->dtype))
         ids->dtype = posted->dtype;

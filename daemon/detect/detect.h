@@ -25,7 +25,13 @@ struct limits {
     double update_elements;  /* fewest weights an update ratio is judged on */
     double spike_layer;      /* layer's norm by the maximum of its last 10 */
     double spike_model;
-    double diverged_loss; /* loss by abs(first loss) */
+    double diverged_loss;     /* loss by abs(first loss) */
+    double padding_moved;     /* padding's share, from the mean of training */
+    double padding_sigmas;    /* the same in standard deviations of training's steps */
+    double padding_sequences; /* fewest sequences of a phase that are judged */
+    double side_sequences;    /* sequences padded on the wrong side, or not at all */
+    double drift_sequences;   /* sequences from which a drift of lengths is a warning */
+    double dead_share;        /* of the rows were not looked up in an epoch */
 };
 extern const struct limits limits_default;
 
@@ -74,14 +80,27 @@ struct clause {
         of_level; /* compares with the baseline: is over as "new level" when the norm stays there */
 };
 
+/* When a detector looks at a layer. At first sight: when a post of its kind comes, in all phases,
+ * for the forward pass may raise and the step never end; at the step's end it only counts the
+ * layers that were clear. Ids are judged again then, all ranks' together; what was sick counts
+ * once. */
+enum occasion {
+    AT_STEP,  /* when a step has closed */
+    AT_IDS,   /* at first sight of what goes into the layer */
+    AT_SHAPE, /* at first sight of a shape of it */
+    AT_EPOCH, /* when a rank says that an epoch has ended */
+};
+
 struct detector {
     const char *name; /* a contract: never changes its meaning */
     const char *signal;
-    uint32_t severity;   /* enum embmon_severity, where a finding says no other */
-    bool of_model;       /* judges the whole model, not each layer */
-    bool first_only;     /* only the first layer in forward order is named */
-    bool is_nonfinite;   /* while it fires, consequences are muted */
-    bool is_consequence; /* muted by non-finite values of the same run */
+    uint32_t severity; /* enum embmon_severity, where a finding says no other */
+    enum occasion at;
+    bool of_model;        /* judges the whole model, not each layer */
+    bool first_only;      /* only the first layer in forward order is named */
+    bool is_nonfinite;    /* while it fires, consequences are muted */
+    bool is_consequence;  /* muted by non-finite values of the same run */
+    const char *muted_by; /* a detector before it, which mutes it while it is up for the layer */
     enum {
         FREEZES_NOTHING,
         FREEZES_LAYER,
