@@ -135,6 +135,12 @@ bool baseline_resize(struct baseline *b, size_t layers, size_t variables)
     return true;
 }
 
+void baseline_epoch(struct baseline *b, size_t layer)
+{
+    if (layer < b->layer_count)
+        b->intakes[layer].rows_known = false;
+}
+
 void baseline_forget_levels(struct baseline *b)
 {
     norm_baseline_reset(&b->model);

@@ -68,6 +68,9 @@ void baseline_restart(struct baseline *b);
 /* Makes room for so many layers and variables. False: out of memory. */
 bool baseline_resize(struct baseline *b, size_t layers, size_t variables);
 
+/* An epoch has ended for a layer: which rows it looks up is counted anew. */
+void baseline_epoch(struct baseline *b, size_t layer);
+
 /* Forgets the levels of all norms: the training goes on at a new level by intent. */
 void baseline_forget_levels(struct baseline *b);
 

@@ -89,7 +89,9 @@ enum nack_reason run_epoch(struct run_member *member, const struct msg_epoch *ep
 
     run_heartbeat(member, NULL, now);
     log_debug("run %s: rank %u ended epoch %" PRIu64, run->name, member->rank, epoch->epoch);
-    for (size_t layer = 0; layer < run->model.layer_count; layer++)
+    for (size_t layer = 0; layer < run->model.layer_count; layer++) {
         judge(run, &last, layer, member->rank, AT_EPOCH, now);
+        baseline_epoch(&run->baseline, layer);
+    }
     return run_count(member, epoch->sequence, 0);
 }
