@@ -15,7 +15,8 @@
 static void a_shape_reads_like_a_tuple(void **state)
 {
     struct shape_text text;
-    struct shape shapes[] = {SHAPE(32, -1, 64), {.count = 0},
+    struct shape shapes[] = {SHAPE(32, -1, 64),
+                             {.count = 0},
                              SHAPE(INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX,
                                    INT64_MAX, INT64_MAX)};
 
