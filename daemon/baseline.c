@@ -9,7 +9,7 @@ static const double RISE_MAX = 0.01; /* of the log level, a step */
 static const double RATE_JUMP = 3.0;
 static const double SHORT_BATCH = 0.9;
 static const double LOSS_FLOOR = 0.1;
-static const double LOSS_DIVERGED = 10.0; /* times those before: not one of the first losses */
+static const double LOSS_DIVERGED = 10.0; /* times those before (or 1): no first loss any more */
 enum { WARM_UP_STEPS = 3 };
 
 static int by_value(const void *a, const void *b)
@@ -140,7 +140,7 @@ void baseline_loss(struct baseline *b, double loss)
 {
     if (!isfinite(loss) || b->loss_count == FIRST_LOSSES)
         return;
-    if (b->loss_count > 0 && fabs(loss) > LOSS_DIVERGED * fabs(baseline_first_loss(b)))
+    if (b->loss_count > 0 && fabs(loss) > LOSS_DIVERGED * fmax(1, fabs(baseline_first_loss(b))))
         return;
     b->losses[b->loss_count++] = loss;
 }

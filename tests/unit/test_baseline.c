@@ -119,13 +119,13 @@ static void the_first_loss_is_the_median_of_five_finite_ones(void **state)
 static void a_loss_that_diverged_at_once_is_no_first_loss(void **state)
 {
     (void)state;
-    baseline_loss(&b, 1.3);
+    baseline_loss(&b, 1.5);
     baseline_loss(&b, 1358);
     baseline_loss(&b, -194213);
-    baseline_loss(&b, 13.1); /* above 10 x 1.3 */
-    assert_true(baseline_first_loss(&b) == 1.3);
-    baseline_loss(&b, 12.9);
-    assert_true(baseline_first_loss(&b) == 7.1);
+    baseline_loss(&b, 15.5); /* above 10 x 1.5 */
+    assert_true(baseline_first_loss(&b) == 1.5);
+    baseline_loss(&b, 14.5);
+    assert_true(baseline_first_loss(&b) == 8);
 }
 
 static void the_first_loss_is_at_least_a_tenth_with_its_sign(void **state)
