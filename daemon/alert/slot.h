@@ -51,7 +51,8 @@ static inline struct slot *slot_of(const struct alerts *alerts, uint32_t phase, 
 struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
                          const char *layer);
 
-/* Sets the state of a slot that has an alert, and tells the listener. */
+/* Sets the state of a slot that has an alert, and tells the listener. A firing one is told again
+ * when its severity has risen. */
 void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const char *reason,
                uint64_t step, struct moment now);
 

@@ -48,6 +48,8 @@ enum { FINDING_SUMMARY = 512, FINDING_HINT = 1024 };
 struct finding {
     double value, threshold, baseline; /* NaN: none */
     const struct rank_list *ranks;     /* NULL: all that posted */
+    uint32_t severity;                 /* enum embmon_severity; 0: the detector's */
+    const char *variable;              /* which one, a string of the model; "": the layer as such */
     bool hold_back;                    /* stay pending: not the time to fire */
     const char *silent;                /* static; why it cannot tell */
     char summary[FINDING_SUMMARY];
@@ -61,9 +63,9 @@ typedef enum verdict detect_fn(const struct measures *m, size_t layer,
                                const struct baseline *baseline, const struct limits *limits,
                                struct finding *finding);
 
-enum { CLAUSES_MAX = 2, HOLD_MAX = 256 };
+enum { CLAUSES_MAX = 4, HOLD_MAX = 256 };
 
-/* Each clause keeps its own hold; the alert is their union. */
+/* Each clause keeps its own hold; the alert is their union, as severe as the worst that fires. */
 struct clause {
     detect_fn *judge;
     uint32_t hold;        /* sick steps of the last 2 x hold until it fires; 1: at once */
@@ -75,7 +77,7 @@ struct clause {
 struct detector {
     const char *name; /* a contract: never changes its meaning */
     const char *signal;
-    uint32_t severity;   /* enum embmon_severity */
+    uint32_t severity;   /* enum embmon_severity, where a finding says no other */
     bool of_model;       /* judges the whole model, not each layer */
     bool first_only;     /* only the first layer in forward order is named */
     bool is_nonfinite;   /* while it fires, consequences are muted */

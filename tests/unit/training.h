@@ -23,7 +23,8 @@ enum { TOLD_MAX = 4096 };
 
 /* A change of an alert as the listener got it. */
 struct told {
-    char detector[32], layer[256], reason[16], summary[FINDING_SUMMARY], hint[FINDING_HINT];
+    char detector[32], layer[256], variable[64], reason[16], summary[FINDING_SUMMARY],
+        hint[FINDING_HINT];
     uint32_t state, before, severity, phase;
     uint64_t step, first_step;
     double value, threshold, baseline, time;
@@ -298,6 +299,7 @@ static inline void listen(void *context, const struct alert_change *change)
         told->ranks[i] = change->ranks[i];
     strcpy(told->detector, change->detector);
     strcpy(told->layer, change->layer);
+    strcpy(told->variable, change->variable);
     strcpy(told->reason, change->reason);
     strcpy(told->summary, change->summary);
     strcpy(told->hint, change->hint);
@@ -353,7 +355,7 @@ static inline void must_be_quiet(void)
 
 static inline enum verdict verdict_of(detect_fn *judge, size_t of, struct finding *finding)
 {
-    *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
+    *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN, .variable = ""};
     return judge(step_closed(), of, &training.baseline, rules_limits(&training.rules, of), finding);
 }
 
