@@ -72,6 +72,12 @@ static enum nack_reason take_layer(struct run_member *member, struct model *mode
     forget(member, from->id);
     if (layer < 0)
         return refuse(layer, problem);
+    for (size_t i = 0; i < from->input_count; i++) {
+        struct member_target input = member_target(member, from->inputs[i]);
+
+        if (input.layer > 0 && input.layer != layer + 1)
+            model->layers[input.layer - 1].is_read = true;
+    }
     target.layer = layer + 1;
     target.variable = (int32_t)model->layers[layer].table + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);

@@ -147,11 +147,13 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->kind = from->kind;
     layer->trainable = from->trainable;
     layer->sharded = from->sharded;
+    layer->tied = from->tied;
+    layer->dtype = from->dtype;
     layer->has_padding = from->has_padding;
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
-    layer->stale = false;
+    layer->stale = layer->is_read = false;
     return true;
 }
 
@@ -196,6 +198,15 @@ int model_layer(struct model *model, const struct msg_layer *from)
     layer->table = (size_t)table;
     model->layer_count++;
     return (int)index;
+}
+
+bool model_is_output(const struct model *model, size_t layer)
+{
+    for (size_t i = 0; i < model->layer_count; i++) {
+        if (model->layers[i].is_read)
+            return !model->layers[layer].is_read;
+    }
+    return layer + 1 == model->layer_count;
 }
 
 void model_reopen(struct model *model)

@@ -19,6 +19,8 @@ const struct limits limits_default = {
     .spike_layer = 8,
     .spike_model = 3,
     .diverged_loss = 5,
+    .update_high = 1,
+    .update_low = 1e-6,
 };
 
 #define KEY(detector, key, limit)                                                                  \
@@ -34,6 +36,8 @@ const struct limit_key limit_keys[] = {
     KEY("gradient_spike", "layer", spike_layer),
     KEY("gradient_spike", "model", spike_model),
     KEY("loss_diverged", "factor", diverged_loss),
+    KEY("update_ratio", "high", update_high),
+    KEY("update_ratio", "low", update_low),
 };
 #undef KEY
 const size_t limit_key_count = sizeof limit_keys / sizeof *limit_keys;
@@ -88,6 +92,17 @@ const struct detector detectors[] = {
      .freezes = FREEZES_LAYER,
      .training_only = true,
      .clauses = {{gradient_vanishing, 10, 150, false}}},
+    {.name = "update_ratio",
+     .signal = "update",
+     .severity = EMBMON_WARNING,
+     .is_consequence = true,
+     .training_only = true,
+     .clauses = {{update_ratio_high, 3, 0, false}, {update_ratio_low, 3, 0, false}}},
+    {.name = "layer_frozen",
+     .signal = "update",
+     .severity = EMBMON_WARNING,
+     .training_only = true,
+     .clauses = {{layer_frozen, 3, 0, false}}},
 };
 const size_t detector_count = sizeof detectors / sizeof *detectors;
 

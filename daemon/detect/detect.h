@@ -26,6 +26,8 @@ struct limits {
     double spike_layer;      /* layer's norm by the maximum of its last 10 */
     double spike_model;
     double diverged_loss; /* loss by abs(first loss) */
+    double update_high;   /* update ratio */
+    double update_low;    /* the same, of the rows that moved */
 };
 extern const struct limits limits_default;
 
