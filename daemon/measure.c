@@ -71,6 +71,8 @@ double measure_update_ratio(const struct measures *m, const struct baseline *bas
 struct pool {
     double gradient, elements, all_squares; /* sums over the layer's variables */
     double update, weight;
+    double finite, zeros; /* of its gradients */
+    double moving;        /* elements of its updates that are not 0 */
 };
 
 static uint64_t nonfinite_of(const struct measures *m, const struct step_cell *cell)
@@ -78,6 +80,13 @@ static uint64_t nonfinite_of(const struct measures *m, const struct step_cell *c
     if (m->only_rank >= 0 && !rank_list_has(&cell->nonfinite, (uint32_t)m->only_rank))
         return 0;
     return summary_nonfinite(&cell->summary);
+}
+
+/* *sum += value, where one is known; NaN + a value is that value. */
+static void add_known(double *sum, double value)
+{
+    if (!isnan(value))
+        *sum = value + (isnan(*sum) ? 0 : *sum);
 }
 
 static void add_gradient(struct layer_measure *layer, struct pool *pool, const struct summary *s,
@@ -95,10 +104,23 @@ static void add_gradient(struct layer_measure *layer, struct pool *pool, const s
     pool->all_squares += s->square_sum;
     pool->elements += (double)summary_finite(s);
     layer->elements += (double)s->count;
-    if (!isnan(looked_up))
-        layer->looked_up = looked_up + (isnan(layer->looked_up) ? 0 : layer->looked_up);
-    if (!isnan(touched))
-        layer->touched = touched + (isnan(layer->touched) ? 0 : layer->touched);
+    pool->finite += (double)summary_finite(s);
+    pool->zeros += (double)s->zeros;
+    add_known(&layer->looked_up, looked_up);
+    add_known(&layer->touched, touched);
+    add_known(&layer->ids, summary_extra(s, EXTRA_IDS, NAN));
+    add_known(&layer->busiest, summary_extra(s, EXTRA_BUSIEST, NAN));
+    add_known(&layer->padding, summary_extra(s, EXTRA_PADDING_SQUARES, NAN));
+}
+
+/* A batch that looked no row up moves nothing, and says nothing. */
+static void add_update(struct layer_measure *layer, struct pool *pool, const struct summary *s)
+{
+    if (s->count == 0 || summary_extra(s, EXTRA_ROWS_LOOKED_UP, NAN) == 0)
+        return;
+    layer->has_update = true;
+    pool->moving += (double)(s->count - s->zeros);
+    add_known(&layer->moved, summary_extra(s, EXTRA_ROWS_TOUCHED, NAN));
 }
 
 static void measure_variable(const struct measures *m, const struct baseline *baseline, size_t v,
@@ -117,6 +139,8 @@ static void measure_variable(const struct measures *m, const struct baseline *ba
         layer->has_activation = true;
         layer->nonfinite_activation += nonfinite_of(m, activation);
     }
+    if (update)
+        add_update(layer, pool, &update->summary);
     if (update && baseline->variables[v].weighed) {
         pool->update += squares_per_part(&update->summary, sharded);
         pool->weight += baseline->variables[v].weight_squares;
@@ -146,6 +170,9 @@ static void finish_layer(struct measures *m, size_t index, const struct pool *po
     layer->norm = sqrt(pool->gradient);
     layer->rms = pool->elements > 0 ? sqrt(pool->all_squares / pool->elements) : 0;
     layer->update_ratio = pool->weight > 0 ? sqrt(pool->update / pool->weight) : NAN;
+    layer->unmoved = layer->has_update && pool->moving <= 0;
+    layer->zeros = pool->finite > 0 ? pool->zeros / pool->finite : NAN;
+    layer->padding = sqrt(layer->padding); /* was the sum of squares */
     if (!layer->has_gradient)
         return;
     m->nonfinite = m->nonfinite || layer->nonfinite_gradient > 0;
@@ -177,7 +204,12 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
     m->batch = step_scalar(step, SCALAR_BATCH_SIZE);
     m->short_batch = step->phase == EMBMON_TRAIN && baseline_short_batch(baseline, m->batch);
     for (size_t i = 0; i < model->layer_count; i++)
-        m->layers[i] = (struct layer_measure){.looked_up = NAN, .touched = NAN};
+        m->layers[i] = (struct layer_measure){.looked_up = NAN,
+                                              .touched = NAN,
+                                              .ids = NAN,
+                                              .busiest = NAN,
+                                              .padding = NAN,
+                                              .moved = NAN};
     for (size_t v = 0; v < model->variable_count; v++) {
         size_t layer = model->variables[v].layer;
 

@@ -18,7 +18,14 @@ struct layer_measure {
     double rms;       /* of all elements of its gradients */
     double looked_up; /* rows whose ids came in, NaN: not posted as rows */
     double touched;   /* rows with a non-zero gradient, NaN: not an embedding's gradient */
-    double elements;  /* of its gradients */
+    double ids;       /* ids that came in, NaN: not posted as rows */
+    double busiest;   /* of these those of the row with the most, NaN: as above */
+    double padding;   /* norm of the padding row's gradient, NaN: none was declared, or not known */
+    double zeros;     /* share of zeros in its gradients, NaN: no finite element */
+    bool has_update;
+    bool unmoved;    /* every element of its updates is exactly 0 */
+    double moved;    /* rows of a table that the update changed, NaN: not a table's update */
+    double elements; /* of its gradients */
     uint64_t nonfinite_gradient, nonfinite_activation;
     double
         update_ratio; /* pooled over its variables, NaN: updates or weights missing or all zero */

@@ -74,6 +74,8 @@ static bool take_inputs(const struct run_member *member, struct model *model, si
         struct member_target target = member_target(member, from->inputs[i]);
 
         inputs[i] = target.layer > 0 ? (uint32_t)target.layer - 1 : MODEL_NO_LAYER;
+        if (target.layer > 0 && inputs[i] != layer)
+            model->layers[inputs[i]].is_read = true;
     }
     return model_inputs(model, layer, inputs, count);
 }

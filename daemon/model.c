@@ -150,12 +150,14 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->kind = from->kind;
     layer->trainable = from->trainable;
     layer->sharded = from->sharded;
+    layer->tied = from->tied;
+    layer->dtype = from->dtype;
     layer->has_padding = from->has_padding;
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
     layer->shape = shape_of(from->shape, from->shape_length);
-    layer->stale = false;
+    layer->stale = layer->is_read = false;
     return true;
 }
 
@@ -250,6 +252,15 @@ int model_reader(const struct model *model, size_t layer, uint32_t kind)
         marked[i] = at->kind == EMBMON_OTHER || at->kind == EMBMON_NORM;
     }
     return graph ? -1 : MODEL_NO_GRAPH;
+}
+
+bool model_is_output(const struct model *model, size_t layer)
+{
+    for (size_t i = 0; i < model->layer_count; i++) {
+        if (model->layers[i].is_read)
+            return !model->layers[layer].is_read;
+    }
+    return layer + 1 == model->layer_count;
 }
 
 void model_reopen(struct model *model)

@@ -14,8 +14,10 @@ struct layer {
     const char *path;
     char *activation; /* "" when unknown */
     uint32_t kind;    /* enum embmon_kind */
-    bool trainable, sharded, has_padding;
-    bool stale; /* declared by a trainer that has gone: the next one may say otherwise */
+    bool trainable, sharded, tied, has_padding;
+    bool is_read;   /* another layer has named it as an input */
+    bool stale;     /* declared by a trainer that has gone: the next one may say otherwise */
+    uint32_t dtype; /* enum embmon_dtype of its output, 0: unknown */
     uint64_t rows, columns;
     int64_t padding_id;
     uint32_t *inputs; /* owned: indices of the layers it reads; MODEL_NO_LAYER: of an unknown one */
@@ -74,6 +76,9 @@ int model_reader(const struct model *model, size_t layer, uint32_t kind);
 
 /* The trainers have gone: those that come next may declare a layer with another kind or size. */
 void model_reopen(struct model *model);
+
+/* Nobody reads the layer: the last declared one where no layer has named its inputs. */
+bool model_is_output(const struct model *model, size_t layer);
 
 /* Index of the layer with this path, or -1. */
 int model_find(const struct model *model, const char *path);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/learn.h"
 #include "daemon/log.h"
 #include "daemon/run_state.h"
 #include "daemon/rundir.h"
@@ -147,22 +148,6 @@ fail:
 
 /* ---- a step's way */
 
-static void learn(struct run *run)
-{
-    const struct measures *m = &run->measures;
-
-    if (m->step->phase != EMBMON_TRAIN)
-        return;
-    for (size_t i = 0; i < m->layer_count && !m->short_batch; i++) {
-        const struct layer_measure *layer = &m->layers[i];
-
-        if (layer->has_gradient && layer->nonfinite_gradient == 0 && !alerts_freeze(run->alerts, i))
-            norm_baseline_add(&run->baseline.layers[i], layer->norm);
-    }
-    if (!m->short_batch && !alerts_freeze(run->alerts, DETECT_MODEL))
-        norm_baseline_add(&run->baseline.model, m->model_norm);
-}
-
 /* Keeps each layer's newest norm for those who ask between steps. */
 static void keep_norms(struct run *run)
 {
@@ -231,7 +216,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     if (!measure(run, step, -1))
         return;
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
-    learn(run);
+    learn_step(&run->baseline, &run->measures, run->alerts);
     measure_shapes(&run->baseline, step, &run->model);
     if (training)
         keep_norms(run);

@@ -197,8 +197,12 @@ static void settle(const struct judgement *j, size_t d, size_t layer, struct slo
     }
     if (++slot->level_steps < ALERT_NEW_LEVEL_STEPS)
         return;
-    norm_baseline_reset(&j->baseline->layers[layer]);
-    norm_baseline_reset(&j->baseline->model);
+    if (detectors[d].freezes == FREEZES_NOTHING) {
+        layer_memory_reset(&j->baseline->memories[layer]);
+    } else {
+        norm_baseline_reset(&j->baseline->layers[layer]);
+        norm_baseline_reset(&j->baseline->model);
+    }
     slot_new_level(j->alerts, slot, d, j->m->step->number, j->now);
 }
 

@@ -11,6 +11,11 @@ detect_fn gradient_exploding_norm;
 detect_fn gradient_exploding_update;
 detect_fn gradient_spike;
 
+/* update.c */
+detect_fn update_ratio_high;
+detect_fn update_ratio_low;
+detect_fn layer_frozen;
+
 /* activation.c */
 detect_fn activation_nonfinite;
 

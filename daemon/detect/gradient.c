@@ -4,8 +4,6 @@
 #include "daemon/detect/families.h"
 #include "embmon/embmon.h"
 
-static const double LOSS_SPENT = 1e-3; /* of the first loss */
-
 static const char NO_GRADIENT[] = "no gradient was posted for this layer";
 
 static const struct step_cell *first_nonfinite_cell(const struct measures *m, size_t layer,
@@ -122,12 +120,6 @@ double gradient_norm_high(size_t layer, const struct baseline *baseline,
     return limits->exploding_layer * norm_baseline_level(&baseline->layers[layer]);
 }
 
-/* A hinge or triplet loss reaches exactly 0 in a batch that is all right already. */
-static bool loss_is_spent(const struct measures *m, const struct baseline *baseline)
-{
-    return fabs(m->loss) < LOSS_SPENT * fabs(baseline_first_loss(baseline));
-}
-
 /* The gradient does not arrive: next to nothing compared with the last trainable layer and with the
  * loss, or exactly nothing. */
 enum verdict gradient_vanishing(const struct measures *m, size_t layer,
@@ -149,7 +141,7 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
     finding->value = measure->norm;
     finding->threshold = gradient_norm_low(m, layer, baseline, limits);
     finding->baseline = norm_baseline_level(&baseline->layers[layer]);
-    if (measure->norm <= 0 && loss_is_spent(m, baseline))
+    if (measure->norm <= 0 && baseline_loss_spent(baseline, m->loss))
         return finding_silent(finding, "the loss is 0: there is no error to carry back");
     if (measure->norm <= 0)
         return vanished_wholly(m, layer, finding);

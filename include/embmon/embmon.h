@@ -209,12 +209,13 @@ struct embmon_layer_info {
     uint32_t rank;         /* dimensions in shape, <= EMBMON_RANK_MAX */
     const int64_t *shape;  /* of the output, -1 for a dimension that varies; NULL when rank is 0 */
     int32_t dtype;         /* enum embmon_dtype of the output, 0 when unknown */
+    int32_t tied;          /* embeddings: the table is the output's matrix, too */
 };
 #define EMBMON_NO_PADDING INT64_MIN
 #define EMBMON_LAYER_INFO_INIT                                                                     \
     {                                                                                              \
         sizeof(struct embmon_layer_info), EMBMON_OTHER, NULL, NULL, 1, 0, 0, 0, EMBMON_NO_PADDING, \
-            NULL, 0, 0, NULL, 0                                                                    \
+            NULL, 0, 0, NULL, 0, 0                                                                 \
     }
 
 /* Declares a layer and returns its id, >= 0. Declare in forward order: "the first layer that ..."

@@ -262,7 +262,7 @@ static void summary_of_tally(struct summary *s)
 
 static void sparse_summary(struct summary *s, const int32_t *ids, const float *values, size_t rows)
 {
-    struct row_set set = {ids, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0};
+    struct row_set set = {ids, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0, NULL};
     struct rows_scratch scratch;
 
     assert_true(rows_scratch_open(&scratch));
@@ -277,7 +277,8 @@ static void sparse_summary(struct summary *s, const int32_t *ids, const float *v
 static void dense_summary(struct summary *s, const float *values, size_t rows)
 {
     tally_start(&tally);
-    uint64_t touched = rows_add_dense(&tally, values, rows, 2, EMBMON_F32);
+    struct row_set set = {NULL, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0, NULL};
+    uint64_t touched = rows_add_dense(&tally, &set).touched;
     summary_of_tally(s);
     assert_true(summary_set_extra(s, EXTRA_ROWS_TOUCHED, (double)touched));
 }

@@ -15,6 +15,7 @@
 
 #include "daemon/alert/alert.h"
 #include "daemon/detect/families.h"
+#include "daemon/learn.h"
 #include "daemon/tensorboard/record.h"
 #include "embmon/embmon.h"
 #include "tests/unit/values.h"
@@ -306,28 +307,13 @@ static inline const struct measures *step_closed(void)
     return &training.measures;
 }
 
-static inline void learn(void)
-{
-    const struct measures *m = &training.measures;
-
-    if (training.phase != EMBMON_TRAIN || m->short_batch)
-        return;
-    for (size_t i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].has_gradient && m->layers[i].nonfinite_gradient == 0 &&
-            !alerts_freeze(training.alerts, i))
-            norm_baseline_add(&training.baseline.layers[i], m->layers[i].norm);
-    }
-    if (!alerts_freeze(training.alerts, DETECT_MODEL))
-        norm_baseline_add(&training.baseline.model, m->model_norm);
-}
-
 /* Judges, learns and records the step, and goes on to the next one. */
 static inline void step_done(void)
 {
     (void)step_closed();
     assert_true(alerts_judge(training.alerts, &training.measures, &training.baseline,
                              &training.rules, training.now));
-    learn();
+    learn_step(&training.baseline, &training.measures, training.alerts);
     measure_shapes(&training.baseline, training.open, &training.model);
     if (training.record)
         record_step(training.record, &training.measures, &training.baseline, &training.rules,
