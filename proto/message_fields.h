@@ -1,5 +1,5 @@
-/* The messages and their fields as lists for the preprocessor: for message.c, and for the tool that
- * prints messages in the tests. */
+/* The messages and their fields as lists for the preprocessor: for message.c and
+ * message_encode.c, and for the tool that prints messages in the tests. */
 #ifndef EMBMON_PROTO_MESSAGE_FIELDS_H
 #define EMBMON_PROTO_MESSAGE_FIELDS_H
 
@@ -63,5 +63,12 @@
     X(FRAME_REPLY, reply, Embmon__Reply, REPLY_FIELDS)                                             \
     X(FRAME_IDS, ids, Embmon__Ids, IDS_FIELDS)                                                     \
     X(FRAME_SHAPE, shape, Embmon__Shape, SHAPE_FIELDS)
+
+/* The lists of Layers: field number, the part's name and generated struct, the list's name. */
+#define LAYERS_LISTS(X)                                                                            \
+    X(1, layer, Embmon__Layer, layers)                                                             \
+    X(2, variable, Embmon__Variable, variables)                                                    \
+    X(3, threshold, Embmon__Threshold, thresholds)                                                 \
+    X(4, ignore, Embmon__Ignore, ignores)
 
 #endif
