@@ -26,7 +26,7 @@ const struct limits limits_default = {
     .padding_sequences = 200,
     .side_sequences = 2,
     .drift_sequences = 200,
-    .dead_share = 0.01,
+    .dead_rows = 0.01,
 };
 
 #define KEY(detector, key, limit)                                                                  \
@@ -49,7 +49,7 @@ const struct limit_key limit_keys[] = {
     KEY("ids_padding", "sequences", padding_sequences),
     KEY("padding_side", "sequences", side_sequences),
     KEY("sequence_length_drift", "sequences", drift_sequences),
-    KEY("rows_dead", "share", dead_share),
+    KEY("rows_dead", "share", dead_rows),
 };
 #undef KEY
 const size_t limit_key_count = sizeof limit_keys / sizeof *limit_keys;

@@ -31,7 +31,7 @@ struct limits {
     double padding_sequences; /* fewest sequences of a phase that are judged */
     double side_sequences;    /* sequences padded on the wrong side, or not at all */
     double drift_sequences;   /* sequences from which a drift of lengths is a warning */
-    double dead_share;        /* of the rows were not looked up in an epoch */
+    double dead_rows;        /* of the rows were not looked up in an epoch */
     double update_high;       /* update ratio */
     double update_low;        /* the same, of the rows that moved */
 };

@@ -193,6 +193,43 @@ static void a_tables_gradient_has_its_rows_and_columns(void **state)
     assert_string_equal(last_told("shape_mismatch", "a")->variable, "");
 }
 
+static void inputs_that_follow_may_still_be_of_the_step_before(void **state)
+{
+    (void)state;
+    size_t joins = layer("joins", EMBMON_CONCATENATE);
+
+    concatenate(joins, -1, (int64_t[]){32, 50}, (int64_t[]){32, 30}, 2);
+    step_done();
+    concatenate(joins, -1, (int64_t[]){7, 50}, (int64_t[]){7, 30}, 2); /* a short batch */
+    step_done();
+    must_be_quiet();
+    shape_at(joins,
+             (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = 0, .inputs = 2, .axis = -1},
+             (int64_t[]){7, 9, 50}, 3);
+    assert_int_equal(times_told("shape_mismatch"), 0); /* the other may change, too */
+    step_done();     /* it has not */
+    must_be("shape_mismatch", "joins", EMBMON_FIRING, 2);
+}
+
+static void a_shape_that_is_not_posted_again_is_as_it_was(void **state)
+{
+    (void)state;
+    size_t a = table_like("a", 100, 50), b = dense("b");
+
+    output(a, 32, 49);
+    output(b, 32, 10);
+    step_done();
+    output(b, 32, 11);
+    for (int i = 0; i < 20; i++)
+        step_done();
+    must_be("shape_mismatch", "a", EMBMON_FIRING, 0); /* it lasts */
+    must_be("shape_changed", "b", EMBMON_RESOLVED, 11);
+    output(a, 32, 50);
+    for (int i = 0; i < 10; i++)
+        step_done();
+    must_be("shape_mismatch", "a", EMBMON_RESOLVED, 30);
+}
+
 static void only_the_first_layer_is_named(void **state)
 {
     (void)state;
@@ -374,6 +411,8 @@ int main(void)
         training_test(an_output_as_wide_as_declared_passes),
         training_test(a_gradient_has_the_shape_of_its_variable),
         training_test(a_tables_gradient_has_its_rows_and_columns),
+        training_test(inputs_that_follow_may_still_be_of_the_step_before),
+        training_test(a_shape_that_is_not_posted_again_is_as_it_was),
         training_test(only_the_first_layer_is_named),
         training_test(a_mismatch_resolves_after_10_clear_steps),
         training_test(a_trace_ends_where_the_hint_does),

@@ -188,6 +188,7 @@ static inline void judge_at(const struct step *step, size_t of, enum occasion oc
                          .model = &training.model,
                          .layer_count = training.model.layer_count,
                          .several_ranks = training.ranks > 1,
+                         .first_sight = occasion != AT_EPOCH,
                          .only_rank = 0};
 
     assert_true(baseline_resize(&training.baseline, training.model.layer_count,
