@@ -373,7 +373,12 @@ def test_thresholds_are_those_of_the_code():
                            ("exploding_model", "gradient_exploding"),
                            ("exploding_update", "gradient_exploding"),
                            ("spike_layer", "gradient_spike"), ("spike_model", "gradient_spike"),
-                           ("diverged_loss", "loss_diverged")):
+                           ("diverged_loss", "loss_diverged"),
+                           ("padding_moved", "ids_padding"), ("padding_sigmas", "ids_padding"),
+                           ("padding_sequences", "ids_padding"),
+                           ("side_sequences", "padding_side"),
+                           ("drift_sequences", "sequence_length_drift"),
+                           ("dead_rows", "rows_dead")):
         numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", fires[detector])]
         assert code[name] in numbers, f"{name} in the README's {detector}"
 
@@ -440,6 +445,7 @@ int main(void)
     if (embmon_open(&options, &monitor) < 0)
         return 1;
     info.path = "table", info.kind = EMBMON_EMBEDDING, info.rows = 8, info.columns = 2;
+    info.padding_id = 7;
     const int32_t ids[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     int table = embmon_layer(monitor, &info), kernel;
     info = (struct embmon_layer_info)EMBMON_LAYER_INFO_INIT;
@@ -455,6 +461,7 @@ int main(void)
                 embmon_post(monitor, table, (enum embmon_signal)signal, step, data, 16, EMBMON_F32);
             embmon_post(monitor, kernel, (enum embmon_signal)signal, step, data, 3, EMBMON_F32);
         }
+        embmon_post_ids(monitor, table, step, ids, 8, EMBMON_I32, 4, NULL);
         embmon_post_scalar(monitor, "loss", step, step == 30 ? (double)NAN : 1);
         embmon_post_scalar(monitor, "learning_rate", step, 1);
         embmon_post_scalar(monitor, "batch_size", step, 1);

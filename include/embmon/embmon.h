@@ -348,8 +348,8 @@ struct embmon_shape {
         sizeof(struct embmon_shape), EMBMON_SHAPE_OUTPUT, 0, 0, 0, 0, NULL, 0                      \
     }
 
-/* Posts a shape of a layer or a variable: when it is new, not at every step. It is wanted at every
- * step. Returns 1 when accepted. Errors: EUNKNOWN, EINVAL (step, role, index, inputs, axis, rank,
+/* Posts a shape of a layer or a variable: when it is new, not at every step. Inputs in the order of
+ * their index: each is compared with those before it. It is wanted at every step. Returns 1 when accepted. Errors: EUNKNOWN, EINVAL (step, role, index, inputs, axis, rank,
  * dims), EDTYPE, EDROPPED, ECLOSED. */
 EMBMON_API EMBMON_NONNULL(1, 4) int embmon_post_shape(struct embmon_client *client, int id,
                                                       int64_t step,
