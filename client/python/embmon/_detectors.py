@@ -5,11 +5,15 @@ from numbers import Real
 from typing import Any, Iterable, Mapping
 
 DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
-             "gradient_vanishing", "loss_diverged", "loss_nonfinite")
+             "gradient_vanishing", "loss_diverged", "loss_nonfinite", "ids_out_of_range", "ids_dtype",
+             "sequence_empty", "mask_mismatch", "ids_padding", "padding_side",
+             "sequence_length_drift", "rows_dead", "shape_mismatch", "shape_changed")
 OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
 THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
               "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
-              "loss_diverged": ("factor",)}
+              "loss_diverged": ("factor",), "ids_padding": ("share", "sigmas", "sequences"),
+              "padding_side": ("sequences",), "sequence_length_drift": ("sequences",),
+              "rows_dead": ("share",)}
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
 
 
