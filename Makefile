@@ -37,7 +37,7 @@ endif
 ALL_CFLAGS = $(BASE) $(WARNINGS) $(CFLAGS)
 
 CLIENT_LIBS := -lprotobuf-c -lz -lm
-DAEMON_LIBS := -luv -ljansson -lprotobuf-c -lz -lm
+DAEMON_LIBS := -luv -lyaml -ljansson -lprotobuf-c -lz -lm
 
 # PORTABLE=1, for the Python wheel: nothing is needed but the C library. Debian's archives are made
 # for executables; hidden, their symbols bind within libembmon.so, and then it may have them too.

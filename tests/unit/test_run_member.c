@@ -247,11 +247,11 @@ static void over_budget_new_layers_are_refused_and_known_ones_are_not(void **sta
         if (declare(member, i, path, &problem) == NACK_LIMIT)
             break;
         assert_int_equal(post(member, ++sequence, i, i / 64, tensor_of(wide, 4), 1), 0);
-        assert_true(steps_bytes(run->steps) < (size_t)RUN_BYTE_BUDGET + (1 << 20));
+        assert_true(steps_bytes(run->steps) < (size_t)RUN_BYTES_DEFAULT / 2 + (1 << 20));
     }
     assert_in_range(sequence, 2048, LAYERS_MAX - 1);
-    assert_in_range(status().bytes, 2 * (size_t)RUN_BYTE_BUDGET,
-                    2 * (size_t)RUN_BYTE_BUDGET + (2 << 20));
+    assert_in_range(status().bytes, (size_t)RUN_BYTES_DEFAULT,
+                    (size_t)RUN_BYTES_DEFAULT + (2 << 20));
     assert_non_null(strstr(problem, "memory is used up"));
     member_unmap(member); /* it reconnects */
     assert_int_equal(declare(member, 0, "l0", &problem), 0);
