@@ -165,11 +165,11 @@ static void reload(void *context)
     } else if (!config_read(&d->line, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
     } else {
-        log_info("SIGHUP: %s is read again", d->line.file);
         keep_places(&d->config, &next);
         config_free(&d->config);
         d->config = next;
         configure(d);
+        log_info("SIGHUP: %s was read again", d->line.file);
     }
 }
 
