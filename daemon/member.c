@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embmon/embmon.h"
+
 enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
 
 void member_free(struct run_member *member)
@@ -63,6 +65,21 @@ static void forget(struct run_member *member, uint32_t id)
         member->targets[id] = (struct member_target){0, 0};
 }
 
+/* What was refused, or is the layer itself, is left out. */
+static bool take_inputs(const struct run_member *member, struct model *model, size_t layer,
+                        const struct msg_layer *from)
+{
+    size_t inputs[EMBMON_INPUTS_MAX], count = 0;
+
+    for (size_t i = 0; i < from->input_count && count < EMBMON_INPUTS_MAX; i++) {
+        struct member_target input = member_target(member, from->inputs[i]);
+
+        if (input.layer > 0 && (size_t)input.layer != layer + 1)
+            inputs[count++] = (size_t)input.layer - 1;
+    }
+    return count == 0 || model_inputs(model, layer, inputs, count);
+}
+
 static enum nack_reason take_layer(struct run_member *member, struct model *model,
                                    const struct msg_layer *from, const char **problem)
 {
@@ -72,12 +89,8 @@ static enum nack_reason take_layer(struct run_member *member, struct model *mode
     forget(member, from->id);
     if (layer < 0)
         return refuse(layer, problem);
-    for (size_t i = 0; i < from->input_count; i++) {
-        struct member_target input = member_target(member, from->inputs[i]);
-
-        if (input.layer > 0 && input.layer != layer + 1)
-            model->layers[input.layer - 1].is_read = true;
-    }
+    if (!take_inputs(member, model, (size_t)layer, from))
+        return refuse(MODEL_NO_MEMORY, problem);
     target.layer = layer + 1;
     target.variable = (int32_t)model->layers[layer].table + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
@@ -97,6 +110,7 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
     variable = model_variable(model, (size_t)of.layer - 1, from->name);
     if (variable < 0)
         return refuse(variable, problem);
+    model_variable_dtype(model, (size_t)variable, from->dtype);
     target.variable = variable + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
 }

@@ -7,6 +7,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "embmon/embmon.h"
 #include "proto/name.h"
 
 struct model_name {
@@ -77,8 +78,10 @@ bool model_init(struct model *model)
 
 void model_clear(struct model *model)
 {
-    for (size_t i = 0; i < model->layer_count; i++)
+    for (size_t i = 0; i < model->layer_count; i++) {
         free(model->layers[i].activation);
+        free(model->layers[i].inputs);
+    }
     free(model->layers);
     free(model->variables);
     free(model->scalars);
@@ -148,11 +151,12 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->trainable = from->trainable;
     layer->sharded = from->sharded;
     layer->tied = from->tied;
-    layer->dtype = from->dtype;
     layer->has_padding = from->has_padding;
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
+    layer->half = from->dtype == EMBMON_F16;
+    layer->input_count = 0;
     layer->stale = layer->is_read = false;
     return true;
 }
@@ -198,6 +202,26 @@ int model_layer(struct model *model, const struct msg_layer *from)
     layer->table = (size_t)table;
     model->layer_count++;
     return (int)index;
+}
+
+void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype)
+{
+    if (dtype == EMBMON_F16)
+        model->layers[model->variables[variable].layer].half = true;
+}
+
+bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_t count)
+{
+    size_t *copy = reallocarray(model->layers[layer].inputs, count + 1, sizeof *copy);
+
+    if (!copy)
+        return false;
+    memcpy(copy, inputs, count * sizeof *copy);
+    model->layers[layer].inputs = copy;
+    model->layers[layer].input_count = count;
+    for (size_t i = 0; i < count; i++)
+        model->layers[inputs[i]].is_read = true;
+    return true;
 }
 
 bool model_is_output(const struct model *model, size_t layer)

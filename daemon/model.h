@@ -15,8 +15,10 @@ struct layer {
     uint32_t kind;    /* enum embmon_kind */
     bool trainable, sharded, tied, has_padding;
     bool is_read;   /* another layer has named it as an input */
-    bool stale;     /* declared by a trainer that has gone: the next one may say otherwise */
-    uint32_t dtype; /* enum embmon_dtype of its output, 0: unknown */
+    bool half;      /* its output or a variable is f16 */
+    size_t *inputs; /* owned: indices of the layers it reads, as far as they were declared */
+    size_t input_count;
+    bool stale; /* declared by a trainer that has gone: the next one may say otherwise */
     uint64_t rows, columns;
     int64_t padding_id;
     size_t table; /* index of the variable "": what is posted with the layer's own id */
@@ -53,10 +55,14 @@ enum { MODEL_FULL = -1, MODEL_CONFLICT = -2, MODEL_NO_MEMORY = -3 };
  * the same path but another kind, rows or columns is a conflict. */
 int model_layer(struct model *model, const struct msg_layer *layer);
 int model_variable(struct model *model, size_t layer, const char *name);
+void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype);
 int model_scalar(struct model *model, const char *name);
 
 /* The trainers have gone: those that come next may declare a layer with another kind or size. */
 void model_reopen(struct model *model);
+
+/* The layer reads these. False: out of memory, nothing has changed. */
+bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_t count);
 
 /* Nobody reads the layer: the last declared one where no layer has named its inputs. */
 bool model_is_output(const struct model *model, size_t layer);

@@ -28,6 +28,17 @@ struct limits {
     double diverged_loss; /* loss by abs(first loss) */
     double update_high;   /* update ratio */
     double update_low;    /* the same, of the rows that moved */
+    double underflow;     /* share of zeros above the usual one */
+    double dead_share;    /* share of zeros in an output */
+    double dead_units;    /* share of units that are 0 in the whole batch */
+    double saturated;     /* share of an output that has reached its function's limit */
+    double variation;     /* variance over the batch by the mean square */
+    double dominates;     /* table's norm by the median of the other layers' */
+    double coverage;      /* rows looked up by ids, by what is usual */
+    double hot_share;     /* share of the look-ups that one row takes */
+    double hot_rise;      /* that share by the usual one */
+    double cosine;        /* mean, of two of the busiest rows */
+    double spread;        /* effective rank of the busiest rows by the width */
 };
 extern const struct limits limits_default;
 

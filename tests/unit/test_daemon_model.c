@@ -89,6 +89,24 @@ static void trainable_may_change_any_time(void **state)
     assert_false(model.layers[0].trainable);
 }
 
+static void the_output_is_what_nobody_reads_or_else_the_last(void **state)
+{
+    const size_t first[] = {0};
+
+    (void)state;
+    declare("a", 1);
+    declare("b", 1);
+    declare("c", 1);
+    assert_true(model_is_output(&model, 2));
+    assert_false(model_is_output(&model, 1));
+    assert_true(model_inputs(&model, 1, first, 1));
+    assert_true(model_is_output(&model, 1));
+    assert_true(model_is_output(&model, 2));
+    assert_false(model_is_output(&model, 0));
+    assert_true(model_inputs(&model, 1, first, 0)); /* said anew */
+    assert_int_equal(model.layers[1].input_count, 0);
+}
+
 static void a_label_belongs_to_one_layer(void **state)
 {
     (void)state;
@@ -189,6 +207,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_size_is_a_conflict_until_the_trainers_have_gone,
                                         start, stop),
         cmocka_unit_test_setup_teardown(trainable_may_change_any_time, start, stop),
+        cmocka_unit_test_setup_teardown(the_output_is_what_nobody_reads_or_else_the_last, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_label_belongs_to_one_layer, start, stop),
         cmocka_unit_test_setup_teardown(the_known_scalars_have_their_places, start, stop),
         cmocka_unit_test_setup_teardown(each_kind_of_thing_has_its_limit, start, stop),

@@ -18,6 +18,16 @@ static void the_names_are_the_contract_and_each_is_found(void **state)
         {"gradient_vanishing", "gradient", EMBMON_WARNING, 10, 150, 0},
         {"update_ratio", "update", EMBMON_WARNING, 3, 0, 3},
         {"layer_frozen", "update", EMBMON_WARNING, 3, 0, 0},
+        {"gradient_underflow", "gradient", EMBMON_WARNING, 5, 0, 0},
+        {"activation_dead", "activation", EMBMON_WARNING, 5, 0, 5},
+        {"activation_saturated", "activation", EMBMON_WARNING, 5, 0, 0},
+        {"activation_collapsed", "activation", EMBMON_WARNING, 5, 0, 0},
+        {"padding_row_gradient", "gradient", EMBMON_WARNING, 1, 0, 0},
+        {"coverage_drop", "gradient", EMBMON_WARNING, 3, 0, 0},
+        {"rows_hot", "gradient", EMBMON_INFO, 5, 0, 0},
+        {"rows_moved_untouched", "update", EMBMON_INFO, 1, 0, 0},
+        {"embedding_dominates", "gradient", EMBMON_INFO, 3, 0, 0},
+        {"embedding_collapse", "weight", EMBMON_INFO, 1, 0, 0},
     };
 
     assert_int_equal(detector_count, sizeof rows / sizeof *rows);
