@@ -248,6 +248,8 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
     (void)baseline;
     if (!is_table(info))
         return finding_silent(finding, NO_TABLE);
+    if ((double)info->columns * limits->spread <= 1)
+        return finding_silent(finding, "so narrow a table has no rank below the threshold");
     if (isnan(cosine) || isnan(spread))
         return finding_silent(finding,
                               "looked at once an epoch, where the whole table is posted and "

@@ -6,7 +6,7 @@ static void table_like(struct msg_layer declared)
 {
     declared.path = "t";
     declared.kind = EMBMON_EMBEDDING;
-    declared.columns = 2;
+    declared.columns = declared.columns ? declared.columns : 16;
     t = layer_like(declared);
     a = dense("a");
     b = dense("b");
@@ -357,6 +357,14 @@ static void rows_that_all_point_one_way_are_told_once_an_epoch(void **state)
     must_be("embedding_collapse", "t", EMBMON_RESOLVED, 21);
 }
 
+static void a_narrow_table_cannot_be_told(void **state)
+{
+    (void)state;
+    table_like((struct msg_layer){.rows = 1000, .columns = 10, .trainable = true});
+    POST(EMBMON_WEIGHT, {EXTRA_COSINE, 1}, {EXTRA_SPREAD, 0.1});
+    must_be_silent(embedding_collapse, t, "so narrow a table has no rank below the threshold");
+}
+
 static void between_two_looks_it_is_silent(void **state)
 {
     static const char why[] = "looked at once an epoch, where the whole table is posted and has "
@@ -386,6 +394,7 @@ int main(void)
         training_test(a_table_above_100_times_the_median_of_the_others_is_told_at_the_third),
         training_test(with_fewer_than_two_others_nobody_is_dominated),
         training_test(rows_that_all_point_one_way_are_told_once_an_epoch),
+        training_test(a_narrow_table_cannot_be_told),
         training_test(between_two_looks_it_is_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

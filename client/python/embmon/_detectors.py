@@ -4,12 +4,27 @@ import math
 from numbers import Real
 from typing import Any, Iterable, Mapping
 
-DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
-             "gradient_vanishing", "loss_diverged", "loss_nonfinite")
+DETECTORS = ("activation_collapsed", "activation_dead", "activation_nonfinite",
+             "activation_saturated", "coverage_drop", "embedding_collapse", "embedding_dominates",
+             "gradient_exploding", "gradient_nonfinite", "gradient_spike", "gradient_underflow",
+             "gradient_vanishing", "layer_frozen", "loss_diverged", "loss_nonfinite",
+             "padding_row_gradient", "rows_hot", "rows_moved_untouched", "update_ratio")
 OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
-THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
-              "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
-              "loss_diverged": ("factor",)}
+THRESHOLDS = {
+    "activation_collapsed": ("variation",),
+    "activation_dead": ("share", "units"),
+    "activation_saturated": ("share",),
+    "coverage_drop": ("factor",),
+    "embedding_collapse": ("cosine", "rank"),
+    "embedding_dominates": ("factor",),
+    "gradient_exploding": ("layer", "model", "update_ratio"),
+    "gradient_spike": ("layer", "model"),
+    "gradient_underflow": ("rise",),
+    "gradient_vanishing": ("ratio", "norm"),
+    "loss_diverged": ("factor",),
+    "rows_hot": ("share", "rise"),
+    "update_ratio": ("high", "low"),
+}
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
 
 
