@@ -2,6 +2,8 @@
 
 #include "embmon/embmon.h"
 
+static const double VARIES = 1e-9; /* variance over the batch by the mean square */
+
 /* What a look-up is usually like, and how many zeros a gradient usually has. */
 static void learn_shares(struct layer_memory *memory, const struct layer_measure *layer,
                          const struct alerts *alerts, size_t index)
@@ -23,6 +25,9 @@ void learn_step(struct baseline *baseline, const struct measures *m, const struc
     if (m->step->phase != EMBMON_TRAIN)
         return;
     baseline->steps++;
+    for (size_t i = 0; i < m->layer_count; i++)
+        baseline->memories[i].varied =
+            baseline->memories[i].varied || measure_variation(m, i) > VARIES;
     for (size_t i = 0; i < m->layer_count && !m->short_batch; i++) {
         const struct layer_measure *layer = &m->layers[i];
 

@@ -68,6 +68,59 @@ double measure_update_ratio(const struct measures *m, const struct baseline *bas
     return summary_norm(&cell->summary, sharded) / sqrt(memory->weight_squares);
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void sort_norms(struct measures *m)
+{
+    m->norm_count = 0;
+    for (size_t i = 0; i < m->layer_count; i++) {
+        const struct layer_measure *layer = &m->layers[i];
+
+        if (layer->has_gradient && layer->nonfinite_gradient == 0 && layer->norm > 0)
+            m->norms[m->norm_count++] = layer->norm;
+    }
+    qsort(m->norms, m->norm_count, sizeof *m->norms, by_value);
+}
+
+double measure_others_norm(const struct measures *m, size_t layer)
+{
+    size_t own = 0, n = m->norm_count;
+    double pair[2];
+
+    while (own < n && m->norms[own] < m->layers[layer].norm)
+        own++;
+    if (own < n && m->norms[own] <= m->layers[layer].norm)
+        n--;
+    else
+        own = n; /* it is none of them */
+    if (n < 2)
+        return NAN;
+    for (size_t i = 0; i < 2; i++) {
+        size_t at = (n - 1 + i) / 2;
+
+        pair[i] = m->norms[at + (at >= own)];
+    }
+    return 0.5 * (pair[0] + pair[1]);
+}
+
+double measure_variation(const struct measures *m, size_t layer)
+{
+    const struct step_cell *cell =
+        step_cell(m->step, m->model->layers[layer].table, EMBMON_ACTIVATION);
+    double variance, scale;
+
+    if (!cell || summary_finite(&cell->summary) == 0 || cell->summary.square_sum <= 0)
+        return NAN;
+    variance = summary_extra(&cell->summary, EXTRA_VARIANCE, NAN) / (double)cell->summary.parts;
+    scale = cell->summary.square_sum / (double)summary_finite(&cell->summary);
+    return variance / scale;
+}
+
 struct pool {
     double gradient, elements, all_squares; /* sums over the layer's variables */
     double update, weight;
@@ -151,12 +204,17 @@ static void measure_variable(const struct measures *m, const struct baseline *ba
 static bool reserve_layers(struct measures *m, size_t count)
 {
     struct layer_measure *more;
+    double *norms;
 
     if (count > m->layer_capacity) {
         more = reallocarray(m->layers, count, sizeof *more);
         if (!more)
             return false;
         m->layers = more;
+        norms = reallocarray(m->norms, count, sizeof *norms);
+        if (!norms)
+            return false;
+        m->norms = norms;
         m->layer_capacity = count;
     }
     m->layer_count = count;
@@ -217,6 +275,7 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
     }
     for (size_t i = 0; i < model->layer_count; i++)
         finish_layer(m, i, &pools[i]);
+    sort_norms(m);
     free(pools);
     return true;
 }
@@ -224,5 +283,6 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
 void measures_free(struct measures *m)
 {
     free(m->layers);
+    free(m->norms);
     *m = (struct measures){0};
 }

@@ -39,6 +39,8 @@ struct measures {
     size_t layer_count, layer_capacity;
     double model_norm; /* of finite elements; NaN: no gradient at all */
     bool nonfinite;    /* some gradient holds a NaN or an infinity */
+    double *norms;     /* owned: of the layers that have a finite, non-zero one, ascending */
+    size_t norm_count;
     double last_norm;  /* of the last declared trainable layer with a finite, non-zero gradient */
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */
@@ -62,6 +64,13 @@ void measure_shapes(struct baseline *baseline, const struct step *step, const st
 
 /* Remembers the weights posted in this step. */
 void measure_weights(struct baseline *baseline, const struct step *step, const struct model *model);
+
+/* Median norm of the layers but this one, NaN when fewer than two have one. */
+double measure_others_norm(const struct measures *m, size_t layer);
+
+/* Variance over the batch by the mean square of a layer's output, NaN when it is not known, or all
+ * of it is 0. */
+double measure_variation(const struct measures *m, size_t layer);
 
 /* Norm of the update by the norm of the latest weights of one variable, NaN when one is missing or
  * the weights are all zero. */

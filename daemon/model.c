@@ -151,12 +151,12 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->trainable = from->trainable;
     layer->sharded = from->sharded;
     layer->tied = from->tied;
-    layer->dtype = from->dtype;
     layer->has_padding = from->has_padding;
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
     layer->shape = shape_of(from->shape, from->shape_length);
+    layer->half = from->dtype == EMBMON_F16;
     layer->stale = layer->is_read = false;
     return true;
 }
@@ -204,10 +204,10 @@ int model_layer(struct model *model, const struct msg_layer *from)
     return (int)index;
 }
 
-bool model_inputs(struct model *model, size_t layer, const uint32_t *inputs, size_t count)
+bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_t count)
 {
     struct layer *of = &model->layers[layer];
-    uint32_t *copy = NULL;
+    size_t *copy = NULL;
 
     count = count < INPUTS_MAX ? count : INPUTS_MAX;
     if (count > 0 && !(copy = calloc(count, sizeof *copy)))
@@ -217,6 +217,10 @@ bool model_inputs(struct model *model, size_t layer, const uint32_t *inputs, siz
     free(of->inputs);
     of->inputs = copy;
     of->input_count = count;
+    for (size_t i = 0; i < count; i++) {
+        if (copy[i] != MODEL_NO_LAYER && copy[i] != layer)
+            model->layers[copy[i]].is_read = true;
+    }
     return true;
 }
 
@@ -252,6 +256,12 @@ int model_reader(const struct model *model, size_t layer, uint32_t kind)
         marked[i] = at->kind == EMBMON_OTHER || at->kind == EMBMON_NORM;
     }
     return graph ? -1 : MODEL_NO_GRAPH;
+}
+
+void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype)
+{
+    if (dtype == EMBMON_F16)
+        model->layers[model->variables[variable].layer].half = true;
 }
 
 bool model_is_output(const struct model *model, size_t layer)

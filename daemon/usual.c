@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double RISE_MAX = 0.002; /* of the level, a step */
+static const double RISE_MAX = 0.0005; /* of the level, a step */
 
 static int by_value(const void *a, const void *b)
 {

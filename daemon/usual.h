@@ -2,8 +2,8 @@
  * so unlike a norm's baseline (baseline.h) it is kept as it is.
  *
  * The median follows what it is given within 13 steps. Where that would be too fast there is the
- * level: the median of the first 25, which then falls with the median and rises by at most 0.002 a
- * step, so that it cannot follow a share which creeps up over a hundred steps. */
+ * level: the median of the first 25, which then falls with the median and rises by at most 0.0005 a
+ * step, so that it cannot follow a share which creeps up over hundreds of steps. */
 #ifndef EMBMON_DAEMON_USUAL_H
 #define EMBMON_DAEMON_USUAL_H
 

@@ -392,18 +392,9 @@ def test_thresholds_are_those_of_the_code():
     assert {code_span(row[0]): float(row[1]) for row in rows} == code
     rows = table("README.md", "detector", "fires when", "sick steps until it fires", "severity")
     fires = {code_span(row[0]): row[1] for row in rows}
-    for name, detector in (("vanishing_ratio", "gradient_vanishing"),
-                           ("vanishing_norm", "gradient_vanishing"),
-                           ("exploding_layer", "gradient_exploding"),
-                           ("exploding_model", "gradient_exploding"),
-                           ("exploding_update", "gradient_exploding"),
-                           ("spike_layer", "gradient_spike"), ("spike_model", "gradient_spike"),
-                           ("diverged_loss", "loss_diverged"),
-                           ("padding_moved", "ids_padding"), ("padding_sigmas", "ids_padding"),
-                           ("padding_sequences", "ids_padding"),
-                           ("side_sequences", "padding_side"),
-                           ("drift_sequences", "sequence_length_drift"),
-                           ("dead_rows", "rows_dead")):
+    keys = re.findall(r'^ +KEY\("(\w+)", "\w+", (\w+)\)', text("daemon/detect/detect.c"), flags=re.M)
+    assert {name for _, name in keys} == set(code) - {"update_elements"}
+    for detector, name in keys:
         numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", fires[detector])]
         assert code[name] in numbers, f"{name} in the README's {detector}"
 

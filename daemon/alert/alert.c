@@ -149,7 +149,8 @@ void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
     struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
 
     for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
-        if (slots[i].state != EMBMON_RESOLVED)
+        if (slots[i].state != EMBMON_RESOLVED &&
+            detectors[i / alerts->places].freezes != FREEZES_NOTHING)
             slot_new_level(alerts, &slots[i], i / alerts->places, step, now);
     }
 }

@@ -308,14 +308,10 @@ static struct ids_stats with_empty(uint64_t empty)
 static size_t table_read_by(uint32_t kind)
 {
     size_t a = table_with_padding("inner_model/embedding", 100), drop, last;
-    uint32_t input;
-
     drop = layer("dropout", EMBMON_OTHER);
     last = layer("average", kind);
-    input = (uint32_t)a;
-    assert_true(model_inputs(&training.model, drop, &input, 1));
-    input = (uint32_t)drop;
-    assert_true(model_inputs(&training.model, last, &input, 1));
+    assert_true(model_inputs(&training.model, drop, &a, 1));
+    assert_true(model_inputs(&training.model, last, &drop, 1));
     return a;
 }
 

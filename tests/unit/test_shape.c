@@ -1,6 +1,13 @@
 #include "tests/unit/training.h"
 
-static void reads(size_t of, const uint32_t *inputs, size_t count)
+#define DIMS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / 8
+#define output(of, ...)                                                                            \
+    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_OUTPUT}, DIMS(__VA_ARGS__))
+#define input(of, at, n, ...)                                                                      \
+    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = at, .inputs = n},      \
+             DIMS(__VA_ARGS__))
+
+static void reads(size_t of, const size_t *inputs, size_t count)
 {
     assert_true(model_inputs(&training.model, of, inputs, count));
 }
@@ -29,8 +36,8 @@ static size_t two_tables(uint32_t kind)
     size_t two = table_like("inner_model/embedding_1", 100, 30);
     size_t flat = layer("inner_model/flatten", EMBMON_OTHER), joins = layer("merged", kind);
 
-    reads(flat, (uint32_t[]){(uint32_t)one}, 1);
-    reads(joins, (uint32_t[]){(uint32_t)flat, (uint32_t)two}, 2);
+    reads(flat, &one, 1);
+    reads(joins, (size_t[]){flat, two}, 2);
     output(one, 32, 10, 50);
     output(two, 32, 10, 30);
     output(flat, 32, 500);
@@ -207,7 +214,7 @@ static void inputs_that_follow_may_still_be_of_the_step_before(void **state)
              (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = 0, .inputs = 2, .axis = -1},
              (int64_t[]){7, 9, 50}, 3);
     assert_int_equal(times_told("shape_mismatch"), 0); /* the other may change, too */
-    step_done();     /* it has not */
+    step_done();                                       /* it has not */
     must_be("shape_mismatch", "joins", EMBMON_FIRING, 2);
 }
 
@@ -263,13 +270,13 @@ static void a_trace_ends_where_the_hint_does(void **state)
     (void)state;
     char path[256];
     size_t joins, last = 0;
-    uint32_t inputs[40];
+    size_t inputs[40];
 
     for (uint32_t i = 0; i < 40; i++) {
         memset(path, 'x', 250);
         (void)snprintf(path + 250, 6, "%u", i);
         last = layer(path, EMBMON_OTHER);
-        inputs[i] = (uint32_t)last;
+        inputs[i] = last;
         output(last, 32, 1, 2, 3, 4, 5, 6, 7);
     }
     joins = layer("joins", EMBMON_MERGE);

@@ -64,7 +64,7 @@ static void the_level_creeps_up_and_falls_at_once(void **state)
     add(&usual, 0.75, 12);
     must_be(usual_level(&usual), 0.25);
     add(&usual, 0.75, 10);
-    must_be(usual_level(&usual), 0.27);
+    must_be(usual_level(&usual), 0.255);
     add(&usual, 0.125, 13);
     must_be(usual_level(&usual), 0.125);
 }

@@ -231,13 +231,6 @@ static inline void shape_at(size_t layer_of, struct posted_shape posted, const i
     judge_at(step, layer_of, AT_SHAPE);
 }
 
-#define DIMS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / 8
-#define output(of, ...)                                                                            \
-    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_OUTPUT}, DIMS(__VA_ARGS__))
-#define input(of, at, n, ...)                                                                      \
-    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = at, .inputs = n},      \
-             DIMS(__VA_ARGS__))
-
 /* The epoch ends with the last step that was done. */
 static inline void epoch_ends(void)
 {
