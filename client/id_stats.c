@@ -55,9 +55,13 @@ LOAD_INTEGERS(load_i32, int32_t)
 LOAD_INTEGERS(load_i64, int64_t)
 #undef LOAD_INTEGERS
 
+/* Neither NaN nor infinite. */
 static bool is_number(double value)
 {
-    return value - value == 0; /* neither NaN nor infinite */
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
 static double magnitude_of(double value)
@@ -84,9 +88,11 @@ static void note_inexact(struct pass *pass, size_t i)
 /* INT64_MIN for what is no number: never a row, never the padding. */
 static int64_t truncated(double value)
 {
+    if (!is_number(value))
+        return INT64_MIN;
     if (magnitude_of(value) < 0x1p63)
         return (int64_t)value;
-    return value > 0 ? INT64_MAX : INT64_MIN;
+    return value < 0 ? INT64_MIN : INT64_MAX;
 }
 
 static void load_floats(struct pass *pass, const uint8_t *data)
