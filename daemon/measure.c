@@ -41,8 +41,12 @@ void measure_intake(struct baseline *baseline, const struct step *step, const st
             continue;
         }
         intake_train(intake, &ids->stats);
-        intake->rows_seen = ids->stats.rows_seen;
-        intake->rows_known = true;
+        /* Only where ids reach a table, and its client has room, are its rows marked. */
+        ids = step_ids(step, i, IDS_REACHED);
+        if (ids && ids->stats.rows_seen > 0) {
+            intake->rows_seen = ids->stats.rows_seen;
+            intake->rows_known = true;
+        }
     }
 }
 

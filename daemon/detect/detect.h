@@ -113,7 +113,7 @@ struct detector {
     bool first_only;      /* only the first layer in forward order is named */
     bool is_nonfinite;    /* while it fires, consequences are muted */
     bool is_consequence;  /* muted by non-finite values of the same run */
-    const char *muted_by; /* a detector before it, which mutes it while it is up for the layer */
+    const char *muted_by; /* one of first sight that mutes it while it is up for the layer */
     enum {
         FREEZES_NOTHING,
         FREEZES_LAYER,
