@@ -1,6 +1,5 @@
 /* What a client hears: a daemon that says anything at all neither breaks it nor its sums, and once
  * the client has hung up it counts what was sent as not answered. */
-#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>

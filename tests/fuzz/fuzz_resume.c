@@ -1,6 +1,5 @@
 /* The recovery scanner: any bytes may lie in the run's folder. What it says is whole is whole, and
  * is all that is: the record behind it is cut short or wrong. */
-#define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
