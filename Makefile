@@ -26,13 +26,13 @@ WARNINGS := -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmi
             -Wformat=2 -Wnull-dereference
 CFLAGS   ?= -O2 -g
 BASE     := -std=c11 -D_GNU_SOURCE -I. -Iinclude -I$(OUT)/gen -MMD -MP -fvisibility=hidden \
-            -fno-math-errno -ffp-contract=off -fstack-protector-strong -pthread
+            -fno-math-errno -ffp-contract=off -fstack-protector-strong -fstack-clash-protection -pthread
 ifneq ($(SANITIZE),)
 BASE     += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS  += -fsanitize=$(SANITIZE)
 else
 BASE     += -D_FORTIFY_SOURCE=2
-LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--as-needed
+LDFLAGS  += -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 endif
 ALL_CFLAGS = $(BASE) $(WARNINGS) $(CFLAGS)
 
@@ -94,9 +94,9 @@ $(OUT)/libdaemon.a: $(DAEMON_OBJ)
 	$(call say,AR) rm -f $@ && ar rcs $@ $^
 
 $(OUT)/embmond: $(OUT)/obj/daemon/main.o $(OUT)/libdaemon.a
-	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) -pie $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 $(OUT)/embmonctl: $(OUT)/obj/daemon/embmonctl.o $(OUT)/libdaemon.a
-	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) -pie $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 
 # Only EMBMON_API is visible, in the shared library and, made local in one object, in the archive.
 $(OUT)/libembmon.so: $(CLIENT_OBJ)
@@ -234,6 +234,10 @@ install: all
 	install -m 644 docs/embmonctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/libembmon.3 $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m 644 docs/embmond.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' daemon/embmond.service.in \
+	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/embmond.service
+	install -m 644 daemon/embmond.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 clean:
 	rm -rf build/obj build/gen build/tests build/tools build/examples build/sanitize build/lib* \

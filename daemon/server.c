@@ -28,6 +28,7 @@ struct server {
     struct connections connections;
     struct registry *registry;
     struct command *command; /* NULL: none */
+    struct supervisor *supervisor;
     uint64_t next_second_ms;
     uint64_t deadline_ms; /* when to end at the latest; 0: not ending */
     bool starved;         /* a peer waits until there is memory */
@@ -103,6 +104,7 @@ static void finish_if_drained(struct server *server)
 static void begin_stop(struct server *server)
 {
     server->deadline_ms = moment_now().ms + STOP_MS;
+    supervisor_stopping(server->supervisor);
     close_listeners(server);
     connections_settle(&server->connections);
     finish_if_drained(server);
@@ -148,6 +150,7 @@ static void on_tick(uv_timer_t *timer)
     registry_tick(server->registry, now);
     connections_tick(&server->connections, now, second);
     registry_flush(server->registry);
+    supervisor_turns(server->supervisor, now.ms);
     retry_starved(server);
     finish_if_drained(server);
 }
@@ -218,6 +221,7 @@ int server_run(const struct server_options *options)
     }
     server->registry = options->registry;
     server->command = options->command;
+    server->supervisor = options->supervisor;
     server->connections.loop = &server->loop;
     server->connections.registry = options->registry;
     error = start(server, options);
@@ -226,8 +230,10 @@ int server_run(const struct server_options *options)
         log_error("cannot serve: %s", uv_strerror(error));
         server->status = EX_OSERR;
         finish(server);
-    } else if (server->command) {
-        on_command_signal(server, SIGCHLD); /* it may have ended before its signal was heard */
+    } else {
+        supervisor_ready(server->supervisor);
+        if (server->command) /* it may have ended before its signal was heard */
+            on_command_signal(server, SIGCHLD);
     }
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);

@@ -234,7 +234,8 @@ def test_install_puts_every_file_in_place(installed):
         "usr/lib/libembmon.a", "usr/lib/libembmon.so", "usr/lib/libembmon.so.0",
         f"usr/lib/libembmon.so.{version}", "usr/lib/pkgconfig/embmon.pc",
         "usr/share/man/man1/embmonctl.1", "usr/share/man/man3/libembmon.3",
-        "usr/share/man/man8/embmond.8"}
+        "usr/share/man/man8/embmond.8", "usr/lib/systemd/system/embmond.service",
+        "usr/lib/systemd/system/embmond.socket"}
     for link in ("libembmon.so", "libembmon.so.0"):
         assert (installed / "usr/lib" / link).resolve().name == f"libembmon.so.{version}"
     for path in installed.rglob("usr/share/**/*.?"):
