@@ -118,7 +118,7 @@ def test_exit_statuses_of_help_are_in_the_man_page(program, page):
 def test_environment_variables_are_documented():
     code = "".join(path.read_text() for folder in ("daemon", "client", "proto")
                    for path in sorted((ROOT / folder).rglob("*.c")))
-    read = set(re.findall(r'(?:getenv|environment)\("([A-Z_]+)"\)', code))
+    read = set(re.findall(r'(?:getenv|environment|number_in)\("([A-Z_]+)"\)', code))
     documented = set()
     for page in MAN.values():
         for line in re.findall(r"^\.(?:It Ev|.*\bEv) (.*)", page.read_text(), flags=re.M):
