@@ -144,6 +144,11 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(CLIENT) $(DAEMON) $(PROTO) build/gen/em
 	    build/gen/*.pb-c.c $(DAEMON_LIBS) -pthread
 .PHONY: fuzz replay
 
+$(OUT)/faults/shim.so: tests/faults/shim.c
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -Wno-missing-prototypes -O2 -g -shared \
+	    -fPIC -fno-builtin -o $@ $< -ldl
+
 # ---- the two commands of the README, and what they are made of
 PYTHON := build/venv/bin/python
 

@@ -191,8 +191,10 @@ int main(int argc, char **argv)
     static struct daemon d;
     char problem[CONFIG_PROBLEM_MAX];
 
-    if (!open_standard_files())
+    if (!open_standard_files()) {
+        fprintf(stderr, "embmond: error: cannot open /dev/null: %s\n", strerror(errno));
         return EX_OSERR;
+    }
     switch (config_parse(argc, argv, &d.config, problem)) {
     case CONFIG_HELP:
         return fputs(config_help(), stdout) < 0 || fflush(stdout) != 0 ? EX_IOERR : 0;

@@ -8,6 +8,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/log.h"
+#include "daemon/reserve.h"
 
 enum {
     TICK_MS = 100,
@@ -212,7 +213,12 @@ static int start(struct server *server, const struct server_options *options)
 int server_run(const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof *server);
-    int error = server ? uv_loop_init(&server->loop) : UV_ENOMEM;
+    int error =
+        server ? uv_replace_allocator(reserve_malloc, reserve_realloc, reserve_calloc, reserve_free)
+               : UV_ENOMEM;
+
+    if (!error)
+        error = uv_loop_init(&server->loop);
 
     if (error) {
         log_error("cannot start the event loop: %s", uv_strerror(error));
