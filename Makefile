@@ -179,6 +179,13 @@ test-c: $(TEST_BIN)
 test-sanitize:
 	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c replay
 
+# Every call to the system fails once: about 2 minutes.
+test-faults:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all tools build/faults/shim.so
+	$(PYTHON) -m pytest -q -rs -n 2 tests/faults
+.PHONY: test-faults
+
 # Every fuzz target, 2,000,000 inputs each: about 15 minutes.
 test-fuzz:
 	@tests/setup.sh fuzz
@@ -189,7 +196,7 @@ test-fuzz:
 # Some tests need two busy cores to keep up with a second's worth of time; what fails once is tried
 # once more, and said.
 test-py: all tools
-	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 tests
+	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 --ignore=tests/faults tests
 
 tools: $(TOOL_BIN)
 .PHONY: tools
