@@ -9,6 +9,7 @@
 #include "daemon/command.h"
 #include "daemon/listen.h"
 #include "daemon/registry.h"
+#include "daemon/supervisor.h"
 
 enum { SERVER_LISTENERS_MAX = 16 };
 
@@ -21,6 +22,7 @@ struct server_options {
     void *context;
     struct command *command;               /* borrowed; NULL: none */
     const struct command_signals *signals; /* held until the server hears them itself */
+    struct supervisor *supervisor;         /* borrowed: told when we serve, turn, and end */
 };
 
 /* Serves until a signal ends it or, with a command, until that has ended and its posts are in. All
