@@ -81,6 +81,9 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
                             const char **problem);
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
                             struct moment now);
+enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, struct moment now);
+enum nack_reason run_shape(struct run_member *member, const struct msg_shape *shape,
+                           struct moment now);
 enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
                             struct moment now);
 enum nack_reason run_step_end(struct run_member *member, const struct msg_step_end *end,

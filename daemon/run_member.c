@@ -300,6 +300,24 @@ enum nack_reason run_sample(struct run_member *member, const struct msg_sample *
     return count_post(member, sample->sequence, reason);
 }
 
+enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, struct moment now)
+{
+    struct member_target target = member_target(member, ids->target);
+
+    run_heartbeat(member, NULL, now);
+    return count_post(member, ids->sequence, target.layer > 0 ? 0 : NACK_UNKNOWN);
+}
+
+enum nack_reason run_shape(struct run_member *member, const struct msg_shape *shape,
+                           struct moment now)
+{
+    struct member_target target = member_target(member, shape->target);
+
+    run_heartbeat(member, NULL, now);
+    return count_post(member, shape->sequence,
+                      target.layer > 0 || target.variable > 0 ? 0 : NACK_UNKNOWN);
+}
+
 enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
                             struct moment now)
 {
