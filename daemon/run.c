@@ -67,12 +67,12 @@ static void run_destroy(struct run *run)
     jsonl_close(run->jsonl);
     measures_free(&run->measures);
     rules_free(&run->rules);
+    norms_free(&run->norms);
     baseline_free(&run->baseline);
     steps_free(run->steps);
     model_clear(&run->model);
     free(run->name);
     free(run->wanted);
-    free(run->norms);
     free(run->key);
     free(run);
 }
@@ -163,25 +163,12 @@ static void learn(struct run *run)
         norm_baseline_add(&run->baseline.model, m->model_norm);
 }
 
-/* Keeps each layer's newest norm for those who ask between steps. */
-static void keep_norms(struct run *run)
+static void keep_loss(struct run *run, const struct step *step)
 {
-    const struct measures *m = &run->measures;
-
-    if (m->layer_count > run->norm_count) {
-        double *more = reallocarray(run->norms, m->layer_count, sizeof *more);
-
-        if (!more)
-            return;
-        for (size_t i = run->norm_count; i < m->layer_count; i++)
-            more[i] = -1;
-        run->norms = more;
-        run->norm_count = m->layer_count;
-    }
-    for (size_t i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].has_gradient)
-            run->norms[i] = m->layers[i].nonfinite_gradient ? NAN : m->layers[i].norm;
-    }
+    if (step->scalar_count <= SCALAR_LOSS || step->scalars[SCALAR_LOSS].count == 0)
+        return;
+    run->loss = step_scalar(step, SCALAR_LOSS);
+    run->loss_posted = true;
 }
 
 static bool measure(struct run *run, const struct step *step, int64_t only_rank)
@@ -214,6 +201,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     bool training = step->phase == EMBMON_TRAIN;
 
     run->steps_closed++;
+    run->closed_ms = now.ms;
     for (size_t i = 0; i < run->member_count; i++)
         losses.dropped += run->members[i]->dropped;
     if (!baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count))
@@ -231,8 +219,10 @@ static void close_step(struct run *run, const struct step *step, struct moment n
         return;
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
     learn(run);
-    if (training)
-        keep_norms(run);
+    if (training) {
+        norms_add(&run->norms, &run->measures);
+        keep_loss(run, step);
+    }
     record_step(run->record, &run->measures, &run->baseline, &run->rules, run->alerts, &losses,
                 now);
     if (training)

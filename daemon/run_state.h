@@ -8,6 +8,7 @@
 #include "daemon/detect/rules.h"
 #include "daemon/measure.h"
 #include "daemon/member.h"
+#include "daemon/norms.h"
 #include "daemon/run.h"
 #include "daemon/step.h"
 #include "daemon/tensorboard/record.h"
@@ -27,9 +28,10 @@ struct run {
     struct baseline baseline;
     struct measures measures;
     struct rules rules;
-    double
-        *norms; /* [norm_count]: each layer's gradient norm at its last training step; -1: none */
-    size_t norm_count;
+    struct norms norms; /* of the last training steps, for those who look */
+    double loss;        /* of the last training step that had one; may be NaN */
+    bool loss_posted;
+    uint64_t closed_ms; /* when the last step closed */
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;

@@ -51,6 +51,10 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer);
 /* The worst state of a layer's alerts in training: enum embmon_alert_state. */
 uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer);
 
+/* The name of the detector that is in this state about the layer, of several the first in their
+ * table; "" when none is pending or firing. */
+const char *alerts_layer_detector(const struct alerts *alerts, size_t layer);
+
 /* True while an alert of the layer is pending. */
 bool alerts_pending(const struct alerts *alerts, size_t layer);
 
