@@ -45,7 +45,7 @@ static void a_run_is_one_object(void **state)
     must_be(object, "layers",
             "[{\"layer\":\"inner/embedding\",\"kind\":\"embedding\",\"trainable\":true,"
             "\"gradient_norm\":\"inf\",\"state\":\"firing\",\"detector\":\"gradient_exploding\","
-            "\"norms\":[0.25,1e-07,123500000.0,\"inf\"]},"
+            "\"norms\":[0.25,1e-7,123500000.0,\"inf\"]},"
             "{\"layer\":\"out\",\"kind\":\"dense\",\"trainable\":false,\"gradient_norm\":null,"
             "\"state\":\"ok\",\"detector\":\"\",\"norms\":[]}]");
     json_decref(object);
