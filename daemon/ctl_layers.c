@@ -152,9 +152,11 @@ static void draw_numbers(struct canvas *c, const struct layers_table *t,
     state_text(state, sizeof state, layer);
     fprintf(c->out, " %*s", NORM_COLUMNS, norm);
     fputc(' ', c->out);
-    canvas_paint(c, paint_of(layer->state));
+    if (layer->state != WATCHED_OK)
+        canvas_paint(c, paint_of(layer->state));
     (void)text_put(c->out, state, t->state, utf8);
-    canvas_paint(c, PLAIN);
+    if (layer->state != WATCHED_OK)
+        canvas_paint(c, PLAIN);
 }
 
 size_t layers_lines(const struct layers_table *t)

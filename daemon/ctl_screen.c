@@ -8,7 +8,7 @@
 #include "daemon/ctl_layers.h"
 #include "daemon/ctl_text.h"
 
-enum { WORDS_MAX = 512, RUN_MIN = 12 };
+enum { WORDS_MAX = 512, RUN_MIN = 12, PLACE_MIN = 16 };
 
 /* ---- the heading */
 
@@ -29,7 +29,7 @@ static void age_words(char *to, size_t size, double seconds)
 static void heading_words(char *words, size_t size, const struct watched *w)
 {
     char age[32];
-    size_t used = (size_t)snprintf(words, size, "  %s", w->live ? "live" : "ended");
+    size_t used = (size_t)snprintf(words, size, "  %s", w->live ? "live" : "no trainer");
 
     if (w->step.given)
         used += (size_t)snprintf(words + used, size - used, "  step %.15g", w->step.value);
@@ -94,9 +94,10 @@ static void draw_alert_heading(struct canvas *c, const struct watched_alert *ale
     used = text_put(c->out, words, columns, utf8);
     canvas_paint(c, PLAIN);
     snprintf(words, sizeof words, ", step %lld, %s ago", alert->step, age);
-    /* The middle of the line gives way. */
+    /* The middle of the line gives way; then its end. */
     rest = columns - used;
-    wide = strlen(words) < rest ? rest - strlen(words) : 0;
+    wide = strlen(words) + PLACE_MIN < rest ? rest - strlen(words) : PLACE_MIN;
+    wide = wide < rest ? wide : rest;
     used = text_put(c->out, place, wide, utf8);
     (void)text_put(c->out, words, rest - used, utf8);
 }

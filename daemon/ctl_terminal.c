@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* A terminal that is held (Ctrl-S) takes no more than its buffer has room for. */
-enum { CHUNK = 256, COLUMNS_USUAL = 80, LINES_USUAL = 24 };
+enum { CHUNK = 256, LEAVE_MS = 500, COLUMNS_USUAL = 80, LINES_USUAL = 24 };
 
 /* Another screen, no cursor, and no new line where a line is too long: a character that is wider
  * than we think must not move the others. */
@@ -33,8 +33,9 @@ bool terminal_usable(void)
     return isatty(STDOUT_FILENO) && name && *name && strcmp(name, "dumb") != 0;
 }
 
-/* A signal interrupts a terminal that takes nothing: then the rest of the text is lost. */
-static void put(const struct terminal *t, const char *text, size_t n)
+/* A signal, or the end of the patience, interrupts a terminal that takes nothing: then the rest of
+ * the text is lost. */
+static void put_within(const struct terminal *t, const char *text, size_t n, int patience_ms)
 {
     struct pollfd both[] = {{.fd = STDOUT_FILENO, .events = POLLOUT},
                             {.fd = t->signals, .events = POLLIN}};
@@ -42,13 +43,8 @@ static void put(const struct terminal *t, const char *text, size_t n)
     while (n > 0) {
         ssize_t written;
 
-        if (poll(both, 2, -1) < 0 && errno != EINTR)
+        if (poll(both, 2, patience_ms) <= 0 || !(both[0].revents & POLLOUT))
             return;
-        if (!(both[0].revents & POLLOUT)) {
-            if (both[0].revents || both[1].revents)
-                return;
-            continue;
-        }
         written = write(STDOUT_FILENO, text, n < CHUNK ? n : CHUNK);
         if (written < 0 && errno != EINTR && errno != EAGAIN)
             return;
@@ -57,6 +53,11 @@ static void put(const struct terminal *t, const char *text, size_t n)
             n -= (size_t)written;
         }
     }
+}
+
+static void put(const struct terminal *t, const char *text, size_t n)
+{
+    put_within(t, text, n, -1);
 }
 
 static void take_over(struct terminal *t)
@@ -75,7 +76,8 @@ static void take_over(struct terminal *t)
 
 static void give_back(struct terminal *t)
 {
-    put(t, leave, sizeof leave - 1);
+    (void)tcflow(STDOUT_FILENO, TCOON); /* it may be held */
+    put_within(t, leave, sizeof leave - 1, LEAVE_MS);
     if (t->has_keys)
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &t->found);
 }
@@ -143,20 +145,23 @@ struct screen_look terminal_look(const struct terminal *t)
 
 void terminal_show(struct terminal *t, const char *text, size_t length)
 {
-    static const char home[] = "\x1b[H", line_end[] = "\x1b[K\r\n", end[] = "\x1b[J";
-    const char *stop = text + length;
+    static const char home[] = "\x1b[H", clear_line[] = "\x1b[K", clear_rest[] = "\x1b[J";
+    const char *newline;
 
+    /* What is cleared is cleared before the text: after a line that is full the cursor stands on
+     * its last character. The last line has no end: it would scroll. */
     put(t, home, sizeof home - 1);
-    while (text < stop) {
-        const char *newline = memchr(text, '\n', (size_t)(stop - text));
-        size_t n = newline ? (size_t)(newline - text) : (size_t)(stop - text);
+    while ((newline = memchr(text, '\n', length))) {
+        size_t n = (size_t)(newline - text);
 
+        put(t, clear_line, sizeof clear_line - 1);
         put(t, text, n);
-        /* After the last line the cursor stays in it: one further would scroll. */
-        put(t, line_end, newline ? sizeof line_end - 1 : sizeof line_end - 3);
-        text += n + (newline != NULL);
+        put(t, "\r\n", 2);
+        text += n + 1;
+        length -= n + 1;
     }
-    put(t, end, sizeof end - 1);
+    put(t, clear_rest, sizeof clear_rest - 1);
+    put(t, text, length);
 }
 
 /* Stops as any program would, with the terminal as it was found. */
