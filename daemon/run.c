@@ -220,6 +220,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
     learn(run);
     if (training) {
+        pace_step(&run->pace, step->number, now);
         norms_add(&run->norms, &run->measures);
         keep_loss(run, step);
     }
@@ -256,6 +257,43 @@ static bool is_live(const struct run *run)
     return false;
 }
 
+/* True when all who are connected post to training, as far as they say. */
+static bool is_training(const struct run *run)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        const struct run_member *member = run->members[i];
+
+        if (member->live && !member_trains(member))
+            return false;
+    }
+    return is_live(run);
+}
+
+/* A trainer that is there and posts no step: no step will close to say so. */
+static void judge_silence(struct run *run, struct moment now)
+{
+    enum { SHORT_S = 1 };
+    struct step last = {.phase = EMBMON_TRAIN, .number = run_next_step(run) - 1};
+    struct measures m = {
+        .step = &last,
+        .model = &run->model,
+        .layer_count = run->model.layer_count,
+        .silence = pace_silence(&run->pace, run->every, now),
+        .step_seconds = pace_step_seconds(&run->pace),
+        .only_rank = -1,
+    };
+
+    if (isnan(m.silence) || m.silence < SHORT_S || !is_training(run) ||
+        !rules_resolve(&run->rules, &run->model))
+        return;
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->live && !rank_list_add(&last.posted, run->members[i]->rank))
+            break; /* a rank that is not named is better than no alert */
+    }
+    (void)alerts_judge_time(run->alerts, &m, &run->baseline, &run->rules, now);
+    free(last.posted.ranks);
+}
+
 void run_tick(struct run *run, struct moment now)
 {
     bool deserted = !run->ended && moment_since(now, run->heard_ms) >= DESERTED_MS;
@@ -266,6 +304,7 @@ void run_tick(struct run *run, struct moment now)
             run_heartbeat(run->members[i], NULL, now);
     }
     run_process(run, now, false);
+    judge_silence(run, now);
     /* Trainers that were killed do not say goodbye: what their last steps left is recorded now. */
     if (deserted && !is_live(run))
         run_end(run, now);
@@ -300,6 +339,7 @@ void run_end(struct run *run, struct moment now)
 {
     run->ended = true;
     run_process(run, now, true);
+    run->pace = (struct pace){0};
     for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
         int64_t last = steps_closed(run->steps, phase);
 

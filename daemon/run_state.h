@@ -9,6 +9,7 @@
 #include "daemon/measure.h"
 #include "daemon/member.h"
 #include "daemon/norms.h"
+#include "daemon/pace.h"
 #include "daemon/run.h"
 #include "daemon/step.h"
 #include "daemon/tensorboard/record.h"
@@ -31,6 +32,7 @@ struct run {
     struct norms norms; /* of the last training steps, for those who look */
     double loss;        /* of the last training step that had one; may be NaN */
     bool loss_posted;
+    struct pace pace;   /* of training */
     uint64_t closed_ms; /* when the last step closed */
     struct alerts *alerts;
     struct record *record;

@@ -373,7 +373,9 @@ def test_thresholds_are_those_of_the_code():
                            ("exploding_model", "gradient_exploding"),
                            ("exploding_update", "gradient_exploding"),
                            ("spike_layer", "gradient_spike"), ("spike_model", "gradient_spike"),
-                           ("diverged_loss", "loss_diverged")):
+                           ("diverged_loss", "loss_diverged"),
+                           ("stalled_seconds", "trainer_stalled"),
+                           ("stalled_steps", "trainer_stalled")):
         numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", fires[detector])]
         assert code[name] in numbers, f"{name} in the README's {detector}"
 

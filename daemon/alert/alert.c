@@ -152,6 +152,16 @@ void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
     }
 }
 
+void alerts_time_over(struct alerts *alerts, uint64_t step, struct moment now)
+{
+    struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
+
+    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
+        if (detectors[i / alerts->places].by_time && slots[i].state != EMBMON_RESOLVED)
+            slot_resolve(alerts, &slots[i], "cleared", step, now);
+    }
+}
+
 void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct moment now)
 {
     struct slot *slots = alerts->slots[phase - 1];
