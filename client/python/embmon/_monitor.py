@@ -169,7 +169,7 @@ class Monitor:
     def rest(self) -> None:
         """Nothing is trained until the next step begins: that it does not come is no stall."""
         with self._lock:
-            if self._phase == "training":
+            if self._phase == "training" and self._open is None:
                 self.client.phase("inference")
                 self._phase = "inference"
 
