@@ -1,6 +1,7 @@
 #include "daemon/run.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +336,16 @@ bool run_idle(const struct run *run, struct moment now)
     return !is_live(run) && moment_since(now, run->heard_ms) >= IDLE_MS;
 }
 
+/* An ended run stays loaded for an hour, in case somebody goes on with it: small. */
+static void trim(struct run *run)
+{
+    steps_trim(run->steps);
+    measures_free(&run->measures);
+    record_trim(run->record);
+    jsonl_trim(run->jsonl);
+    (void)malloc_trim(0); /* what was freed lies between what other runs hold */
+}
+
 void run_end(struct run *run, struct moment now)
 {
     run->ended = true;
@@ -348,6 +359,7 @@ void run_end(struct run *run, struct moment now)
     record_finish(run->record, run->alerts, now);
     run->retry_ms = 0;
     run_flush(run, now);
+    trim(run);
 }
 
 void run_close(struct run *run, struct moment now)
