@@ -491,6 +491,32 @@ static void memory_stays_flat_over_many_steps(void **state)
     assert_int_equal(status().bytes, bytes);
 }
 
+static void an_ended_run_is_small_and_may_go_on(void **state)
+{
+    size_t bytes;
+
+    (void)state;
+    for (uint64_t step = 0; step < 200; step++)
+        peer_step(&peer, step, 1 + (double)(step % 7), step);
+    bytes = status().bytes;
+    peer_bye(&peer, 200);
+    peer_close(&peer, 200);
+    assert_true(run->ended);
+    assert_true(status().bytes < bytes);
+    assert_int_equal(status().bytes_pending, 0);
+    assert_null(run->measures.layers);
+    assert_true(norms_last(&run->norms, 0) > 0); /* it can still be asked about */
+    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 300);
+    assert_false(run->ended);
+    peer.sequence = 600;
+    for (uint64_t step = 200; step < 300; step++)
+        peer_step(&peer, step, 1, 300 + step);
+    assert_int_equal(status().step, 299);
+    assert_int_equal(status().acked, 900);
+    assert_int_equal(status().rejected, 0);
+    assert_true(run->baseline.model.learnt == BASELINE_LEARN); /* what it knew it still knows */
+}
+
 static void a_folder_that_cannot_be_made_is_said(void **state)
 {
     const char *problem = NULL;
@@ -536,6 +562,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_ranks_must_wait_in_training, start_2, stop),
         cmocka_unit_test_setup_teardown(a_run_that_is_connected_is_never_idle, start, stop),
         cmocka_unit_test_setup_teardown(what_was_posted_is_conserved, start, stop),
+        cmocka_unit_test_setup_teardown(an_ended_run_is_small_and_may_go_on, start, stop),
         cmocka_unit_test_setup_teardown(memory_stays_flat_over_many_steps, start, stop),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_said, start, stop),
     };
