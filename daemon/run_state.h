@@ -16,8 +16,6 @@
 
 enum { COMPLAINTS_MAX = 16 }; /* different lines about what trainers declared */
 
-enum { RUN_BYTE_BUDGET = 64 << 20 }; /* of open steps; and again of windows */
-
 struct run {
     char *name, *wanted, *key;
     uint32_t world_size;
@@ -32,8 +30,10 @@ struct run {
     struct norms norms; /* of the last training steps, for those who look */
     double loss;        /* of the last training step that had one; may be NaN */
     bool loss_posted;
-    struct pace pace;   /* of training */
-    uint64_t closed_ms; /* when the last step closed */
+    struct pace pace;     /* of training */
+    uint64_t closed_ms;   /* when the last step closed */
+    uint64_t byte_budget; /* of open steps and windows */
+    uint64_t idle_ms;     /* without a word until it may be closed */
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;
