@@ -491,6 +491,15 @@ int main(void)
 """
 
 
+def first_object(address):
+    """The first line of embmonctl --json watch."""
+    with subprocess.Popen([BUILD / "embmonctl", "--json", "--address", address, "watch"],
+                          stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        process.terminate()
+    return json.loads(line)
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """{what: [objects]} of embmonctl, and the logdir."""
@@ -503,11 +512,12 @@ def watched(tmp_path_factory):
         said = {what: [json.loads(line) for line in run(
             BUILD / "embmonctl", "--json", "--address", daemon.address, what).stdout.splitlines()]
             for what in ("status", "runs", "layers", "alerts")}
+        said["watch"] = [first_object(daemon.address)]
         daemon.finish()
     return said, folder / "runs"
 
 
-@pytest.mark.parametrize("what", ["status", "runs", "layers"])
+@pytest.mark.parametrize("what", ["status", "runs", "layers", "watch"])
 def test_fields_of_embmonctl_are_those_of_its_man_page(watched, what):
     section = text("docs/embmonctl.1").split(f".Ss {what}\n")[1].split(".Ss")[0]
     assert [list(each) for each in watched[0][what]] == \

@@ -38,6 +38,8 @@ const struct limits limits_default = {
     .side_sequences = 2,
     .drift_sequences = 200,
     .dead_rows = 0.01,
+    .stalled_seconds = 60,
+    .stalled_steps = 20,
 };
 
 #define KEY(detector, key, limit)                                                                  \
@@ -72,6 +74,8 @@ const struct limit_key limit_keys[] = {
     KEY("padding_side", "sequences", side_sequences),
     KEY("sequence_length_drift", "sequences", drift_sequences),
     KEY("rows_dead", "share", dead_rows),
+    KEY("trainer_stalled", "seconds", stalled_seconds),
+    KEY("trainer_stalled", "steps", stalled_steps),
 };
 #undef KEY
 const size_t limit_key_count = sizeof limit_keys / sizeof *limit_keys;
@@ -239,6 +243,13 @@ const struct detector detectors[] = {
      .at = AT_SHAPE,
      .first_only = true,
      .clauses = {{shape_changed, 1, 0, false}}},
+    {.name = "trainer_stalled",
+     .signal = "step",
+     .severity = EMBMON_WARNING,
+     .at = AT_TIME,
+     .of_model = true,
+     .training_only = true,
+     .clauses = {{trainer_stalled, 1, 0, false}}},
 };
 const size_t detector_count = sizeof detectors / sizeof *detectors;
 
