@@ -15,12 +15,14 @@
 #include "daemon/config.h"
 #include "daemon/config_file.h"
 #include "daemon/listen.h"
+#include "daemon/listen_tcp.h"
 #include "daemon/log.h"
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
 #include "daemon/supervisor.h"
 #include "embmon/embmon.h"
+#include "proto/token.h"
 
 _Static_assert((int)CONFIG_LISTEN_MAX <= (int)SERVER_LISTENERS_MAX, "each address has a listener");
 
@@ -32,7 +34,8 @@ struct daemon {
     struct command_signals signals;
     struct listener listeners[CONFIG_LISTEN_MAX];
     size_t listener_count;
-    char *logdir; /* owned: absolute */
+    struct token token; /* empty: none */
+    char *logdir;       /* owned: absolute */
     struct command command;
     struct registry *registry; /* owned */
     struct supervisor supervisor;
@@ -73,17 +76,66 @@ static int open_logdir(struct daemon *d)
     return EX_CANTCREAT;
 }
 
+/* The token of this configuration, and whether it may go without one at these addresses. 0, or an
+ * exit status and one line in problem. */
+static int read_token(const struct config *config, const struct address *listen, size_t count,
+                      struct token *token, char problem[LISTEN_PROBLEM_MAX])
+{
+    const char *wrong = config->token_file ? token_read(token, config->token_file) : NULL;
+    int status = 0;
+
+    if (wrong) {
+        snprintf(problem, LISTEN_PROBLEM_MAX, "the token file %.200s: %s", config->token_file,
+                 wrong);
+        return EX_CONFIG;
+    }
+    if (!config->token_file)
+        token_forget(token);
+    for (size_t i = 0; i < count && status == 0; i++)
+        if (address_is_tcp(&listen[i]) && !config->token_file)
+            status = listener_check_tcp(&listen[i], false, problem);
+    return status;
+}
+
+/* Says what is served, and what of it is less guarded than one might think. */
+static void say_listening(const struct daemon *d)
+{
+    char text[ADDRESS_TEXT_MAX];
+    bool tcp = false, token = d->token.length > 0;
+
+    for (size_t i = 0; i < d->listener_count; i++) {
+        const struct address *address = &d->listeners[i].address;
+
+        log_info("listening on %s, writing to %s", address_text(address, text), d->logdir);
+        if (address_is_tcp(address) && !token)
+            log_warn("%s has no token: every user of this machine can post there, and ask; "
+                     "--token-file FILE keeps them out",
+                     text);
+        tcp |= address_is_tcp(address);
+    }
+    if (token && !tcp)
+        log_warn("the token guards nothing: no tcp address is served");
+}
+
+static int open_listener(struct daemon *d, struct listener *listener, const struct address *address,
+                         char problem[LISTEN_PROBLEM_MAX])
+{
+    return address_is_tcp(address)
+               ? listener_open_tcp(listener, address, d->token.length > 0, problem)
+               : listener_open(listener, address, problem);
+}
+
 static int open_listeners(struct daemon *d)
 {
     char problem[LISTEN_PROBLEM_MAX];
     size_t given = d->config.listen_count, handed = given ? 0 : d->supervisor.listeners;
     size_t count = given ? given : handed ? handed : 1;
-    int status = 0;
+    int status = read_token(&d->config, d->config.listen, given, &d->token, problem);
 
     for (size_t i = 0; i < count && i < CONFIG_LISTEN_MAX && status == 0; i++) {
         struct listener *listener = &d->listeners[i];
         if (given)
-            status = listener_open(listener, &d->config.listen[i], problem);
+            status = open_listener(d, listener, &d->config.listen[i], problem);
         else if (handed)
             status = listener_adopt(listener, SUPERVISOR_FIRST_FD + (int)i, problem);
         else if (d->config.command)
@@ -94,19 +146,37 @@ static int open_listeners(struct daemon *d)
     }
     if (status != 0)
         log_error("%s", problem);
-    for (size_t i = 0; status == 0 && i < d->listener_count; i++)
-        log_info("listening on unix:%s, writing to %s", d->listeners[i].address.path, d->logdir);
+    else
+        say_listening(d);
     return status;
 }
 
-/* COMMAND may change its folder: the address it is given does not depend on it. */
+/* Where COMMAND finds us: at a socket of its own user, else over tcp. */
+static const struct address *address_for_command(const struct daemon *d)
+{
+    for (size_t i = 0; i < d->listener_count; i++)
+        if (!address_is_tcp(&d->listeners[i].address))
+            return &d->listeners[i].address;
+    return &d->listeners[0].address;
+}
+
+/* COMMAND may change its folder: what it is given does not depend on it. */
 static void absolute_address(char text[PATH_MAX + 128], const struct address *address)
 {
-    char folder[PATH_MAX];
-    if (address->path[0] != '/' && getcwd(folder, sizeof folder))
+    char folder[PATH_MAX], own[ADDRESS_TEXT_MAX];
+    if (!address_is_tcp(address) && address->path[0] != '/' && getcwd(folder, sizeof folder))
         snprintf(text, PATH_MAX + 128, "unix:%s/%s", folder, address->path);
     else
-        snprintf(text, PATH_MAX + 128, "unix:%s", address->path);
+        snprintf(text, PATH_MAX + 128, "%s", address_text(address, own));
+}
+
+static void tell_token_file(const char *path)
+{
+    char *absolute = realpath(path, NULL);
+
+    if (absolute)
+        (void)setenv("EMBMON_TOKEN_FILE", absolute, 1);
+    free(absolute);
 }
 
 static int start_command(struct daemon *d)
@@ -115,7 +185,9 @@ static int start_command(struct daemon *d)
 
     if (!d->config.command)
         return 0;
-    absolute_address(address, &d->listeners[0].address);
+    absolute_address(address, address_for_command(d));
+    if (d->config.token_file)
+        tell_token_file(d->config.token_file);
     command_run_name(run, d->config.command[0], time(NULL));
     int status = command_start(&d->command, d->config.command, address, run, &d->signals, problem);
     if (status != 0)
@@ -140,7 +212,7 @@ static void keep_places(struct config *now, struct config *next)
     bool moved = next->listen_count != now->listen_count;
 
     for (size_t i = 0; i < now->listen_count && !moved; i++)
-        moved = strcmp(now->listen[i].path, next->listen[i].path) != 0;
+        moved = !address_equal(&now->listen[i], &next->listen[i]);
     if (moved)
         log_warn("%s: its listen takes effect when embmond is started again", next->file);
     if (strcmp(now->logdir, next->logdir) != 0)
@@ -158,6 +230,21 @@ static void configure(struct daemon *d)
     registry_configure(d->registry, &d->config.ceilings, &d->config.rules);
 }
 
+/* The token of a configuration from now on; whoever is connected stays. */
+static bool change_token(struct daemon *d, const struct config *config, const char *what)
+{
+    char problem[LISTEN_PROBLEM_MAX];
+    struct token token;
+    bool fine = read_token(config, d->config.listen, d->config.listen_count, &token, problem) == 0;
+
+    if (fine)
+        d->token = token;
+    else
+        log_error("%s; the old %s is kept", problem, what);
+    token_forget(&token);
+    return fine;
+}
+
 /* SIGHUP. */
 static void reload(void *context)
 {
@@ -165,10 +252,15 @@ static void reload(void *context)
     char problem[CONFIG_PROBLEM_MAX];
     struct config next;
 
-    if (!d->line.file) {
+    if (!d->line.file && !d->config.token_file) {
         log_info("SIGHUP: there is no configuration file to read again");
+    } else if (!d->line.file) {
+        if (change_token(d, &d->config, "token"))
+            log_info("SIGHUP: %s was read again", d->config.token_file);
     } else if (!config_read(&d->line, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
+    } else if (!change_token(d, &next, "configuration")) {
+        config_free(&next);
     } else {
         keep_places(&d->config, &next);
         config_free(&d->config);
@@ -192,6 +284,7 @@ static int serve(struct daemon *d)
         .listener_count = d->listener_count,
         .registry = d->registry,
         .ceilings = &d->config.ceilings,
+        .token = &d->token,
         .reload = reload,
         .context = d,
         .command = d->config.command ? &d->command : NULL,
@@ -249,8 +342,16 @@ static int load_config(struct daemon *d)
     return EX_CONFIG;
 }
 
-static int say_tested(const struct config *config)
+static int test(struct daemon *d)
 {
+    const struct config *config = &d->config;
+    char problem[LISTEN_PROBLEM_MAX];
+    int status = read_token(config, config->listen, config->listen_count, &d->token, problem);
+
+    if (status != 0) {
+        fprintf(stderr, "embmond: %s\n", problem);
+        return status;
+    }
     printf("embmond: the options are fine%s%s\n", config->file ? ", and so is " : "",
            config->file ? config->file : "");
     return fflush(stdout) != 0 ? EX_IOERR : 0;
@@ -279,7 +380,7 @@ int main(int argc, char **argv)
     }
     status = load_config(&d);
     if (status == 0 && d.config.test_only) {
-        status = say_tested(&d.config);
+        status = test(&d);
     } else if (status == 0) {
         command_signals_hold(&d.signals);
         log_configure(d.config.level, d.config.log_json);
@@ -287,6 +388,7 @@ int main(int argc, char **argv)
         status = run(&d);
         supervisor_close(&d.supervisor);
     }
+    token_forget(&d.token);
     config_free(&d.config);
     return status;
 }

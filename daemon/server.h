@@ -10,6 +10,7 @@
 #include "daemon/listen.h"
 #include "daemon/registry.h"
 #include "daemon/supervisor.h"
+#include "proto/token.h"
 
 enum { SERVER_LISTENERS_MAX = 16 };
 
@@ -18,6 +19,7 @@ struct server_options {
     size_t listener_count;           /* <= SERVER_LISTENERS_MAX */
     struct registry *registry;       /* borrowed */
     const struct ceilings *ceilings; /* borrowed; reload() may change them */
+    const struct token *token;       /* of tcp; borrowed, may change; empty: none */
     void (*reload)(void *context);   /* SIGHUP: reads the configuration again */
     void *context;
     struct command *command;               /* borrowed; NULL: none */
