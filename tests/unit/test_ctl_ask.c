@@ -161,7 +161,7 @@ static void nobody_there_is_said_at_once(void **state)
     (void)state;
     struct ctl_answer answer;
     struct msg_query query = {.name = "status", .run = ""};
-    struct address absent;
+    struct address absent = {0};
     snprintf(absent.path, sizeof absent.path, "%s/absent", folder);
     assert_int_equal(ctl_ask(&absent, NULL, &query, &answer, problem), EX_UNAVAILABLE);
     assert_non_null(strstr(problem, "/absent: No such file or directory"));
