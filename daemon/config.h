@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "daemon/alert/sink_options.h"
 #include "daemon/log.h"
 #include "proto/address.h"
 
@@ -17,6 +18,9 @@ struct config {
     enum log_level level;
     bool log_json;
     char **command; /* NULL: none; borrowed from argv, ends with NULL */
+    struct sink_options *sinks;
+    size_t sink_count;
+    char *tensorboard_url; /* NULL: none */
 };
 
 enum config_result {

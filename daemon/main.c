@@ -138,6 +138,9 @@ static int serve(struct daemon *d)
         .listeners = d->listeners,
         .listener_count = d->listener_count,
         .registry = d->registry,
+        .sinks = d->config.sinks,
+        .sink_count = d->config.sink_count,
+        .tensorboard_url = d->config.tensorboard_url,
         .command = d->config.command ? &d->command : NULL,
         .signals = &d->signals,
     };
@@ -153,14 +156,25 @@ static int serve(struct daemon *d)
     return status;
 }
 
+/* Before anything is started: a training is not to run for hours with alerts that go nowhere. */
+static int check_sinks(const struct daemon *d)
+{
+    char problem[SINKS_PROBLEM_MAX];
+    int status = sinks_check(d->config.sinks, d->config.sink_count, problem);
+
+    if (status != 0)
+        log_error("%s", problem);
+    return status;
+}
+
 static int run(struct daemon *d)
 {
     int status;
 
     if (geteuid() == 0)
         log_warn("running as root: only trainers that run as root can connect");
-    if ((status = open_logdir(d)) == 0 && (status = open_listeners(d)) == 0 &&
-        (status = start_command(d)) == 0)
+    if ((status = check_sinks(d)) == 0 && (status = open_logdir(d)) == 0 &&
+        (status = open_listeners(d)) == 0 && (status = start_command(d)) == 0)
         status = serve(d);
     for (size_t i = 0; i < d->listener_count; i++)
         listener_close(&d->listeners[i]);

@@ -33,13 +33,21 @@ struct run_options {
     const char *key;    /* of the launch, "" when none */
     uint32_t world_size;
     bool resume; /* the trainer resumes: SessionLog START, nothing learnt is kept */
+    /* Told of every change of an alert, beside the log, alerts.jsonl and TensorBoard; may be NULL.
+     */
+    void (*listener)(void *context, const struct alert_change *change);
+    void *context;
 };
 
 /* Makes the folder, opens the event file, reads where an earlier writer stopped. NULL and *problem
  * (a static sentence) when that fails. */
 struct run *run_open(const struct run_options *options, struct moment now, const char **problem);
 
-/* Ends all open steps, closes what fires, flushes. NULL is fine. */
+/* The trainers have gone for good: closes all steps, ends the alerts, records the open windows. The
+ * run stays loaded and may go on. */
+void run_end(struct run *run, struct moment now);
+
+/* run_end(), and frees it. NULL is fine. */
 void run_close(struct run *run, struct moment now);
 
 /* ---- members */

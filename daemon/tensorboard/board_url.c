@@ -115,7 +115,7 @@ char *board_url(const char *base, const struct alert_change *c)
         snprintf(filter, sizeof filter, "^(.*/)?(loss|alerts/%s)$", name);
     fine = fine && add_parameter(out, "&tagFilter", filter) &&
            add_parameter(out, "&pinnedCards", pinned);
-    fprintf(out, "#timeseries");
+    fprintf(out, "&smoothing=0#timeseries"); /* a spike is not to be smoothed away */
     fine = fclose(out) == 0 && fine;
     if (!fine) {
         free(url);

@@ -1,5 +1,6 @@
-/* A TensorBoard address that shows an alert: its run, the tags of its layer, and pinned cards of
- * what it is about. Pure. */
+/* A TensorBoard address that shows an alert: of its run the tags of its layer, and among them
+ * pinned what the alert is about. TensorBoard has its pinned cards on top of the page once the
+ * filter is cleared. Pure. */
 #ifndef EMBMON_TENSORBOARD_BOARD_URL_H
 #define EMBMON_TENSORBOARD_BOARD_URL_H
 
