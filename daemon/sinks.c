@@ -1,5 +1,6 @@
 #include "daemon/sinks.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "daemon/exec_sink.h"
 #include "daemon/log.h"
 #include "daemon/webhook.h"
+#include "proto/name.h"
 
 enum { HOST_MAX = 256 };
 
@@ -42,6 +44,20 @@ struct sinks {
 
 static void pump(struct sink *sink);
 
+/* What embmonctl will show: a program's output may hold what a terminal would act on. */
+static void keep_error(struct sink *sink, const char *error)
+{
+    snprintf(sink->error, sizeof sink->error, "%s", error);
+    for (char *c = sink->error; *c; c++) {
+        if (iscntrl((unsigned char)*c))
+            *c = ' ';
+    }
+    for (char *c = sink->error; *c && !name_is_text(sink->error, strlen(sink->error)); c++) {
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    }
+}
+
 /* One line for an outage, one for its end; of a program one for each kind of failure. */
 static void log_outcome(struct sink *sink, const struct delivery *delivery)
 {
@@ -53,7 +69,7 @@ static void log_outcome(struct sink *sink, const struct delivery *delivery)
         sink->out = false;
         return;
     }
-    snprintf(sink->error, sizeof sink->error, "%s", delivery->error);
+    keep_error(sink, delivery->error);
     if (sink->options.kind == SINK_EXEC) {
         if (!(sink->kinds & delivery->kind))
             log_warn("sink %s: %s (more of this kind are only counted)", name, delivery->error);

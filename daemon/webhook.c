@@ -58,7 +58,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     int flags = 0, running;
 
     if (status < 0)
-        flags = CURL_CSELECT_ERR;
+        flags = CURL_CSELECT_IN | CURL_CSELECT_OUT; /* libcurl finds out what the matter is */
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
