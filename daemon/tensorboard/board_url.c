@@ -55,34 +55,43 @@ static int pin(json_t *cards, const char *plugin, const char *tag, const char *r
     return json_array_append_new(cards, card);
 }
 
-/* The curve an alert of this signal is seen in; NULL: none but the alert's own. */
-static const char *curve_of(const char *signal)
+/* Where an alert of a signal is seen: few enough tags for TensorBoard's first page. */
+struct evidence {
+    const char *signal, *curve, *tags;
+};
+
+static const struct evidence *evidence_of(const char *signal)
 {
-    if (strcmp(signal, "gradient") == 0)
-        return "gradient_norm/";
-    if (strcmp(signal, "activation") == 0)
-        return "nonfinite/";
-    if (strcmp(signal, "update") == 0)
-        return "update_ratio/";
+    static const struct evidence all[] = {
+        {"gradient", "gradient_norm", "anomaly|gradient_norm|gradients|gradients_log10|nonfinite"},
+        {"activation", "nonfinite", "activations|nonfinite"},
+        {"update", "update_ratio", "update_ratio|updates|weights"},
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (strcmp(all[i].signal, signal) == 0)
+            return &all[i];
+    }
     return NULL;
 }
 
 static json_t *cards_of(const struct alert_change *c)
 {
     json_t *cards = json_array();
-    const char *curve = *c->layer ? curve_of(c->signal) : NULL;
+    const struct evidence *evidence = *c->layer ? evidence_of(c->signal) : NULL;
     char tag[TAG_MAX];
     int failed = cards == NULL;
 
-    if (curve)
-        failed |= pin(cards, "scalars", tag_make(tag, c->phase, "%s%s", curve, c->layer), NULL);
+    if (evidence)
+        failed |= pin(cards, "scalars", tag_make(tag, c->phase, "%s/%s", evidence->curve, c->layer),
+                      NULL);
     else if (strcmp(c->signal, "loss") == 0)
         failed |= pin(cards, "scalars", tag_make(tag, c->phase, "loss"), NULL);
     failed |=
         pin(cards, "scalars",
             tag_make(tag, c->phase, "alerts/%s%s%s", c->detector, *c->layer ? "/" : "", c->layer),
             NULL);
-    if (curve && strcmp(c->signal, "gradient") == 0)
+    if (evidence && strcmp(c->signal, "gradient") == 0)
         failed |= pin(cards, "histograms", tag_make(tag, c->phase, "anomaly/%s", c->layer), c->run);
     if (failed) {
         json_decref(cards);
@@ -91,9 +100,26 @@ static json_t *cards_of(const struct alert_change *c)
     return cards;
 }
 
+/* A regular expression of the tags to show. */
+static void tags_of(char filter[FILTER_MAX + 256], const struct alert_change *c)
+{
+    const struct evidence *evidence = evidence_of(c->signal);
+    char layer[FILTER_MAX], prefix[TAG_MAX];
+
+    escape(layer, c->layer);
+    tag_make(prefix, c->phase, "%s", "");
+    if (!*c->layer)
+        snprintf(filter, FILTER_MAX + 256, "^%.16s(loss|alerts/%s)$", prefix, c->detector);
+    else if (evidence)
+        snprintf(filter, FILTER_MAX + 256, "^%.16s(alerts/%s|%s)/%s(/|$)", prefix, c->detector,
+                 evidence->tags, layer);
+    else
+        snprintf(filter, FILTER_MAX + 256, "/%s(/|$)", layer);
+}
+
 char *board_url(const char *base, const struct alert_change *c)
 {
-    char name[FILTER_MAX], filter[FILTER_MAX + 64], *url = NULL;
+    char name[FILTER_MAX], filter[FILTER_MAX + 256], *url = NULL;
     size_t length = strcspn(base, "?#"), size;
     json_t *cards = cards_of(c);
     char *pinned = cards ? json_line(cards) : NULL;
@@ -108,11 +134,7 @@ char *board_url(const char *base, const struct alert_change *c)
     escape(name, c->run);
     snprintf(filter, sizeof filter, "^%s/embmon$", name);
     fine = add_parameter(out, "runFilter", filter);
-    escape(name, *c->layer ? c->layer : c->detector);
-    if (*c->layer)
-        snprintf(filter, sizeof filter, "/%s(/|$)", name);
-    else
-        snprintf(filter, sizeof filter, "^(.*/)?(loss|alerts/%s)$", name);
+    tags_of(filter, c);
     fine = fine && add_parameter(out, "&tagFilter", filter) &&
            add_parameter(out, "&pinnedCards", pinned);
     fprintf(out, "&smoothing=0#timeseries"); /* a spike is not to be smoothed away */

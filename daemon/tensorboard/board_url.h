@@ -1,4 +1,4 @@
-/* A TensorBoard address that shows an alert: of its run the tags of its layer, and among them
+/* A TensorBoard address that shows an alert: of its run the tags of its layer that tell of it,
  * pinned what the alert is about. TensorBoard has its pinned cards on top of the page once the
  * filter is cleared. Pure. */
 #ifndef EMBMON_TENSORBOARD_BOARD_URL_H

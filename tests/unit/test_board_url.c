@@ -49,7 +49,9 @@ static void a_sick_gradient_is_shown_with_its_norm(void **state)
 
     assert_int_equal(strncmp(url, "http://host:6006/?runFilter=", 28), 0);
     assert_string_equal(parameter(url, "runFilter="), "^night/run-2\\.1/embmon$");
-    assert_string_equal(parameter(url, "tagFilter="), "/inner/embedding_1(/|$)");
+    assert_string_equal(parameter(url, "tagFilter="),
+                        "^(alerts/gradient_spike|anomaly|gradient_norm|gradients|gradients_log10|"
+                        "nonfinite)/inner/embedding_1(/|$)");
     assert_string_equal(
         parameter(url, "pinnedCards="),
         "[{\"plugin\":\"scalars\",\"tag\":\"gradient_norm/inner/embedding_1\"},"
@@ -68,6 +70,8 @@ static void other_phases_have_their_own_tags(void **state)
 
     change.phase = EMBMON_VALIDATE;
     url = board_url("http://host", &change);
+    assert_string_equal(parameter(url, "tagFilter="),
+                        "^validation/(alerts/activation_nonfinite|activations|nonfinite)/a(/|$)");
     assert_string_equal(parameter(url, "pinnedCards="),
                         "[{\"plugin\":\"scalars\",\"tag\":\"validation/nonfinite/a\"},{\"plugin\":"
                         "\"scalars\",\"tag\":\"validation/alerts/activation_nonfinite/a\"}]");
@@ -80,7 +84,7 @@ static void an_alert_of_the_whole_model_shows_the_loss(void **state)
     struct alert_change change = change_in("", "loss", "loss_diverged");
     char *url = board_url("http://host", &change);
 
-    assert_string_equal(parameter(url, "tagFilter="), "^(.*/)?(loss|alerts/loss_diverged)$");
+    assert_string_equal(parameter(url, "tagFilter="), "^(loss|alerts/loss_diverged)$");
     assert_string_equal(parameter(url, "pinnedCards="),
                         "[{\"plugin\":\"scalars\",\"tag\":\"loss\"},"
                         "{\"plugin\":\"scalars\",\"tag\":\"alerts/loss_diverged\"}]");
@@ -90,13 +94,13 @@ static void an_alert_of_the_whole_model_shows_the_loss(void **state)
 static void names_are_taken_literally(void **state)
 {
     (void)state;
-    struct alert_change change = change_in("tf.math.add (1)&x=\"\xc3\xa4\"#[0]", "gradient", "d");
+    struct alert_change change = change_in("tf.math.add (1)&x=\"\xc3\xa4\"#[0]", "ids", "d");
     char *url = board_url("http://host", &change);
 
     assert_string_equal(parameter(url, "tagFilter="),
                         "/tf\\.math\\.add \\(1\\)&x=\"\xc3\xa4\"#\\[0\\](/|$)");
     assert_non_null(strstr(parameter(url, "pinnedCards="),
-                           "\"gradient_norm/tf.math.add (1)&x=\\\"\xc3\xa4\\\"#[0]\""));
+                           "\"alerts/d/tf.math.add (1)&x=\\\"\xc3\xa4\\\"#[0]\""));
     free(url);
 }
 
