@@ -202,26 +202,26 @@ static bool complete(const struct config *line, struct yaml_file *file, struct c
     r.place = (struct value_place){line->file, r.key, problem};
     *config = *line;
     config->listen_count = 0;
-    fine = read_file(&r, yaml_root(file));
+    fine = read_file(&r, yaml_file_root(file));
     if (fine)
         let_the_line_win(line, config);
     else
         config_free(config);
-    yaml_free(file);
+    yaml_file_free(file);
     return fine;
 }
 
 bool config_read_text(const struct config *line, const char *text, size_t length,
                       struct config *config, char problem[CONFIG_PROBLEM_MAX])
 {
-    struct yaml_file *file = yaml_parse(line->file, text, length, problem);
+    struct yaml_file *file = yaml_file_parse(line->file, text, length, problem);
 
     return file && complete(line, file, config, problem);
 }
 
 bool config_read(const struct config *line, struct config *config, char problem[CONFIG_PROBLEM_MAX])
 {
-    struct yaml_file *file = yaml_read(line->file, problem);
+    struct yaml_file *file = yaml_file_read(line->file, problem);
 
     return file && complete(line, file, config, problem);
 }

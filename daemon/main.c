@@ -19,6 +19,7 @@
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
+#include "daemon/supervisor.h"
 #include "embmon/embmon.h"
 
 _Static_assert((int)CONFIG_LISTEN_MAX <= (int)SERVER_LISTENERS_MAX, "each address has a listener");
@@ -34,6 +35,7 @@ struct daemon {
     char *logdir; /* owned: absolute */
     struct command command;
     struct registry *registry; /* owned */
+    struct supervisor supervisor;
 };
 
 /* Makes the folder with its parents. */
@@ -74,13 +76,16 @@ static int open_logdir(struct daemon *d)
 static int open_listeners(struct daemon *d)
 {
     char problem[LISTEN_PROBLEM_MAX];
-    size_t given = d->config.listen_count;
+    size_t given = d->config.listen_count, handed = given ? 0 : d->supervisor.listeners;
+    size_t count = given ? given : handed ? handed : 1;
     int status = 0;
 
-    for (size_t i = 0; i < (given ? given : 1) && status == 0; i++) {
+    for (size_t i = 0; i < count && i < CONFIG_LISTEN_MAX && status == 0; i++) {
         struct listener *listener = &d->listeners[i];
         if (given)
             status = listener_open(listener, &d->config.listen[i], problem);
+        else if (handed)
+            status = listener_adopt(listener, SUPERVISOR_FIRST_FD + (int)i, problem);
         else if (d->config.command)
             status = listener_open_private(listener, problem);
         else
@@ -206,6 +211,7 @@ static int serve(struct daemon *d)
         .context = d,
         .command = d->config.command ? &d->command : NULL,
         .signals = &d->signals,
+        .supervisor = &d->supervisor,
     };
     int status = server_run(&options);
     if (status != 0)
@@ -278,8 +284,10 @@ int main(int argc, char **argv)
     char problem[CONFIG_PROBLEM_MAX];
     int status;
 
-    if (!open_standard_files())
+    if (!open_standard_files()) {
+        fprintf(stderr, "embmond: error: cannot open /dev/null: %s\n", strerror(errno));
         return EX_OSERR;
+    }
     switch (config_parse(argc, argv, &d.line, problem)) {
     case CONFIG_HELP:
         return fputs(config_help(), stdout) < 0 || fflush(stdout) != 0 ? EX_IOERR : 0;
@@ -297,7 +305,9 @@ int main(int argc, char **argv)
     } else if (status == 0) {
         command_signals_hold(&d.signals);
         log_configure(d.config.level, d.config.log_json);
+        supervisor_open(&d.supervisor);
         status = run(&d);
+        supervisor_close(&d.supervisor);
     }
     config_free(&d.config);
     return status;

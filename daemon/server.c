@@ -8,6 +8,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/log.h"
+#include "daemon/reserve.h"
 
 enum {
     TICK_MS = 100,
@@ -31,6 +32,7 @@ struct server {
     struct registry *registry;
     struct sinks *sinks;     /* owned */
     struct command *command; /* NULL: none */
+    struct supervisor *supervisor;
     uint64_t next_second_ms;
     uint64_t deadline_ms; /* when sessions end at the latest; 0: not ending */
     uint64_t sinks_ms;    /* when to end even if sinks are owed something; 0: sessions go on */
@@ -132,6 +134,7 @@ static void finish_if_drained(struct server *server)
 static void begin_stop(struct server *server)
 {
     server->deadline_ms = moment_now().ms + STOP_MS;
+    supervisor_stopping(server->supervisor);
     close_listeners(server);
     connections_settle(&server->connections);
     finish_if_drained(server);
@@ -179,6 +182,7 @@ static void on_tick(uv_timer_t *timer)
     connections_tick(&server->connections, now, second);
     registry_flush(server->registry);
     sinks_tick(server->sinks, now);
+    supervisor_turns(server->supervisor, now.ms);
     retry_starved(server);
     finish_if_drained(server);
 }
@@ -255,7 +259,12 @@ static int open_sinks(struct server *server, const struct server_options *option
 int server_run(const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof *server);
-    int error = server ? uv_loop_init(&server->loop) : UV_ENOMEM;
+    int error =
+        server ? uv_replace_allocator(reserve_malloc, reserve_realloc, reserve_calloc, reserve_free)
+               : UV_ENOMEM;
+
+    if (!error)
+        error = uv_loop_init(&server->loop);
 
     if (error) {
         log_error("cannot start the event loop: %s", uv_strerror(error));
@@ -265,6 +274,7 @@ int server_run(const struct server_options *options)
     server->options = options;
     server->registry = options->registry;
     server->command = options->command;
+    server->supervisor = options->supervisor;
     server->connections.loop = &server->loop;
     server->connections.registry = options->registry;
     server->connections.ceilings = options->ceilings;
@@ -275,8 +285,10 @@ int server_run(const struct server_options *options)
         log_error("cannot serve: %s", uv_strerror(error));
     if (server->status != 0) {
         finish(server);
-    } else if (server->command) {
-        on_command_signal(server, SIGCHLD); /* it may have ended before its signal was heard */
+    } else {
+        supervisor_ready(server->supervisor);
+        if (server->command) /* it may have ended before its signal was heard */
+            on_command_signal(server, SIGCHLD);
     }
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);

@@ -10,6 +10,7 @@
 #include "daemon/listen.h"
 #include "daemon/registry.h"
 #include "daemon/sinks.h"
+#include "daemon/supervisor.h"
 
 enum { SERVER_LISTENERS_MAX = 16 };
 
@@ -25,6 +26,7 @@ struct server_options {
     const char *tensorboard_url;           /* NULL: none */
     struct command *command;               /* borrowed; NULL: none */
     const struct command_signals *signals; /* held until the server hears them itself */
+    struct supervisor *supervisor;         /* borrowed: told when we serve, turn, and end */
 };
 
 /* Serves until a signal ends it or, with a command, until that has ended and its posts are in. All

@@ -86,11 +86,6 @@ struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment n
     return steps;
 }
 
-void steps_set_budget(struct steps *steps, size_t byte_budget)
-{
-    steps->byte_budget = byte_budget;
-}
-
 static void recycle_cell(struct steps *steps, struct step_cell *cell)
 {
     size_t bytes = summary_bytes(&cell->summary);
@@ -389,6 +384,11 @@ struct step *steps_early(struct steps *steps, uint32_t *rank)
         }
     }
     return NULL;
+}
+
+void steps_set_budget(struct steps *steps, size_t byte_budget)
+{
+    steps->byte_budget = byte_budget;
 }
 
 bool steps_full(const struct steps *steps)

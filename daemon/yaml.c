@@ -263,8 +263,8 @@ static bool copy_tree(const struct source *source, struct yaml_file *file)
     return fine;
 }
 
-struct yaml_file *yaml_parse(const char *name, const char *text, size_t length,
-                             char problem[YAML_PROBLEM_MAX])
+struct yaml_file *yaml_file_parse(const char *name, const char *text, size_t length,
+                                  char problem[YAML_PROBLEM_MAX])
 {
     struct source source = {name, text, length, problem};
     struct yaml_file *file = calloc(1, sizeof *file);
@@ -278,13 +278,13 @@ struct yaml_file *yaml_parse(const char *name, const char *text, size_t length,
         return NULL;
     }
     if (!copy_tree(&source, file)) {
-        yaml_free(file);
+        yaml_file_free(file);
         return NULL;
     }
     return file;
 }
 
-void yaml_free(struct yaml_file *file)
+void yaml_file_free(struct yaml_file *file)
 {
     if (!file)
         return;
@@ -294,7 +294,7 @@ void yaml_free(struct yaml_file *file)
     free(file);
 }
 
-const struct yaml_node *yaml_root(const struct yaml_file *file)
+const struct yaml_node *yaml_file_root(const struct yaml_file *file)
 {
     return file->count > 0 ? &file->nodes[0] : NULL;
 }
@@ -314,7 +314,7 @@ static ssize_t read_all(int fd, char *text)
     return n < 0 ? n : (ssize_t)used;
 }
 
-struct yaml_file *yaml_read(const char *path, char problem[YAML_PROBLEM_MAX])
+struct yaml_file *yaml_file_read(const char *path, char problem[YAML_PROBLEM_MAX])
 {
     struct yaml_file *file = NULL;
     struct stat st;
@@ -335,7 +335,7 @@ struct yaml_file *yaml_read(const char *path, char problem[YAML_PROBLEM_MAX])
     } else if (length > YAML_BYTES_MAX) {
         yaml_complain(problem, path, 1, "the file is larger than 1 MiB: shorten it");
     } else {
-        file = yaml_parse(path, text, (size_t)length, problem);
+        file = yaml_file_parse(path, text, (size_t)length, problem);
     }
     free(text);
     if (fd >= 0)

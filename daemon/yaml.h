@@ -28,13 +28,13 @@ struct yaml_file; /* opaque: owns its nodes and their texts */
 
 /* Reads a regular file; or takes what one holds, which is not kept. name: for problems. NULL:
  * problem says why, as "NAME:LINE: what is wrong: what to write instead". */
-struct yaml_file *yaml_read(const char *path, char problem[YAML_PROBLEM_MAX]);
-struct yaml_file *yaml_parse(const char *name, const char *text, size_t length,
-                             char problem[YAML_PROBLEM_MAX]);
-void yaml_free(struct yaml_file *file);
+struct yaml_file *yaml_file_read(const char *path, char problem[YAML_PROBLEM_MAX]);
+struct yaml_file *yaml_file_parse(const char *name, const char *text, size_t length,
+                                  char problem[YAML_PROBLEM_MAX]);
+void yaml_file_free(struct yaml_file *file);
 
 /* NULL: nothing but comments stands in it. */
-const struct yaml_node *yaml_root(const struct yaml_file *file);
+const struct yaml_node *yaml_file_root(const struct yaml_file *file);
 
 /* Writes "NAME:LINE: " and the sentence. Always false. */
 __attribute__((format(printf, 4, 5))) bool yaml_complain(char problem[YAML_PROBLEM_MAX],

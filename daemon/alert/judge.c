@@ -196,10 +196,10 @@ static bool is_ahead(const struct judgement *j, const struct slot *slot)
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
+    const char *ignored = rules_why_ignored(j->rules, d, layer);
     const struct detector *detector = &detectors[d];
     struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
     struct finding findings[CLAUSES_MAX], *worst = NULL;
-    const char *ignored = rules_why_ignored(j->rules, d, layer);
     bool told = false;
 
     if (ignored) {

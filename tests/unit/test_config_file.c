@@ -175,12 +175,12 @@ static void must_stand(const struct yaml_node *root, const char *section, const 
 
 static void the_example_has_every_key(void **state)
 {
-    struct yaml_file *file = yaml_read(example_path, config_problem);
+    struct yaml_file *file = yaml_file_read(example_path, config_problem);
     const struct yaml_node *root;
 
     (void)state;
     assert_non_null(file);
-    root = yaml_root(file);
+    root = yaml_file_root(file);
     assert_true(config_key_count > 20);
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
@@ -193,7 +193,7 @@ static void the_example_has_every_key(void **state)
     for (size_t k = 0; k < limit_key_count; k++)
         must_stand(root, limit_keys[k].detector, limit_keys[k].key);
     assert_false(stands_in(root, "", "limits", "logdir"));
-    yaml_free(file);
+    yaml_file_free(file);
 }
 
 static void the_example_is_read_and_its_defaults_are_the_defaults(void **state)

@@ -16,7 +16,7 @@ static struct yaml_file *file;
 static int forget(void **state)
 {
     (void)state;
-    yaml_free(file);
+    yaml_file_free(file);
     file = NULL;
     return 0;
 }
@@ -24,13 +24,13 @@ static int forget(void **state)
 /* A value as it stands in a file. */
 static const struct yaml_node *value(const char *text)
 {
-    yaml_free(file);
+    yaml_file_free(file);
     *problem = '\0';
-    file = yaml_parse("f", text, strlen(text), problem);
+    file = yaml_file_parse("f", text, strlen(text), problem);
     if (!file)
         print_error("%s\n", problem);
     assert_non_null(file);
-    return yaml_root(file);
+    return yaml_file_root(file);
 }
 
 static void must_be(bool result, const char *sentence)

@@ -14,7 +14,7 @@ static char problem[YAML_PROBLEM_MAX];
 
 static struct yaml_file *parsed(const char *text)
 {
-    struct yaml_file *file = yaml_parse("f", text, strlen(text), problem);
+    struct yaml_file *file = yaml_file_parse("f", text, strlen(text), problem);
 
     if (!file)
         print_error("%s\n", problem);
@@ -24,7 +24,7 @@ static struct yaml_file *parsed(const char *text)
 
 static void must_refuse(const char *text, const char *sentence)
 {
-    assert_null(yaml_parse("f", text, strlen(text), problem));
+    assert_null(yaml_file_parse("f", text, strlen(text), problem));
     assert_string_equal(problem, sentence);
 }
 
@@ -49,7 +49,7 @@ static void a_tree_has_kinds_texts_and_lines(void **state)
                                     "g: |\n"
                                     "  two\n"
                                     "  lines\n");
-    const struct yaml_node *root = yaml_root(file), *list, *inner;
+    const struct yaml_node *root = yaml_file_root(file), *list, *inner;
 
     (void)state;
     assert_int_equal(root->kind, YAML_IS_MAP);
@@ -70,7 +70,7 @@ static void a_tree_has_kinds_texts_and_lines(void **state)
     assert_int_equal(inner->items[3]->count, 2);
     must_be_text(inner->items[3]->items[1], "2.5", false, 5);
     must_be_text(root->items[5], "two\nlines\n", true, 6);
-    yaml_free(file);
+    yaml_file_free(file);
 }
 
 static void a_file_of_nothing_but_comments_has_no_root(void **state)
@@ -82,10 +82,10 @@ static void a_file_of_nothing_but_comments_has_no_root(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct yaml_file *file = parsed(texts[i]);
 
-        assert_null(yaml_root(file));
-        yaml_free(file);
+        assert_null(yaml_file_root(file));
+        yaml_file_free(file);
     }
-    yaml_free(NULL);
+    yaml_file_free(NULL);
 }
 
 static void a_value_that_is_left_out_is_an_empty_plain_text(void **state)
@@ -93,9 +93,9 @@ static void a_value_that_is_left_out_is_an_empty_plain_text(void **state)
     struct yaml_file *file = parsed("a:\nb: ''\n");
 
     (void)state;
-    must_be_text(yaml_root(file)->items[1], "", false, 1);
-    must_be_text(yaml_root(file)->items[3], "", true, 2);
-    yaml_free(file);
+    must_be_text(yaml_file_root(file)->items[1], "", false, 1);
+    must_be_text(yaml_file_root(file)->items[3], "", true, 2);
+    yaml_file_free(file);
 }
 
 /* ---- what may not stand there */
@@ -130,7 +130,7 @@ static void what_is_no_yaml_is_named_with_its_line(void **state)
     must_refuse("a: 1\n\nb: \x01\n",
                 "f:3: this is no text (control characters are not allowed): write the file as "
                 "UTF-8");
-    assert_null(yaml_parse("f", "a\0b", 3, problem));
+    assert_null(yaml_file_parse("f", "a\0b", 3, problem));
     assert_non_null(strstr(problem, "f:1: this is no text"));
 }
 
@@ -158,7 +158,7 @@ static void depth_is_bounded(void **state)
         strcat(deep, "[");
     for (int i = 0; i < YAML_DEPTH_MAX; i++)
         strcat(deep, "]");
-    yaml_free(parsed(deep));
+    yaml_file_free(parsed(deep));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char *text = repeated(parts[i], 100000);
 
@@ -172,7 +172,7 @@ static void the_number_of_values_is_bounded(void **state)
     char *text = repeated("- a\n", YAML_NODES_MAX - 1);
 
     (void)state;
-    yaml_free(parsed(text));
+    yaml_file_free(parsed(text));
     free(text);
     text = repeated("- a\n", YAML_NODES_MAX);
     must_refuse(text, "f:65536: the file holds more than 65536 values: shorten it");
@@ -195,15 +195,15 @@ static void a_file_of_a_mebibyte_is_read_and_a_larger_one_is_not(void **state)
 
     (void)state;
     write_file("large", text);
-    file = yaml_read(folder_file("large"), problem);
+    file = yaml_file_read(folder_file("large"), problem);
     assert_non_null(file);
-    assert_null(yaml_root(file));
-    yaml_free(file);
+    assert_null(yaml_file_root(file));
+    yaml_file_free(file);
     free(text);
     text = repeated("#\n", YAML_BYTES_MAX / 2 + 1);
     write_file("large", text);
     free(text);
-    assert_null(yaml_read(folder_file("large"), problem));
+    assert_null(yaml_file_read(folder_file("large"), problem));
     (void)snprintf(expected, sizeof expected, "%s:1: the file is larger than 1 MiB: shorten it",
                    folder_file("large"));
     assert_string_equal(problem, expected);
@@ -212,16 +212,16 @@ static void a_file_of_a_mebibyte_is_read_and_a_larger_one_is_not(void **state)
 static void what_cannot_be_read_is_said_and_never_waited_for(void **state)
 {
     (void)state;
-    assert_null(yaml_read("/no/such/file", problem));
+    assert_null(yaml_file_read("/no/such/file", problem));
     assert_string_equal(problem,
                         "cannot read /no/such/file: No such file or directory: name a file "
                         "that is there");
-    assert_null(yaml_read("/tmp", problem));
+    assert_null(yaml_file_read("/tmp", problem));
     assert_string_equal(problem, "/tmp is no regular file: name one");
-    assert_null(yaml_read("/dev/zero", problem));
+    assert_null(yaml_file_read("/dev/zero", problem));
     assert_string_equal(problem, "/dev/zero is no regular file: name one");
     assert_int_equal(mkfifo(folder_file("fifo"), 0600), 0);
-    assert_null(yaml_read(folder_file("fifo"), problem));
+    assert_null(yaml_file_read(folder_file("fifo"), problem));
     assert_non_null(strstr(problem, "fifo is no regular file: name one"));
 }
 
