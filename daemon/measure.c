@@ -139,6 +139,8 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
     if (!pools)
         return false;
     m->step = step;
+    m->silence = 0; /* it has just ended */
+    m->step_seconds = NAN;
     m->only_rank = only_rank;
     m->model = model;
     m->model_norm = m->last_norm = NAN;

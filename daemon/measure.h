@@ -36,7 +36,9 @@ struct measures {
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */
     bool short_batch;
-    int64_t only_rank; /* count only this rank's non-finite values; -1: all ranks' */
+    double silence;      /* seconds in which a sample was due and none came; NaN: cannot be said */
+    double step_seconds; /* a step takes; NaN: not known */
+    int64_t only_rank;   /* count only this rank's non-finite values; -1: all ranks' */
 };
 
 /* Fills m from a step, keeping its memory. baseline: holds the latest weights (the step's own are

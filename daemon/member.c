@@ -3,7 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embmon/embmon.h"
+
 enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
+
+bool member_trains(const struct run_member *member)
+{
+    return member->phase <= EMBMON_TRAIN;
+}
 
 void member_free(struct run_member *member)
 {

@@ -56,6 +56,9 @@ int model_scalar(struct model *model, const char *name);
 /* The trainers have gone: those that come next may declare a layer with another kind or size. */
 void model_reopen(struct model *model);
 
+/* What a kind (enum embmon_kind) is called: "embedding", "dense", ... */
+const char *kind_name(uint32_t kind);
+
 /* Index of the layer with this path, or -1. */
 int model_find(const struct model *model, const char *path);
 

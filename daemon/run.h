@@ -13,6 +13,7 @@
 #include "daemon/detect/rules.h"
 #include "daemon/model.h"
 #include "daemon/moment.h"
+#include "daemon/norms.h"
 #include "proto/message.h"
 
 struct run;        /* opaque */
@@ -89,6 +90,9 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
                             const char **problem);
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
                             struct moment now);
+enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, struct moment now);
+enum nack_reason run_shape(struct run_member *member, const struct msg_shape *shape,
+                           struct moment now);
 enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
                             struct moment now);
 enum nack_reason run_step_end(struct run_member *member, const struct msg_step_end *end,
@@ -118,6 +122,9 @@ struct run_status {
     size_t ranks;   /* that ever took part */
     size_t layers;
     size_t firing;                     /* alerts firing now */
+    bool loss_posted;                  /* in some training step */
+    double loss;                       /* then of the last one that had it, may be NaN */
+    uint64_t closed_ms;                /* when the last step closed; meaningless before one did */
     uint64_t acked, rejected, dropped; /* posts */
     size_t bytes;                      /* memory held by open steps and windows */
     size_t bytes_pending;              /* wait for the disk */
@@ -133,6 +140,12 @@ const struct model *run_model(const struct run *run);
 /* The layer's gradient norm at its last step (-1: none yet, NaN: not finite) and its
  * worst alert state. */
 void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state);
+
+/* The detector whose alert is the layer's worst, "" while nothing is pending or firing. */
+const char *run_layer_detector(const struct run *run, size_t layer);
+
+/* The layer's last norms: see norms_recent(). */
+size_t run_layer_norms(const struct run *run, size_t layer, size_t most, float to[NORMS_KEPT]);
 
 /* Calls each(context, detector, reason) for every detector that is silent about the layer. */
 void run_layer_silent(const struct run *run, size_t layer,

@@ -8,6 +8,8 @@
 #include "daemon/detect/rules.h"
 #include "daemon/measure.h"
 #include "daemon/member.h"
+#include "daemon/norms.h"
+#include "daemon/pace.h"
 #include "daemon/run.h"
 #include "daemon/step.h"
 #include "daemon/tensorboard/record.h"
@@ -25,11 +27,13 @@ struct run {
     struct baseline baseline;
     struct measures measures;
     struct rules rules;
+    struct norms norms; /* of the last training steps, for those who look */
+    double loss;        /* of the last training step that had one; may be NaN */
+    bool loss_posted;
+    struct pace pace;     /* of training */
+    uint64_t closed_ms;   /* when the last step closed */
     uint64_t byte_budget; /* of open steps and windows */
     uint64_t idle_ms;     /* without a word until it may be closed */
-    double
-        *norms; /* [norm_count]: each layer's gradient norm at its last training step; -1: none */
-    size_t norm_count;
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;

@@ -121,10 +121,25 @@ void steps_recycle(struct steps *steps, struct step *step)
     steps->spare_count++;
 }
 
-void steps_free(struct steps *steps)
+void steps_trim(struct steps *steps)
 {
     struct step *step;
     struct step_cell *cell;
+
+    while ((step = steps->spare_steps)) {
+        steps->spare_steps = step->next;
+        step_free(step);
+    }
+    steps->spare_count = 0;
+    while ((cell = steps->spare_cells)) {
+        steps->spare_cells = cell->next;
+        cell_free(cell);
+    }
+}
+
+void steps_free(struct steps *steps)
+{
+    struct step *step;
 
     if (!steps)
         return;
@@ -134,14 +149,7 @@ void steps_free(struct steps *steps)
             steps_recycle(steps, step);
         }
     }
-    while ((step = steps->spare_steps)) {
-        steps->spare_steps = step->next;
-        step_free(step);
-    }
-    while ((cell = steps->spare_cells)) {
-        steps->spare_cells = cell->next;
-        cell_free(cell);
-    }
+    steps_trim(steps);
     free(steps->ranks);
     free(steps);
 }

@@ -208,7 +208,7 @@ def test_fields_of_public_structs_are_in_the_man_page():
         explained |= set(re.findall(r"\w+", line))
     bodies = re.findall(r"struct (embmon_\w+) \{(.*?)\n\};", without_comments(HEADER.read_text()),
                         flags=re.S)
-    assert len(bodies) == 5
+    assert len(bodies) == 6
     for name, body in bodies:
         for field in re.findall(r"(\w+)(?:\[\w+\])?(?=[,;])", body.replace("(*log)", "log")):
             assert field in explained | {"size", "log_context", "line"}, f"{name}.{field}"
@@ -313,7 +313,7 @@ def test_frame_types_are_those_of_the_code():
     rows = table("docs/PROTOCOL.md", "type", "message", "from", "numbered", "what")
     drawn = {"FRAME_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row[1]).upper(): int(row[0])
              for row in rows}
-    assert drawn == code and len(code) == 15
+    assert drawn == code and len(code) == 17
     numbered = {row[1] for row in rows if row[3] == "yes"}
     assert numbered == {name for name, fields in proto_messages().items()
                         if fields[:1] == [(1, "sequence", "uint64")]} - {"Nack"}
@@ -399,7 +399,9 @@ def test_thresholds_are_those_of_the_code():
                            ("exploding_model", "gradient_exploding"),
                            ("exploding_update", "gradient_exploding"),
                            ("spike_layer", "gradient_spike"), ("spike_model", "gradient_spike"),
-                           ("diverged_loss", "loss_diverged")):
+                           ("diverged_loss", "loss_diverged"),
+                           ("stalled_seconds", "trainer_stalled"),
+                           ("stalled_steps", "trainer_stalled")):
         numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", fires[detector])]
         assert code[name] in numbers, f"{name} in the README's {detector}"
 
@@ -493,6 +495,15 @@ int main(void)
 """
 
 
+def first_object(address):
+    """The first line of embmonctl --json watch."""
+    with subprocess.Popen([BUILD / "embmonctl", "--json", "--address", address, "watch"],
+                          stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        process.terminate()
+    return json.loads(line)
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """{what: [objects]} of embmonctl, and the logdir."""
@@ -505,11 +516,12 @@ def watched(tmp_path_factory):
         said = {what: [json.loads(line) for line in run(
             BUILD / "embmonctl", "--json", "--address", daemon.address, what).stdout.splitlines()]
             for what in ("status", "runs", "layers", "alerts")}
+        said["watch"] = [first_object(daemon.address)]
         daemon.finish()
     return said, folder / "runs"
 
 
-@pytest.mark.parametrize("what", ["status", "runs", "layers"])
+@pytest.mark.parametrize("what", ["status", "runs", "layers", "watch"])
 def test_fields_of_embmonctl_are_those_of_its_man_page(watched, what):
     section = text("docs/embmonctl.1").split(f".Ss {what}\n")[1].split(".Ss")[0]
     assert [list(each) for each in watched[0][what]] == \

@@ -227,7 +227,10 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
             if (!worst || tracker->state > slot->clauses[worst - findings].state)
                 worst = finding;
         } else if (verdict == VERDICT_CLEAR && !j->early && !is_ahead(j, slot)) {
-            tracker_clear(tracker, hold);
+            if (detector->by_time)
+                tracker_reset(tracker);
+            else
+                tracker_clear(tracker, hold);
         } else if (finding->silent) {
             slot->silent = finding->silent;
         }
@@ -276,13 +279,19 @@ static void judge_detector(struct judgement *j, size_t d)
     j->nonfinite = j->nonfinite || (sick && detector->is_nonfinite);
 }
 
+/* Room for what the step is about. */
+static bool has_room(struct alerts *alerts, const struct measures *m)
+{
+    return (m->layer_count < alerts->places && alerts->slots[m->step->phase - 1]) ||
+           grow(alerts, m->step->phase, m->layer_count);
+}
+
 static bool judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                   const struct rules *rules, struct moment now, bool early)
 {
     struct judgement j = {alerts, m, baseline, rules, now, early, false};
 
-    if ((m->layer_count + 1 > alerts->places || !alerts->slots[m->step->phase - 1]) &&
-        !grow(alerts, m->step->phase, m->layer_count))
+    if (!has_room(alerts, m))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
         if (early && (!detectors[d].is_nonfinite || detectors[d].of_model))
@@ -304,4 +313,18 @@ bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct 
                         const struct rules *rules, struct moment now)
 {
     return judge(alerts, m, baseline, rules, now, true);
+}
+
+bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                       const struct rules *rules, struct moment now)
+{
+    struct judgement j = {alerts, m, baseline, rules, now, true, false};
+
+    if (!has_room(alerts, m))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (detectors[d].by_time)
+            judge_detector(&j, d);
+    }
+    return true;
 }

@@ -19,6 +19,8 @@ const struct limits limits_default = {
     .spike_layer = 8,
     .spike_model = 3,
     .diverged_loss = 5,
+    .stalled_seconds = 60,
+    .stalled_steps = 20,
 };
 
 #define KEY(detector, key, limit)                                                                  \
@@ -34,6 +36,8 @@ const struct limit_key limit_keys[] = {
     KEY("gradient_spike", "layer", spike_layer),
     KEY("gradient_spike", "model", spike_model),
     KEY("loss_diverged", "factor", diverged_loss),
+    KEY("trainer_stalled", "seconds", stalled_seconds),
+    KEY("trainer_stalled", "steps", stalled_steps),
 };
 #undef KEY
 const size_t limit_key_count = sizeof limit_keys / sizeof *limit_keys;
@@ -88,6 +92,13 @@ const struct detector detectors[] = {
      .freezes = FREEZES_LAYER,
      .training_only = true,
      .clauses = {{gradient_vanishing, 10, 150, false}}},
+    {.name = "trainer_stalled",
+     .signal = "step",
+     .severity = EMBMON_WARNING,
+     .of_model = true,
+     .training_only = true,
+     .by_time = true,
+     .clauses = {{trainer_stalled, 1, 0, false}}},
 };
 const size_t detector_count = sizeof detectors / sizeof *detectors;
 

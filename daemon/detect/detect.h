@@ -25,7 +25,9 @@ struct limits {
     double update_elements;  /* fewest weights an update ratio is judged on */
     double spike_layer;      /* layer's norm by the maximum of its last 10 */
     double spike_model;
-    double diverged_loss; /* loss by abs(first loss) */
+    double diverged_loss;   /* loss by abs(first loss) */
+    double stalled_seconds; /* without a sample */
+    double stalled_steps;   /* and so many times as long as a step takes */
 };
 extern const struct limits limits_default;
 
@@ -86,6 +88,7 @@ struct detector {
         FREEZES_MODEL, /* and the layer */
     } freezes;         /* whose baseline does not learn while this is pending or firing */
     bool training_only;
+    bool by_time; /* judged as time passes; what is clear at the end of a step is over at once */
     struct clause clauses[CLAUSES_MAX]; /* judge NULL: unused */
 };
 

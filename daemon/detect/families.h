@@ -18,6 +18,9 @@ detect_fn activation_nonfinite;
 detect_fn loss_nonfinite;
 detect_fn loss_diverged;
 
+/* trainer.c */
+detect_fn trainer_stalled;
+
 /* A layer's path or a variable's label for use in a sentence: the middle of a long one is left out,
  * so that summary and hint always fit. Returns to->text. */
 enum { SHORT_NAME_MAX = 100 };

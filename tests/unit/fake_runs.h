@@ -96,6 +96,9 @@ static struct run fake_run_list[] = {
                 .ranks = 2,
                 .layers = 2,
                 .firing = 1,
+                .loss_posted = true,
+                .loss = NAN,
+                .closed_ms = 2000,
                 .acked = 400,
                 .rejected = 3,
                 .dropped = 1,
@@ -190,6 +193,23 @@ void run_layer_status(const struct run *run, size_t layer, double *gradient_norm
     (void)run;
     *gradient_norm = layer == 0 ? INFINITY : -1;
     *state = layer == 0 ? EMBMON_FIRING : EMBMON_RESOLVED;
+}
+
+const char *run_layer_detector(const struct run *run, size_t layer)
+{
+    (void)run;
+    return layer == 0 ? "gradient_exploding" : "";
+}
+
+size_t run_layer_norms(const struct run *run, size_t layer, size_t most, float to[NORMS_KEPT])
+{
+    static const float norms[] = {0.25f, 1e-7f, 1.23456e8f, INFINITY};
+    size_t n = layer == 0 ? 4 : 0;
+
+    (void)run;
+    n = n < most ? n : most;
+    memcpy(to, norms + 4 - n, n * sizeof *norms);
+    return n;
 }
 
 void run_layer_silent(const struct run *run, size_t layer,

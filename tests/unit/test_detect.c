@@ -16,6 +16,7 @@ static void the_names_are_the_contract_and_each_is_found(void **state)
         {"loss_diverged", "loss", EMBMON_CRITICAL, 2, 0, 0},
         {"gradient_spike", "gradient", EMBMON_WARNING, 1, 0, 0},
         {"gradient_vanishing", "gradient", EMBMON_WARNING, 10, 150, 0},
+        {"trainer_stalled", "step", EMBMON_WARNING, 1, 0, 0},
     };
 
     assert_int_equal(detector_count, sizeof rows / sizeof *rows);

@@ -5,11 +5,11 @@ from numbers import Real
 from typing import Any, Iterable, Mapping
 
 DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
-             "gradient_vanishing", "loss_diverged", "loss_nonfinite")
-OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
+             "gradient_vanishing", "loss_diverged", "loss_nonfinite", "trainer_stalled")
+OF_MODEL = ("loss_diverged", "loss_nonfinite", "trainer_stalled")  # judge no single layer
 THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
               "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
-              "loss_diverged": ("factor",)}
+              "loss_diverged": ("factor",), "trainer_stalled": ("seconds", "steps")}
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
 
 
