@@ -304,6 +304,8 @@ static bool set_options(struct webhook *webhook)
     unsigned wrong = 0;
 
     wrong |= set(easy, CURLOPT_NOSIGNAL, 1L);
+    /* Names are resolved in a thread: one that hangs is left behind, not waited for. */
+    wrong |= set(easy, CURLOPT_QUICK_EXIT, 1L);
     wrong |= set(easy, CURLOPT_PRIVATE, webhook);
     wrong |= set(easy, CURLOPT_ERRORBUFFER, webhook->error);
     wrong |= set(easy, CURLOPT_URL, webhook->url);
@@ -342,7 +344,7 @@ struct webhook *webhook_new(struct webhooks *all, const struct sink_options *opt
         goto fail;
     if (!set_options(webhook)) {
         snprintf(problem, WEBHOOK_PROBLEM_MAX,
-                 "webhooks need libcurl 7.85 or later: install a newer package libcurl4");
+                 "webhooks need libcurl 7.87 or later: install a newer package libcurl4");
         goto fail;
     }
     return webhook;

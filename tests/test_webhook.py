@@ -164,6 +164,38 @@ def test_addresses_that_no_receiver_has_are_not_connected_to(daemons, tmp_path, 
     assert "not connected to" in sink(daemon)["last_error"]
 
 
+SLOW_NAMES = """
+#include <netdb.h>
+#include <unistd.h>
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    (void)node, (void)service, (void)hints, (void)found;
+    sleep(8);
+    return EAI_AGAIN;
+}
+"""
+
+
+def test_names_that_nobody_resolves_hold_up_nothing(daemons, tmp_path):
+    source, library = tmp_path / "slow.c", tmp_path / "slow.so"
+    source.write_text(SLOW_NAMES)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+    daemon = daemons("--config", sinks(tmp_path, webhook("http://receiver.example/", timeout=0.5)),
+                     env={"LD_PRELOAD": str(library)})
+    patient = Patient(daemon)
+    patient.fall_ill()
+    slowest = 0
+    while not sink(daemon)["failed"]:
+        started = time.monotonic()
+        patient.post(0.5)
+        slowest = max(slowest, time.monotonic() - started)
+    assert slowest < 1
+    started = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - started < 4
+
+
 def test_proxies_of_the_environment_are_not_used(daemons, tmp_path):
     with Receiver() as receiver, Receiver() as proxy:
         daemon = daemons("--config", sinks(tmp_path, webhook(receiver)),
