@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/learn.h"
 #include "daemon/log.h"
 #include "daemon/run_state.h"
 #include "daemon/rundir.h"
@@ -160,22 +161,6 @@ void run_configure(struct run *run, const struct ceilings *ceilings, const struc
 
 /* ---- a step's way */
 
-static void learn(struct run *run)
-{
-    const struct measures *m = &run->measures;
-
-    if (m->step->phase != EMBMON_TRAIN)
-        return;
-    for (size_t i = 0; i < m->layer_count && !m->short_batch; i++) {
-        const struct layer_measure *layer = &m->layers[i];
-
-        if (layer->has_gradient && layer->nonfinite_gradient == 0 && !alerts_freeze(run->alerts, i))
-            norm_baseline_add(&run->baseline.layers[i], layer->norm);
-    }
-    if (!m->short_batch && !alerts_freeze(run->alerts, DETECT_MODEL))
-        norm_baseline_add(&run->baseline.model, m->model_norm);
-}
-
 static void keep_loss(struct run *run, const struct step *step)
 {
     if (step->scalar_count <= SCALAR_LOSS || step->scalars[SCALAR_LOSS].count == 0)
@@ -228,10 +213,12 @@ static void close_step(struct run *run, const struct step *step, struct moment n
         }
         measure_weights(&run->baseline, step, &run->model);
     }
+    measure_intake(&run->baseline, step, &run->model);
     if (!measure(run, step, -1))
         return;
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
-    learn(run);
+    learn_step(&run->baseline, &run->measures, run->alerts);
+    measure_shapes(&run->baseline, step, &run->model);
     if (training) {
         pace_step(&run->pace, step->number, now);
         norms_add(&run->norms, &run->measures);

@@ -75,15 +75,17 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     struct alert *alert = slot->alert;
     struct alert_change *change = &alert->change;
 
-    if (state == EMBMON_FIRING) {
+    if (state == EMBMON_FIRING && slot->state != EMBMON_FIRING) {
         alerts->firing++;
         alerts->fired++;
         if (!alert->ever_fired)
             change->fired_step = slot->first_step;
         alert->ever_fired = true;
-    } else if (slot->state == EMBMON_FIRING) {
+    } else if (state != EMBMON_FIRING && slot->state == EMBMON_FIRING) {
         alerts->firing--;
     }
+    if (state == EMBMON_FIRING && change->severity > change->fired_severity)
+        change->fired_severity = change->severity;
     if (slot->state == EMBMON_RESOLVED) {
         alerts->active++;
         slot->level_steps = 0;
@@ -147,7 +149,8 @@ void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
     struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
 
     for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
-        if (slots[i].state != EMBMON_RESOLVED)
+        if (slots[i].state != EMBMON_RESOLVED &&
+            detectors[i / alerts->places].freezes != FREEZES_NOTHING)
             slot_new_level(alerts, &slots[i], i / alerts->places, step, now);
     }
 }
@@ -157,7 +160,7 @@ void alerts_time_over(struct alerts *alerts, uint64_t step, struct moment now)
     struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
 
     for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
-        if (detectors[i / alerts->places].by_time && slots[i].state != EMBMON_RESOLVED)
+        if (detectors[i / alerts->places].at == AT_TIME && slots[i].state != EMBMON_RESOLVED)
             slot_resolve(alerts, &slots[i], "cleared", step, now);
     }
 }
@@ -192,6 +195,15 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
         }
     }
     return false;
+}
+
+bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer)
+{
+    size_t d = detector_find(detector);
+
+    if (d == detector_count || !alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return false;
+    return slot_of(alerts, EMBMON_TRAIN, d, layer)->state != EMBMON_RESOLVED;
 }
 
 /* The detector with the worst state in training about the layer, detector_count: none is up. */
