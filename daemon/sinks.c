@@ -193,8 +193,8 @@ static void sink_close(struct sink *sink, bool ending)
     outbox_count(sink->outbox, &counts);
     uint64_t lost = counts.waiting + (ending ? counts.dropped - sink->lost : 0);
     if (lost > 0)
-        log_warn("sink %s: %llu changes of alerts were not delivered", sink->options.name,
-                 (unsigned long long)lost);
+        log_warn("sink %s: the newest state of %llu alert%s was not delivered", sink->options.name,
+                 (unsigned long long)lost, lost == 1 ? "" : "s");
     sink_free(sink);
 }
 

@@ -278,7 +278,7 @@ def test_hangup_during_a_telling_breaks_nothing(daemons, tmp_path):
         assert daemon.status()["sinks"] == []
         time.sleep(1.2)  # the program ends, and nobody asks
         assert daemon.stop() == 0
-        assert daemon.lines("sink old: 1 changes of alerts were not delivered")
+        assert daemon.lines("sink old: the newest state of 1 alert was not delivered")
 
 
 # ---- the end

@@ -246,7 +246,7 @@ def test_a_hanging_receiver_does_not_hold_up_the_end(daemons, tmp_path):
         started = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - started < 5
-        assert daemon.lines("changes of alerts were not delivered")
+        assert daemon.lines("sink webhook: the newest state of 1 alert was not delivered")
 
 
 def test_one_that_is_down_does_not_hold_up_the_end_at_all(daemons, tmp_path):
