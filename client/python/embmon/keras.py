@@ -65,7 +65,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         client = Client(run=run, address=address, resume=resume, every=every)
         self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore)
         self._probes: Any = None  # Probes, while they are in a model
-        self._depth = 0  # of begun and not ended phases
+        self._routes: dict[str, Any] = {}  # what feeds which table
         self._warned = False
         self._fit_steps = 0
 
@@ -164,7 +164,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         targets = Targets(self._monitor, self.model, self._name, self._layers)
         if self._layers is not None and self.model.built and not targets.layers:
             log.warning("embmon: no layer of %r is named by layers=%r", self.model.name, self._layers)
-        probes = Probes(self._monitor, self.model, targets, self._optimizers)
+        probes = Probes(self._monitor, self.model, targets, self._optimizers, self._routes)
         self._monitor.start(max((int(calls_of(x)) for x in probes.optimizers.values()), default=0))
         self._probes = probes
         probes.install(self._abandoned)
