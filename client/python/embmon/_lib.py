@@ -99,8 +99,16 @@ class ClientStats(ctypes.Structure):
                 ("post_ns", c_uint64)]
 
 
+class Shape(ctypes.Structure):
+    """struct embmon_shape"""
+
+    _fields_ = [("size", c_uint32), ("role", c_uint32), ("index", c_uint32), ("inputs", c_uint32),
+                ("axis", c_int32), ("rank", c_uint32), ("dims", POINTER(c_int64)),
+                ("dtype", c_int32)]
+
+
 STRUCTS = {"embmon_options": Options, "embmon_layer_info": LayerInfo, "embmon_summary": Summary,
-           "embmon_notice": Notice, "embmon_client_stats": ClientStats}
+           "embmon_shape": Shape, "embmon_notice": Notice, "embmon_client_stats": ClientStats}
 
 # ---- functions: name -> (result, arguments). A client is a void *; so is tensor data.
 
@@ -117,6 +125,11 @@ FUNCTIONS = {
     "embmon_post_rows": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_int, c_void_p,
                                  c_size_t, c_size_t, c_int]),
     "embmon_post_summary": (c_int, [c_void_p, c_int, c_int, c_int64, POINTER(Summary)]),
+    "embmon_post_ids": (c_int, [c_void_p, c_int, c_int64, c_void_p, c_size_t, c_int, c_size_t,
+                                c_void_p]),
+    "embmon_post_fed": (c_int, [c_void_p, c_int, c_char_p, c_int64, c_void_p, c_size_t, c_int,
+                                c_size_t]),
+    "embmon_post_shape": (c_int, [c_void_p, c_int, c_int64, POINTER(Shape)]),
     "embmon_post_scalar": (c_int, [c_void_p, c_char_p, c_int64, c_double]),
     "embmon_wanted": (c_int, [c_void_p, c_int, c_int]),
     "embmon_step": (c_int, [c_void_p, c_int64]),
