@@ -44,7 +44,7 @@ def _named(x: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _input_names(model: Any) -> list[str]:
     """Of a functional or sequential model; [] of others."""
     try:
-        return [x.name for x in model.inputs]
+        return [x._keras_history.operation.name for x in model.inputs]
     except (AttributeError, TypeError, ValueError):  # subclassed, or not built
         return []
 

@@ -147,8 +147,7 @@ class Flow:
         dims = dims_of(tensor.shape)
         if dims is None or ident is None or not self._shows:
             return
-        if role == "output" or named.get("inputs") == 1:
-            dims = declared(entry.layer, role, 0, dims)
+        dims = declared(entry.layer, role, named.get("index", 0), dims)
         self._monitor.post_shape(self._phase, ident, role, dims, dtype=tensor.dtype.name, **named)
 
     def _post_inputs(self, entry: _keras_paths.Layer, ident: int | None, inputs: list[Any]) -> None:

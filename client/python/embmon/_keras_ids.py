@@ -20,21 +20,15 @@ from ._monitor import Monitor
 # (step, arrays) -> None
 Post = Callable[..., None]
 
-_WIDER = {tf.uint8: tf.int32, tf.uint16: tf.int32, tf.uint32: tf.int64, tf.uint64: tf.int64,
-          tf.bool: tf.int32}
-_TAKEN = (tf.float16, tf.bfloat16, tf.float32, tf.float64, tf.int8, tf.int16, tf.int32, tf.int64)
+def are_ids(tensor: Any) -> bool:
+    """In a dtype that the monitor reads; anything else is looked up in no table."""
+    return bool(tensor.dtype.is_integer or tensor.dtype.is_bool or tensor.dtype in (
+        tf.float16, tf.bfloat16, tf.float32, tf.float64))
 
 
-def readable(tensor: Any) -> Any:
-    """In a dtype that the monitor reads, with the same values; None: these are no ids."""
-    if tensor.dtype in _WIDER:
-        return tf.cast(tensor, _WIDER[tensor.dtype])
-    return tensor if tensor.dtype in _TAKEN else None
-
-
-def length_of(array: Any) -> int | None:
-    """Of the sequences of ids in it; None: these are no sequences."""
-    return int(array.shape[-1]) if array.ndim >= 2 and array.shape[-1] > 1 else None
+def length_of(array: Any) -> int:
+    """Of the sequences of ids in it; 0: these are no sequences."""
+    return int(array.shape[-1]) if array.ndim >= 2 and array.shape[-1] > 1 else 0
 
 
 class Route(NamedTuple):
@@ -51,10 +45,10 @@ class Parcels:
 
     def __init__(self) -> None:
         self._posts: list[Post] = []
-        self._packed: dict[str, list[Any]] = {}  # of the step that is traced
+        self._packed: dict[str, tuple[Any, ...]] = {}  # of the step that is traced
 
     def add(self, post: Post, tensors: Sequence[Any]) -> None:
-        self._packed[str(len(self._posts))] = list(tensors)
+        self._packed[str(len(self._posts))] = tuple(tensors)
         self._posts.append(post)
 
     def pack(self, results: Any) -> Any:
@@ -66,7 +60,7 @@ class Parcels:
         """The step that was traced has raised."""
         self._packed = {}
 
-    def unpack(self, given: Any) -> tuple[Any, list[tuple[Post, list[Any]]]]:
+    def unpack(self, given: Any) -> tuple[Any, list[tuple[Post, tuple[Any, ...]]]]:
         """The results, and the posts with their arrays."""
         if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
                 and list(given[1]) == [self.MARK]):
@@ -94,8 +88,7 @@ class IdsTrace:
     def before_lookup(self, entry: _keras_paths.Layer, ids: Any) -> Any:
         """What the layer is to look up: the same ids, once they are posted."""
         self._reached.add(entry.path)
-        shown = readable(ids)
-        if shown is None:
+        if not are_ids(ids):
             return ids
         dims = dims_of(ids.shape)
         whole = dims is not None and type(entry.layer).__name__ == "Embedding" \
@@ -109,10 +102,9 @@ class IdsTrace:
         fed = self._boundary.source(ids)
         if fed is not None:
             self._routes[entry.path] = Route(fed.name, ids.shape.rank)
-            named = readable(fed.tensor)
-            if named is not None:
-                posts.append((self._post_fed(target, fed.name), [named]))
-        posts.append((self._post_ids(target), [shown] if mask is None else [shown, mask]))
+            if are_ids(fed.tensor):
+                posts.append((self._post_fed(target, fed.name), [fed.tensor]))
+        posts.append((self._post_ids(target), [ids] if mask is None else [ids, mask]))
         return self._give(ids, posts)
 
     def abandon(self) -> None:

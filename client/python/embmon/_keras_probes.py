@@ -134,7 +134,7 @@ class Probes:
         self._collect()
         wants = self.monitor.begin(phase)
         if self._compiled:
-            self._show_weights(wants)
+            self._keep_weights(wants)
         if wants.sampled or self._armed[phase]:
             self._controls[phase].assign(control_row(wants))
             self._armed[phase] = wants.sampled  # the step itself disarms it
@@ -163,22 +163,18 @@ class Probes:
         before, self._before = self._before, []
         for variable, old in before:
             target = self.targets.of_variable(variable)
-            if target is not None:
-                self.monitor.post(target.ident, "update", wants.step, variable.numpy() - old)
-
-    def _show_weights(self, wants: Wants) -> None:
-        """Those that are about to be trained, read between the steps."""
-        if not (wants.weight or wants.update):
-            return
-        for variable in self.model.trainable_variables:
-            target = self.targets.of_variable(variable)
             if target is None:
                 continue
-            value = variable.numpy()
             if wants.weight:
-                self.monitor.post(target.ident, "weight", wants.step, value)
+                self.monitor.post(target.ident, "weight", wants.step, old)
             if wants.update:
-                self._before.append((variable, np.array(value)))
+                self.monitor.post(target.ident, "update", wants.step, variable.numpy() - old)
+
+    def _keep_weights(self, wants: Wants) -> None:
+        """Of what is about to be trained, copied between the steps. They are posted after the step:
+        tracing the first one declares the layers, in forward order."""
+        if wants.weight or wants.update:
+            self._before = [(v, np.array(v.numpy())) for v in self.model.trainable_variables]
 
     def disarm(self, phase: str) -> None:
         """Nothing is wanted until begin() says so."""

@@ -208,12 +208,12 @@ class Monitor:
         self.client.post_summary(target, signal, step, summary)
 
     @guarded
-    def post_ids(self, target: int, step: int, ids: Any, mask: Any, length: int | None) -> None:
-        """What reaches a table; length: of the sequences, None where there are none."""
+    def post_ids(self, target: int, step: int, ids: Any, mask: Any, length: int) -> None:
+        """What reaches a table; length: of the sequences, 0 where there are none."""
         self.client.post_ids(target, step, ids, mask=mask, sequence_length=length)
 
     @guarded
-    def post_fed(self, target: int, name: str, step: int, ids: Any, length: int | None) -> None:
+    def post_fed(self, target: int, name: str, step: int, ids: Any, length: int) -> None:
         """The same as the user fed it, under its name."""
         self.client.post_fed(target, name, step, ids, sequence_length=length)
 
