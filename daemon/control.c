@@ -155,8 +155,11 @@ static void add_alert(void *context, const struct alert_change *change, bool eve
     if (filter->firing && change->state != EMBMON_FIRING)
         return;
     json_t *object = json_alert(change);
-    if (object)
+    if (object) {
         json_object_set_new(object, "fired", json_boolean(ever_fired));
+        json_object_set_new(object, "fired_severity",
+                            json_string(ever_fired ? severity_name(change->fired_severity) : ""));
+    }
     add_line(filter->text, object);
 }
 

@@ -190,9 +190,8 @@ static bool fails_on(json_t *objects, uint32_t severity)
 
     json_array_foreach(objects, index, object)
     {
-        const char *name = json_string_value(json_object_get(object, "severity"));
-        if (json_is_true(json_object_get(object, "fired")) && name &&
-            severity_value(name) >= severity)
+        const char *name = json_string_value(json_object_get(object, "fired_severity"));
+        if (name && *name && severity_value(name) >= severity)
             return true;
     }
     return false;

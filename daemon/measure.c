@@ -28,6 +28,34 @@ void measure_weights(struct baseline *baseline, const struct step *step, const s
     }
 }
 
+void measure_intake(struct baseline *baseline, const struct step *step, const struct model *model)
+{
+    for (size_t i = 0; i < model->layer_count && i < baseline->layer_count; i++) {
+        const struct step_ids *ids = step_ids_any(step, i);
+        struct intake *intake = &baseline->intakes[i];
+
+        if (!ids)
+            continue;
+        if (step->phase != EMBMON_TRAIN) {
+            intake_compare(intake, step->phase, &ids->stats);
+            continue;
+        }
+        intake_train(intake, &ids->stats);
+        intake->rows_seen = ids->stats.rows_seen;
+        intake->rows_known = true;
+    }
+}
+
+void measure_shapes(struct baseline *baseline, const struct step *step, const struct model *model)
+{
+    for (size_t i = 0; i < model->layer_count; i++) {
+        const struct shape_list *posted = step_shapes(step, i);
+
+        if (posted)
+            shapes_learn(&baseline->shapes, i, posted);
+    }
+}
+
 double measure_update_ratio(const struct measures *m, const struct baseline *baseline,
                             size_t variable)
 {

@@ -36,7 +36,8 @@ struct measures {
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */
     bool short_batch;
-    int64_t only_rank; /* count only this rank's non-finite values; -1: all ranks' */
+    bool several_ranks; /* the run has more than one */
+    int64_t only_rank;  /* count only this rank's non-finite values; -1: all ranks' */
 };
 
 /* Fills m from a step, keeping its memory. baseline: holds the latest weights (the step's own are
@@ -44,6 +45,12 @@ struct measures {
 bool measure_step(struct measures *m, const struct step *step, const struct model *model,
                   struct baseline *baseline, int64_t only_rank);
 void measures_free(struct measures *m);
+
+/* Remembers what this step, about to be judged, put into embeddings. */
+void measure_intake(struct baseline *baseline, const struct step *step, const struct model *model);
+
+/* Remembers the shapes of a step that has been judged: they are usual from now on. */
+void measure_shapes(struct baseline *baseline, const struct step *step, const struct model *model);
 
 /* Remembers the weights posted in this step. */
 void measure_weights(struct baseline *baseline, const struct step *step, const struct model *model);

@@ -63,6 +63,21 @@ static void forget(struct run_member *member, uint32_t id)
         member->targets[id] = (struct member_target){0, 0};
 }
 
+/* A layer reads layers that were declared before it: forward order. */
+static bool take_inputs(const struct run_member *member, struct model *model, size_t layer,
+                        const struct msg_layer *from)
+{
+    uint32_t inputs[INPUTS_MAX];
+    size_t count = from->input_count < INPUTS_MAX ? from->input_count : INPUTS_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        struct member_target target = member_target(member, from->inputs[i]);
+
+        inputs[i] = target.layer > 0 ? (uint32_t)target.layer - 1 : MODEL_NO_LAYER;
+    }
+    return model_inputs(model, layer, inputs, count);
+}
+
 static enum nack_reason take_layer(struct run_member *member, struct model *model,
                                    const struct msg_layer *from, const char **problem)
 {
@@ -72,6 +87,8 @@ static enum nack_reason take_layer(struct run_member *member, struct model *mode
     forget(member, from->id);
     if (layer < 0)
         return refuse(layer, problem);
+    if (!take_inputs(member, model, (size_t)layer, from))
+        return refuse(MODEL_NO_MEMORY, problem);
     target.layer = layer + 1;
     target.variable = (int32_t)model->layers[layer].table + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
@@ -91,6 +108,7 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
     variable = model_variable(model, (size_t)of.layer - 1, from->name);
     if (variable < 0)
         return refuse(variable, problem);
+    model_shape(model, (size_t)variable, from->shape, from->shape_length);
     target.variable = variable + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
 }

@@ -7,6 +7,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "embmon/embmon.h"
 #include "proto/name.h"
 
 struct model_name {
@@ -77,8 +78,10 @@ bool model_init(struct model *model)
 
 void model_clear(struct model *model)
 {
-    for (size_t i = 0; i < model->layer_count; i++)
+    for (size_t i = 0; i < model->layer_count; i++) {
         free(model->layers[i].activation);
+        free(model->layers[i].inputs);
+    }
     free(model->layers);
     free(model->variables);
     free(model->scalars);
@@ -151,6 +154,7 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
+    layer->shape = shape_of(from->shape, from->shape_length);
     layer->stale = false;
     return true;
 }
@@ -190,12 +194,62 @@ int model_layer(struct model *model, const struct msg_layer *from)
         table = model_variable(model, index, "");
     if (table < 0) { /* leave nothing behind that speaks of a layer that is not there */
         names_remove(&model->by_path, from->path);
-        free(layer->activation);
+        free(layer->activation); /* it has no inputs yet */
         return table;
     }
     layer->table = (size_t)table;
     model->layer_count++;
     return (int)index;
+}
+
+bool model_inputs(struct model *model, size_t layer, const uint32_t *inputs, size_t count)
+{
+    struct layer *of = &model->layers[layer];
+    uint32_t *copy = NULL;
+
+    count = count < INPUTS_MAX ? count : INPUTS_MAX;
+    if (count > 0 && !(copy = calloc(count, sizeof *copy)))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        copy[i] = inputs[i];
+    free(of->inputs);
+    of->inputs = copy;
+    of->input_count = count;
+    return true;
+}
+
+void model_shape(struct model *model, size_t variable, const int64_t *dims, size_t count)
+{
+    model->variables[variable].shape = shape_of(dims, count);
+}
+
+/* True when it reads one of the marked layers. */
+static bool reads_marked(const struct layer *layer, const bool *marked)
+{
+    for (size_t i = 0; i < layer->input_count; i++) {
+        if (layer->inputs[i] != MODEL_NO_LAYER && marked[layer->inputs[i]])
+            return true;
+    }
+    return false;
+}
+
+int model_reader(const struct model *model, size_t layer, uint32_t kind)
+{
+    bool marked[LAYERS_MAX] = {false}; /* passes on what the layer says, position by position */
+    bool graph = false;
+
+    marked[layer] = true;
+    for (size_t i = 0; i < model->layer_count; i++) {
+        const struct layer *at = &model->layers[i];
+
+        graph = graph || at->input_count > 0;
+        if (i == layer || !reads_marked(at, marked))
+            continue;
+        if (at->kind == kind)
+            return (int)i;
+        marked[i] = at->kind == EMBMON_OTHER || at->kind == EMBMON_NORM;
+    }
+    return graph ? -1 : MODEL_NO_GRAPH;
 }
 
 void model_reopen(struct model *model)

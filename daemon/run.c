@@ -227,10 +227,12 @@ static void close_step(struct run *run, const struct step *step, struct moment n
         }
         measure_weights(&run->baseline, step, &run->model);
     }
+    measure_intake(&run->baseline, step, &run->model);
     if (!measure(run, step, -1))
         return;
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
     learn(run);
+    measure_shapes(&run->baseline, step, &run->model);
     if (training)
         keep_norms(run);
     record_step(run->record, &run->measures, &run->baseline, &run->rules, run->alerts, &losses,

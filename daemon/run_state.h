@@ -46,6 +46,14 @@ struct run {
     uint64_t retry_ms; /* while it is set: when to write again */
 };
 
+/* What becomes of a numbered post: the reason it is refused for, counted for the member and the
+ * run. Returns the reason. */
+enum nack_reason run_reason(enum steps_result result);
+enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum nack_reason reason);
+
+/* Whoever posts to step after step without ending any is held to what may be open right away. */
+void run_relieve(struct run *run, struct moment now);
+
 /* Judges and closes the steps that are due; force: all of them. */
 void run_process(struct run *run, struct moment now, bool force);
 

@@ -498,7 +498,7 @@ def test_fields_of_an_alert_are_those_of_the_man_page(watched):
     assert len(lines) >= 4
     assert [list(json.loads(line)) for line in lines] == [fields] * len(lines)
     assert [list(each) for each in watched[0]["alerts"]] == \
-        [[*fields, "fired"]] * len(watched[0]["alerts"])
+        [[*fields, "fired", "fired_severity"]] * len(watched[0]["alerts"])
 
 
 def test_tags_are_those_of_the_table(watched):

@@ -67,12 +67,13 @@ def test_layers_come_in_the_order_they_were_declared(busy):
 
 def test_alerts_are_the_newest_object_of_each(busy):
     alerts = busy.ask("alerts")
-    assert [(a["run"], a["layer"], a["detector"], a["first_step"], a["fired"]) for a in alerts] == \
-        [("reviews", "tower/embedding", "gradient_nonfinite", 8, True)]
+    assert [(a["run"], a["layer"], a["detector"], a["first_step"], a["fired"],
+             a["fired_severity"]) for a in alerts] == \
+        [("reviews", "tower/embedding", "gradient_nonfinite", 8, True, "critical")]
     assert alerts[0]["hint"]
     assert busy.ask("alerts", "reviews") == alerts
     written = busy.alerts_file("reviews")[-1]
-    assert {k: v for k, v in alerts[0].items() if k != "fired"} == written
+    assert {k: v for k, v in alerts[0].items() if not k.startswith("fired")} == written
 
 
 def test_fail_on_is_about_what_ever_fired(busy):

@@ -75,15 +75,17 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     struct alert *alert = slot->alert;
     struct alert_change *change = &alert->change;
 
-    if (state == EMBMON_FIRING) {
+    if (state == EMBMON_FIRING && slot->state != EMBMON_FIRING) {
         alerts->firing++;
         alerts->fired++;
         if (!alert->ever_fired)
             change->fired_step = slot->first_step;
         alert->ever_fired = true;
-    } else if (slot->state == EMBMON_FIRING) {
+    } else if (state != EMBMON_FIRING && slot->state == EMBMON_FIRING) {
         alerts->firing--;
     }
+    if (state == EMBMON_FIRING && change->severity > change->fired_severity)
+        change->fired_severity = change->severity;
     if (slot->state == EMBMON_RESOLVED) {
         alerts->active++;
         slot->level_steps = 0;

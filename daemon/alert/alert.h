@@ -38,6 +38,13 @@ bool alerts_judge(struct alerts *alerts, const struct measures *m, struct baseli
 bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                         const struct rules *rules, struct moment now);
 
+/* Judges one layer by the detectors of this occasion: at first sight of a post, which is in the
+ * open step already, or at the end of an epoch. m: only its step, model, layer_count and only_rank
+ * are looked at. What is sick at first sight is told at once and counts once for its step. */
+bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t layer,
+                     enum occasion occasion, struct baseline *baseline, const struct rules *rules,
+                     struct moment now);
+
 /* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);
 

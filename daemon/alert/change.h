@@ -14,7 +14,8 @@ struct alert_change {
     const char *variable; /* "" for a table, and for a layer as a whole */
     const char *signal;   /* "gradient", "activation", "loss", ... */
     const char *detector;
-    uint32_t severity;                 /* enum embmon_severity */
+    uint32_t severity;                 /* enum embmon_severity; rises only, while it fires */
+    uint32_t fired_severity;           /* the highest it ever fired with; 0: it never did */
     uint32_t state;                    /* enum embmon_alert_state */
     uint32_t before;                   /* the state it changed from */
     uint64_t step;                     /* of this change */

@@ -14,6 +14,22 @@ detect_fn gradient_spike;
 /* activation.c */
 detect_fn activation_nonfinite;
 
+/* lookup.c */
+detect_fn ids_out_of_range;
+detect_fn ids_dtype;
+detect_fn sequence_empty;
+detect_fn mask_mismatch;
+detect_fn rows_dead;
+
+/* padding.c */
+detect_fn ids_padding;
+detect_fn padding_side;
+detect_fn sequence_length_drift;
+
+/* shape.c */
+detect_fn shape_mismatch;
+detect_fn shape_changed;
+
 /* loss.c */
 detect_fn loss_nonfinite;
 detect_fn loss_diverged;

@@ -91,9 +91,10 @@ static void alerts_say_whether_they_ever_fired(void **state)
     assert_int_equal(lines(text), 3);
     assert_non_null(strstr(text, "\"detector\":\"gradient_vanishing\",\"severity\":\"warning\","
                                  "\"state\":\"resolved\",\"step\":90,\"first_step\":40,"));
-    assert_non_null(strstr(text, "\"hint\":\"Look at the rate.\",\"fired\":true}\n"));
+    assert_non_null(strstr(text, "\"hint\":\"Look at the rate.\",\"fired\":true,"
+                                 "\"fired_severity\":\"warning\"}\n"));
     assert_non_null(strstr(text, "\"value\":\"nan\""));
-    assert_non_null(strstr(text, "\"hint\":\"\",\"fired\":false}\n"));
+    assert_non_null(strstr(text, "\"hint\":\"\",\"fired\":false,\"fired_severity\":\"\"}\n"));
 }
 
 static void alerts_can_be_of_one_run_or_firing_only(void **state)
