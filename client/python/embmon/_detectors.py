@@ -5,11 +5,15 @@ from numbers import Real
 from typing import Any, Iterable, Mapping
 
 DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
-             "gradient_vanishing", "loss_diverged", "loss_nonfinite")
+             "gradient_vanishing", "ids_dtype", "ids_out_of_range", "ids_padding", "loss_diverged",
+             "loss_nonfinite", "mask_mismatch", "padding_side", "rows_dead", "sequence_empty",
+             "sequence_length_drift", "shape_changed", "shape_mismatch")
 OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
 THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
               "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
-              "loss_diverged": ("factor",)}
+              "ids_padding": ("share", "sigmas", "sequences"), "loss_diverged": ("factor",),
+              "padding_side": ("sequences",), "rows_dead": ("share",),
+              "sequence_length_drift": ("sequences",)}
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
 
 
