@@ -55,6 +55,11 @@ def find_optimizers(model: Any, given: Iterable[Any] | None = None) -> dict[str,
     return {name: x for key, (name, x) in found.items() if key not in inner}
 
 
+def is_reversed(entry: Any, arguments: Any, named: Any) -> bool:
+    """Does a table give the logits of what it is called with, and no rows?"""
+    return entry.kind == "embedding" and bool(named.get("reverse") or arguments[1:2] == (True,))
+
+
 class Probes:
     """In one model, from install() to uninstall()."""
 
@@ -242,8 +247,9 @@ class Probes:
 
     def _wrap_call(self, call: Callable[..., Any], entry: Any) -> Callable[..., Any]:
         def monitored_call(*arguments: Any, **named: Any) -> Any:
-            if self._trace is not None:
-                arguments, named = self._before_call(entry, arguments, named)
+            if self._trace is None or is_reversed(entry, arguments, named):
+                return call(*arguments, **named)
+            arguments, named = self._before_call(entry, arguments, named)
             output = call(*arguments, **named)
             if self._trace is not None:
                 self._try(self._trace.activation, entry, output)
@@ -253,8 +259,6 @@ class Probes:
 
     def _before_call(self, entry: Any, arguments: Any, named: Any) -> tuple[Any, Any]:
         """The arguments of a layer, its inputs once they are posted."""
-        if named.get("reverse") or arguments[1:2] == (True,):
-            return arguments, named  # a tied table that gives logits: these are no ids
         if arguments:
             inputs = self._try(self._trace.before_call, entry, arguments[0])
             return (arguments if inputs is None else (inputs, *arguments[1:])), named
