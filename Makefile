@@ -37,7 +37,7 @@ endif
 ALL_CFLAGS = $(BASE) $(WARNINGS) $(CFLAGS)
 
 CLIENT_LIBS := -lprotobuf-c -lz -lm
-DAEMON_LIBS := -luv -ljansson -lprotobuf-c -lz -lm
+DAEMON_LIBS := -luv -lyaml -ljansson -lprotobuf-c -lz -lm
 
 # PORTABLE=1, for the Python wheel: nothing is needed but the C library. Debian's archives are made
 # for executables; hidden, their symbols bind within libembmon.so, and then it may have them too.
@@ -191,7 +191,8 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	    $(DESTDIR)$(PREFIX)/include/embmon $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
+	    $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/embmond
 	install -m 755 $(OUT)/embmond $(OUT)/embmonctl $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/libembmon.so $(DESTDIR)$(PREFIX)/lib/libembmon.so.$(VERSION)
 	ln -sf libembmon.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libembmon.so.0
@@ -202,7 +203,9 @@ install: all
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/embmon.pc
 	install -m 644 docs/embmonctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/libembmon.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 docs/embmond.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 docs/embmond.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/embmond.yaml $(DESTDIR)$(PREFIX)/share/doc/embmond
 
 clean:
 	rm -rf build/obj build/gen build/tests build/tools build/examples build/sanitize build/lib* \

@@ -40,6 +40,12 @@ static size_t index_of(uint64_t hash, uint32_t n)
     return (size_t)((hash >> 32) * n >> 32);
 }
 
+/* Once more: ids at equal distances must not share few cells. */
+static uint64_t mixed(uint64_t hash)
+{
+    return (hash ^ hash >> 29) * 0xbf58476d1ce4e5b9u;
+}
+
 /* The slot that leads to this id, or the free one where it belongs; half of them are free. */
 static uint32_t *slot_of(const struct distinct *d, int64_t id, size_t at)
 {
@@ -58,7 +64,7 @@ static void add_one(struct distinct *d, int64_t id, size_t at)
         d->places[d->used] = (struct ids_busiest){id, 1};
         *slot = ++d->used;
     } else {
-        d->cells[index_of(hash_of(id), d->plan.cells)]++;
+        d->cells[index_of(mixed(hash_of(id)), d->plan.cells)]++;
         d->missed++;
     }
 }

@@ -55,9 +55,13 @@ LOAD_INTEGERS(load_i32, int32_t)
 LOAD_INTEGERS(load_i64, int64_t)
 #undef LOAD_INTEGERS
 
+/* Neither NaN nor infinite. */
 static bool is_number(double value)
 {
-    return value - value == 0; /* neither NaN nor infinite */
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
 static double magnitude_of(double value)
@@ -84,9 +88,11 @@ static void note_inexact(struct pass *pass, size_t i)
 /* INT64_MIN for what is no number: never a row, never the padding. */
 static int64_t truncated(double value)
 {
+    if (!is_number(value))
+        return INT64_MIN;
     if (magnitude_of(value) < 0x1p63)
         return (int64_t)value;
-    return value > 0 ? INT64_MAX : INT64_MIN;
+    return value < 0 ? INT64_MIN : INT64_MAX;
 }
 
 static void load_floats(struct pass *pass, const uint8_t *data)
@@ -299,15 +305,45 @@ static void add_sequences(struct pass *pass)
     }
 }
 
-/* Sequences whose bytes are not those of the first. */
+/* A sequence of one id has no sides. */
+static void add_singles(struct pass *pass)
+{
+    const struct block *b = &pass->block;
+    struct ids_stats *s = pass->stats;
+    size_t padded = 0;
+
+    for (size_t i = 0; i < b->n; i++)
+        padded += b->padding[i];
+    if (padded > 0 && s->empty == 0) {
+        const bool *first = memchr(b->padding, true, b->n);
+
+        s->empty_sequence = b->first + (size_t)(first - b->padding);
+    }
+    if (padded < b->n)
+        s->length_min = s->length_max = 1;
+    s->empty += padded;
+    s->full += b->n - padded;
+    s->sequences += b->n;
+}
+
+/* Sequences whose bytes are not those of the first. Short ones are compared in registers. */
 static uint64_t count_varied(const struct id_batch *batch, uint64_t sequences)
 {
     const uint8_t *first = batch->ids;
     size_t bytes = batch->sequence_length * dtype_size(batch->dtype);
     uint64_t varied = 0;
 
-    for (uint64_t i = 1; i < sequences; i++)
-        varied += memcmp(first, first + i * bytes, bytes) != 0;
+#define COMPARE(bytes)                                                                             \
+    for (uint64_t i = 1; i < sequences; i++)                                                       \
+        varied += memcmp(first, first + i * (bytes), bytes) != 0;
+    if (bytes == 4) {
+        COMPARE(4)
+    } else if (bytes == 8) {
+        COMPARE(8)
+    } else {
+        COMPARE(bytes)
+    }
+#undef COMPARE
     return varied;
 }
 
@@ -328,7 +364,9 @@ __attribute__((noinline)) static void take_blocks(struct pass *pass)
         count_rows(pass, sort_out(pass));
         if (batch->mask && batch->has_padding)
             compare_mask(pass);
-        if (batch->sequence_length > 0)
+        if (batch->sequence_length == 1)
+            add_singles(pass);
+        else if (batch->sequence_length > 1)
             add_sequences(pass);
     }
 }

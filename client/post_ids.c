@@ -33,7 +33,7 @@ static int post_batch(struct embmon_client *client, const struct place *place,
     struct record *record;
     struct msg_ids *ids;
 
-    id_stats_take(&stats, batch, &client->scratch, rows_of(place, phase));
+    id_stats_take(&stats, batch, &client->tools.scratch, rows_of(place, phase));
     record = posting_record(client, length + 1);
     if (!record)
         return EMBMON_EDROPPED;

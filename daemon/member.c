@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embmon/embmon.h"
+
 enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
 
 void member_free(struct run_member *member)
@@ -63,17 +65,20 @@ static void forget(struct run_member *member, uint32_t id)
         member->targets[id] = (struct member_target){0, 0};
 }
 
-/* A layer reads layers that were declared before it: forward order. */
+/* A layer reads layers that were declared before it: forward order. What was refused, or is the
+ * layer itself, keeps its place without a name. */
 static bool take_inputs(const struct run_member *member, struct model *model, size_t layer,
                         const struct msg_layer *from)
 {
-    uint32_t inputs[INPUTS_MAX];
+    size_t inputs[INPUTS_MAX];
     size_t count = from->input_count < INPUTS_MAX ? from->input_count : INPUTS_MAX;
 
     for (size_t i = 0; i < count; i++) {
         struct member_target target = member_target(member, from->inputs[i]);
 
-        inputs[i] = target.layer > 0 ? (uint32_t)target.layer - 1 : MODEL_NO_LAYER;
+        inputs[i] = (size_t)target.layer - 1;
+        if (target.layer == 0 || inputs[i] == layer)
+            inputs[i] = MODEL_NO_LAYER;
     }
     return model_inputs(model, layer, inputs, count);
 }
@@ -109,6 +114,7 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
     if (variable < 0)
         return refuse(variable, problem);
     model_shape(model, (size_t)variable, from->shape, from->shape_length);
+    model_variable_dtype(model, (size_t)variable, from->dtype);
     target.variable = variable + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
 }

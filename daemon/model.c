@@ -150,12 +150,14 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->kind = from->kind;
     layer->trainable = from->trainable;
     layer->sharded = from->sharded;
+    layer->tied = from->tied;
     layer->has_padding = from->has_padding;
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
     layer->shape = shape_of(from->shape, from->shape_length);
-    layer->stale = false;
+    layer->half = from->dtype == EMBMON_F16;
+    layer->stale = layer->is_read = false;
     return true;
 }
 
@@ -202,10 +204,10 @@ int model_layer(struct model *model, const struct msg_layer *from)
     return (int)index;
 }
 
-bool model_inputs(struct model *model, size_t layer, const uint32_t *inputs, size_t count)
+bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_t count)
 {
     struct layer *of = &model->layers[layer];
-    uint32_t *copy = NULL;
+    size_t *copy = NULL;
 
     count = count < INPUTS_MAX ? count : INPUTS_MAX;
     if (count > 0 && !(copy = calloc(count, sizeof *copy)))
@@ -215,6 +217,10 @@ bool model_inputs(struct model *model, size_t layer, const uint32_t *inputs, siz
     free(of->inputs);
     of->inputs = copy;
     of->input_count = count;
+    for (size_t i = 0; i < count; i++) {
+        if (copy[i] != MODEL_NO_LAYER && copy[i] != layer)
+            model->layers[copy[i]].is_read = true;
+    }
     return true;
 }
 
@@ -250,6 +256,21 @@ int model_reader(const struct model *model, size_t layer, uint32_t kind)
         marked[i] = at->kind == EMBMON_OTHER || at->kind == EMBMON_NORM;
     }
     return graph ? -1 : MODEL_NO_GRAPH;
+}
+
+void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype)
+{
+    if (dtype == EMBMON_F16)
+        model->layers[model->variables[variable].layer].half = true;
+}
+
+bool model_is_output(const struct model *model, size_t layer)
+{
+    for (size_t i = 0; i < model->layer_count; i++) {
+        if (model->layers[i].is_read)
+            return !model->layers[layer].is_read;
+    }
+    return layer + 1 == model->layer_count;
 }
 
 void model_reopen(struct model *model)

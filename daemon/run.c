@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/learn.h"
 #include "daemon/log.h"
 #include "daemon/run_state.h"
 #include "daemon/rundir.h"
@@ -13,7 +14,6 @@
 enum {
     WISH_STEPS = 64,
     WISHES_MAX = 16, /* layers asked for at once when wishes are renewed */
-    IDLE_MS = 3600 * 1000,
     DESERTED_MS = 60 * 1000,
     WRITE_RETRY_MS = 1000,
 };
@@ -131,9 +131,10 @@ struct run *run_open(const struct run_options *options, struct moment now, const
     run->every = 1;
     run->heard_ms = now.ms;
     baseline_init(&run->baseline);
-    run->steps = steps_new(options->world_size, RUN_BYTE_BUDGET, now);
+    run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
     if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
         goto fail;
+    run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
     run->alerts = alerts_new(run->name, on_change, run);
     if (!run->alerts || !open_files(run, options, now, problem))
         goto fail;
@@ -145,23 +146,15 @@ fail:
     return NULL;
 }
 
-/* ---- a step's way */
-
-static void learn(struct run *run)
+void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules)
 {
-    const struct measures *m = &run->measures;
-
-    if (m->step->phase != EMBMON_TRAIN)
-        return;
-    for (size_t i = 0; i < m->layer_count && !m->short_batch; i++) {
-        const struct layer_measure *layer = &m->layers[i];
-
-        if (layer->has_gradient && layer->nonfinite_gradient == 0 && !alerts_freeze(run->alerts, i))
-            norm_baseline_add(&run->baseline.layers[i], layer->norm);
-    }
-    if (!m->short_batch && !alerts_freeze(run->alerts, DETECT_MODEL))
-        norm_baseline_add(&run->baseline.model, m->model_norm);
+    run->byte_budget = ceilings->run_bytes;
+    run->idle_ms = ceilings->idle_seconds * 1000;
+    steps_set_budget(run->steps, (size_t)(ceilings->run_bytes / 2));
+    rules_set_base(&run->rules, rules);
 }
+
+/* ---- a step's way */
 
 /* Keeps each layer's newest norm for those who ask between steps. */
 static void keep_norms(struct run *run)
@@ -231,7 +224,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     if (!measure(run, step, -1))
         return;
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
-    learn(run);
+    learn_step(&run->baseline, &run->measures, run->alerts);
     measure_shapes(&run->baseline, step, &run->model);
     if (training)
         keep_norms(run);
@@ -305,7 +298,7 @@ void run_flush(struct run *run, struct moment now)
 
 bool run_idle(const struct run *run, struct moment now)
 {
-    return !is_live(run) && moment_since(now, run->heard_ms) >= IDLE_MS;
+    return !is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;
 }
 
 void run_end(struct run *run, struct moment now)

@@ -237,8 +237,7 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
     enum nack_reason reason, of_rules;
 
     /* What is declared again after a reconnect is not new. */
-    run->model.closed =
-        record_bytes(run->record) + steps_bytes(run->steps) > 2 * (size_t)RUN_BYTE_BUDGET;
+    run->model.closed = record_bytes(run->record) + steps_bytes(run->steps) > run->byte_budget;
     reason = member_layers(member, &run->model, layers, problem);
     if (run->model.closed && reason == NACK_LIMIT)
         *problem = "the run's memory is used up: no more layers";

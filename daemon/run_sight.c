@@ -13,6 +13,7 @@ static void judge(struct run *run, const struct step *step, size_t layer, uint32
                          .model = &run->model,
                          .layer_count = run->model.layer_count,
                          .several_ranks = run->world_size > 1,
+                         .first_sight = occasion != AT_EPOCH,
                          .only_rank = rank};
 
     if (baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count) &&

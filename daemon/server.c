@@ -19,6 +19,7 @@ enum {
 };
 
 struct server {
+    const struct server_options *options; /* borrowed */
     uv_loop_t loop;
     uv_pipe_t listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
@@ -127,7 +128,7 @@ static void on_signal(uv_signal_t *signal, int number)
     if (server->command) {
         on_command_signal(server, number);
     } else if (number == SIGHUP) {
-        log_info("SIGHUP: there is no configuration file to read again");
+        server->options->reload(server->options->context);
     } else if (server->deadline_ms == 0) {
         log_info("%s: taking in what was received, then ending", strsignal(number));
         begin_stop(server);
@@ -216,10 +217,12 @@ int server_run(const struct server_options *options)
         free(server);
         return EX_OSERR;
     }
+    server->options = options;
     server->registry = options->registry;
     server->command = options->command;
     server->connections.loop = &server->loop;
     server->connections.registry = options->registry;
+    server->connections.ceilings = options->ceilings;
     error = start(server, options);
     command_signals_release(options->signals);
     if (error) {

@@ -168,6 +168,11 @@ void shapes_learn(struct shapes *shapes, size_t layer, const struct shape_list *
     }
 }
 
+const struct shape_list *shapes_known(const struct shapes *shapes, size_t layer)
+{
+    return layer < shapes->layer_count ? &shapes->layers[layer] : NULL;
+}
+
 const struct posted_shape *shapes_find(const struct shapes *shapes, size_t layer,
                                        const struct posted_shape *key)
 {

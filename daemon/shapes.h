@@ -72,7 +72,8 @@ bool shapes_resize(struct shapes *shapes, size_t layers); /* false: out of memor
 /* Remembers what a step posted for a layer. Without room for it what is known stays as it was. */
 void shapes_learn(struct shapes *shapes, size_t layer, const struct shape_list *posted);
 
-/* What is known with this key; NULL when nothing is. */
+/* What is known of a layer, and with one key; NULL when nothing is. */
+const struct shape_list *shapes_known(const struct shapes *shapes, size_t layer);
 const struct posted_shape *shapes_find(const struct shapes *shapes, size_t layer,
                                        const struct posted_shape *key);
 

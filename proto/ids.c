@@ -47,8 +47,9 @@ const char *ids_check(const struct ids_stats *s)
     X(count)                                                                                       \
     X(sequences)                                                                                   \
     X(negative)                                                                                    \
-    X(beyond) X(fractional) X(inexact) X(padded) X(leading) X(trailing) X(full) X(empty) X(varied) \
-        X(masked) X(mismatched)
+    X(beyond)                                                                                      \
+    X(fractional)                                                                                  \
+    X(inexact) X(padded) X(leading) X(trailing) X(full) X(empty) X(varied) X(masked) X(mismatched)
 
 /* How far outside the table the worst id lies; the number of rows is the same for both. */
 static double outside(const struct ids_stats *s)

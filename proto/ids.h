@@ -1,10 +1,11 @@
 /* What a tensor of ids says: counts, extremes and examples, small enough to send at every step.
- * Made by the client (client/ids.h) in one pass over what went into an embedding, added up over
- * ranks by the daemon. docs/PROTOCOL.md has the same fields.
+ * Made by the client (client/id_stats.h) in one pass over what went into an embedding, added up
+ * over ranks by the daemon. docs/PROTOCOL.md has the same fields.
  *
  * A position is an index into the flattened tensor; with a sequence length L it is sequence
- * position / L, place position % L. An id is a valid row when 0 <= id < rows. Ids that come as
- * floats are truncated toward zero where a whole number is needed, as frameworks do.
+ * position / L, place position % L. An id is a valid row when 0 <= id < rows, or 0 <= id where rows
+ * are unknown; the padding is never out of range. Ids that come as floats are truncated toward zero
+ * where a whole number is needed, as frameworks do.
  */
 #ifndef EMBMON_PROTO_IDS_H
 #define EMBMON_PROTO_IDS_H
@@ -17,7 +18,7 @@ enum { IDS_BUSIEST_MAX = 8 };
 
 struct ids_busiest {
     int64_t id;
-    uint64_t count; /* look-ups; at most busiest_error too many */
+    uint64_t count; /* look-ups; wrong by at most busiest_error */
 };
 
 struct ids_stats {
@@ -33,7 +34,7 @@ struct ids_stats {
     double fractional_value;
     uint64_t fractional_position;
     uint64_t inexact; /* |id| from which the dtype cannot tell neighbours: f16 2^11, bf16 2^8, f32
-                         2^24 */
+                         2^24, f64 2^53 */
     double inexact_value;
     uint64_t inexact_position;
     /* padding, where the table declares one; a sequence's true length is its ids but the padding */
@@ -49,7 +50,9 @@ struct ids_stats {
     /* rows */
     uint64_t unique, unique_error; /* distinct valid ids but the padding; may be so many too few */
     uint64_t busiest_error;
-    uint64_t rows_seen; /* distinct valid rows this client has looked up since the epoch began */
+    uint64_t
+        rows_seen; /* distinct valid rows but the padding that this client has looked up since
+                      the epoch of training began; 0: not counted (what was fed, other phases) */
     struct ids_busiest busiest[IDS_BUSIEST_MAX]; /* descending; the padding is left out */
     uint32_t busiest_count;
 };

@@ -54,7 +54,7 @@ struct msg_layer {
     const char *path;
     uint32_t kind;
     const char *activation;
-    bool trainable, sharded, has_padding;
+    bool trainable, sharded, tied, has_padding;
     uint64_t rows, columns;
     int64_t padding_id;
     const uint32_t *inputs;

@@ -193,8 +193,9 @@ static const char *check_shape_post(const struct msg_shape *shape)
         return "the target's id is above 2^20";
     if (shape->role < EMBMON_SHAPE_INPUT || shape->role > EMBMON_SHAPE_GRADIENT)
         return "the role is none of 1 (input), 2 (output), 3 (gradient)";
-    if (shape->inputs > INPUTS_MAX || (shape->inputs > 0 && shape->index >= shape->inputs) ||
-        (shape->role == EMBMON_SHAPE_INPUT) != (shape->inputs > 0))
+    if ((shape->role == EMBMON_SHAPE_INPUT) != (shape->inputs > 0))
+        return "an input has no number of inputs, or another shape has one";
+    if (shape->inputs > INPUTS_MAX || (shape->index > 0 && shape->index >= shape->inputs))
         return "the input's index is not below their number, at most 64";
     if (shape->axis < -SHAPE_MAX || shape->axis >= SHAPE_MAX)
         return "the axis is not -8 ... 7";

@@ -1,5 +1,5 @@
-/* The messages and their fields as lists for the preprocessor: for message.c, and for the tool that
- * prints messages in the tests. */
+/* The messages and their fields as lists for the preprocessor: for message.c and
+ * message_encode.c, and for the tool that prints messages in the tests. */
 #ifndef EMBMON_PROTO_MESSAGE_FIELDS_H
 #define EMBMON_PROTO_MESSAGE_FIELDS_H
 
@@ -12,7 +12,7 @@
     N(protocol) T(run) N(next_step) N(every) N(sequence) N(frame_limit)
 #define LAYER_FIELDS(N, T) \
     N(id) T(path) N(kind) T(activation) N(trainable) N(sharded) N(rows) N(columns) \
-    N(has_padding) N(padding_id) N(dtype)
+    N(has_padding) N(padding_id) N(dtype) N(tied)
 #define VARIABLE_FIELDS(N, T)  N(id) N(layer) T(name) N(dtype)
 #define THRESHOLD_FIELDS(N, T) T(detector) T(layers) T(key) N(value)
 #define IGNORE_FIELDS(N, T)    T(detector) T(layers)
@@ -63,5 +63,12 @@
     X(FRAME_REPLY, reply, Embmon__Reply, REPLY_FIELDS)                                             \
     X(FRAME_IDS, ids, Embmon__Ids, IDS_FIELDS)                                                     \
     X(FRAME_SHAPE, shape, Embmon__Shape, SHAPE_FIELDS)
+
+/* The lists of Layers: field number, the part's name and generated struct, the list's name. */
+#define LAYERS_LISTS(X)                                                                            \
+    X(1, layer, Embmon__Layer, layers)                                                             \
+    X(2, variable, Embmon__Variable, variables)                                                    \
+    X(3, threshold, Embmon__Threshold, thresholds)                                                 \
+    X(4, ignore, Embmon__Ignore, ignores)
 
 #endif

@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 what=${1:-test}
 
-packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libjansson-dev uthash-dev"
+packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libjansson-dev libyaml-dev uthash-dev"
 case $what in
 build) ;;
 demo) packages="$packages python3-venv" ;;

@@ -149,7 +149,8 @@ void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
     struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
 
     for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
-        if (slots[i].state != EMBMON_RESOLVED)
+        if (slots[i].state != EMBMON_RESOLVED &&
+            detectors[i / alerts->places].freezes != FREEZES_NOTHING)
             slot_new_level(alerts, &slots[i], i / alerts->places, step, now);
     }
 }
@@ -184,6 +185,15 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
         }
     }
     return false;
+}
+
+bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer)
+{
+    size_t d = detector_find(detector);
+
+    if (d == detector_count || !alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return false;
+    return slot_of(alerts, EMBMON_TRAIN, d, layer)->state != EMBMON_RESOLVED;
 }
 
 uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer)

@@ -46,10 +46,14 @@ no_memory:
     return false;
 }
 
-static uint32_t hold_of(const struct clause *clause, const struct measures *m, size_t layer)
+static uint32_t hold_of(const struct judgement *j, size_t d, size_t c, size_t layer)
 {
-    bool other = layer != DETECT_MODEL && m->model->layers[layer].kind != EMBMON_EMBEDDING;
+    const struct clause *clause = &detectors[d].clauses[c];
+    bool other = layer != DETECT_MODEL && j->m->model->layers[layer].kind != EMBMON_EMBEDDING;
+    uint32_t said = rules_hold(j->rules, d, layer);
 
+    if (said)
+        return said;
     return other && clause->hold_others ? clause->hold_others : clause->hold;
 }
 
@@ -197,8 +201,12 @@ static void settle(const struct judgement *j, size_t d, size_t layer, struct slo
     }
     if (++slot->level_steps < ALERT_NEW_LEVEL_STEPS)
         return;
-    norm_baseline_reset(&j->baseline->layers[layer]);
-    norm_baseline_reset(&j->baseline->model);
+    if (detectors[d].freezes == FREEZES_NOTHING) {
+        layer_memory_reset(&j->baseline->memories[layer]);
+    } else {
+        norm_baseline_reset(&j->baseline->layers[layer]);
+        norm_baseline_reset(&j->baseline->model);
+    }
     slot_new_level(j->alerts, slot, d, j->m->step->number, j->now);
 }
 
@@ -215,9 +223,9 @@ static void finding_reset(struct finding *finding)
 }
 
 /* Nobody wants to hear of this layer: what was up about it is over. */
-static void leave_alone(const struct judgement *j, struct slot *slot)
+static void leave_alone(const struct judgement *j, struct slot *slot, const char *why)
 {
-    slot->silent = "ignored by the trainer";
+    slot->silent = why;
     if (slot->state != EMBMON_RESOLVED)
         slot_resolve(j->alerts, slot, "closed", j->m->step->number, j->now);
 }
@@ -231,6 +239,7 @@ static bool is_ahead(const struct judgement *j, const struct slot *slot)
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
+    const char *ignored = rules_why_ignored(j->rules, d, layer);
     const struct detector *detector = &detectors[d];
     struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
     struct finding findings[CLAUSES_MAX];
@@ -238,15 +247,15 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     bool counted = slot->sight_step == j->m->step->number + 1;
     const struct finding *worst;
 
-    if (rules_ignored(j->rules, d, layer)) {
-        leave_alone(j, slot);
+    if (ignored) {
+        leave_alone(j, slot, ignored);
         return false;
     }
     slot->silent = NULL;
     for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
         struct finding *finding = &findings[c];
         struct tracker *tracker = &slot->clauses[c];
-        uint32_t hold = hold_of(&detector->clauses[c], j->m, layer);
+        uint32_t hold = hold_of(j, d, c, layer);
         enum verdict verdict;
 
         finding_reset(finding);

@@ -26,12 +26,25 @@ struct limits {
     double spike_layer;      /* layer's norm by the maximum of its last 10 */
     double spike_model;
     double diverged_loss;     /* loss by abs(first loss) */
+    double update_high;       /* update ratio */
+    double update_low;        /* the same, of the rows that moved */
+    double underflow;         /* share of zeros above the usual one */
+    double dead_share;        /* share of zeros in an output */
+    double dead_units;        /* share of units that are 0 in the whole batch */
+    double saturated;         /* share of an output that has reached its function's limit */
+    double variation;         /* variance over the batch by the mean square */
+    double dominates;         /* table's norm by the median of the other layers' */
+    double coverage;          /* rows looked up by ids, by what is usual */
+    double hot_share;         /* share of the look-ups that one row takes */
+    double hot_rise;          /* that share by the usual one */
+    double cosine;            /* mean, of two of the busiest rows */
+    double spread;            /* effective rank of the busiest rows by the width */
     double padding_moved;     /* padding's share, from the mean of training */
     double padding_sigmas;    /* the same in standard deviations of training's steps */
     double padding_sequences; /* fewest sequences of a phase that are judged */
     double side_sequences;    /* sequences padded on the wrong side, or not at all */
     double drift_sequences;   /* sequences from which a drift of lengths is a warning */
-    double dead_share;        /* of the rows were not looked up in an epoch */
+    double dead_rows;         /* of the rows were not looked up in an epoch */
 };
 extern const struct limits limits_default;
 

@@ -377,8 +377,8 @@ enum verdict rows_dead(const struct measures *m, size_t layer, const struct base
         return finding_silent(finding, "ranks see different rows");
     dead = rows - (double)intake->rows_seen;
     finding->value = dead / rows;
-    finding->threshold = limits->dead_share;
-    if (dead <= RESERVED_ROWS || finding->value <= limits->dead_share)
+    finding->threshold = limits->dead_rows;
+    if (dead <= RESERVED_ROWS || finding->value <= limits->dead_rows)
         return VERDICT_CLEAR;
     finding_summary(finding,
                     "rows of %s were not looked up once in the epoch that ended at step %" PRIu64

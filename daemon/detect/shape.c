@@ -10,6 +10,38 @@ static const char NO_SHAPE[] = "no shape was posted for this layer";
 
 enum { HOPS_MAX = 8, TRACES_MAX = 8 }; /* what of a graph fits a hint */
 
+/* The shapes to be judged, one after the other: those of this step; and when it has ended those
+ * that were known before, for a shape is posted when it is new. NULL behind the last. */
+struct shapes_seen {
+    const struct shape_list *posted, *known;
+    size_t next;
+};
+
+static struct shapes_seen shapes_seen(const struct measures *m, const struct baseline *baseline,
+                                      size_t layer)
+{
+    return (struct shapes_seen){.posted = step_shapes(m->step, layer),
+                                .known =
+                                    m->first_sight ? NULL : shapes_known(&baseline->shapes, layer)};
+}
+
+static const struct posted_shape *next_shape(struct shapes_seen *seen, uint32_t phase)
+{
+    size_t posted = seen->posted ? seen->posted->count : 0;
+    size_t known = seen->known ? seen->known->count : 0;
+
+    while (seen->next < posted + known) {
+        size_t at = seen->next++;
+        const struct posted_shape *item =
+            at < posted ? &seen->posted->items[at] : &seen->known->items[at - posted];
+
+        if (at < posted ||
+            (item->phase == phase && !(seen->posted && shape_list_find(seen->posted, item))))
+            return item;
+    }
+    return NULL;
+}
+
 /* The newest shape of this key: of this step, else of an earlier one of its phase. */
 static const struct posted_shape *newest(const struct measures *m, const struct baseline *baseline,
                                          size_t layer, const struct posted_shape *key)
@@ -175,7 +207,8 @@ static bool disagree(const struct layer *layer, const struct posted_shape *a,
     return a->shape.count != b->shape.count || shape_differs(&a->shape, &b->shape, (int)axis) >= 0;
 }
 
-/* Inputs that a layer is to join or to add have shapes that do not allow it. */
+/* Inputs that a layer is to join or to add have shapes that do not allow it. Each is compared with
+ * those before it: what comes behind may still be of the step before, with another batch. */
 static bool inputs_mismatch(const struct measures *m, size_t layer, const struct baseline *baseline,
                             const struct posted_shape *posted, struct finding *finding)
 {
@@ -187,21 +220,17 @@ static bool inputs_mismatch(const struct measures *m, size_t layer, const struct
 
     if (joins->kind != EMBMON_CONCATENATE && joins->kind != EMBMON_MERGE)
         return false;
-    for (key.index = 0; key.index < posted->inputs; key.index++) {
+    for (key.index = 0; key.index < posted->index; key.index++) {
         const struct posted_shape *other = newest(m, baseline, layer, &key);
-        bool before = key.index < posted->index;
 
         /* Of a layer that is called more than once these may be inputs of different calls. */
-        if (key.index == posted->index || !other || other->several || posted->several ||
-            !disagree(joins, other, posted))
+        if (!other || other->several || posted->several || !disagree(joins, other, posted))
             continue;
         finding_summary(
             finding,
             "inputs %" PRIu32 " and %" PRIu32 " of %s do not fit at step %" PRIu64 ": %s and %s",
-            before ? other->index : posted->index, before ? posted->index : other->index,
-            short_name(&name, joins->path), m->step->number,
-            shape_text(&texts[0], before ? &other->shape : &posted->shape),
-            shape_text(&texts[1], before ? &posted->shape : &other->shape));
+            other->index, posted->index, short_name(&name, joins->path), m->step->number,
+            shape_text(&texts[0], &other->shape), shape_text(&texts[1], &posted->shape));
         finding_hint(finding,
                      "%s Most likely one way has a Flatten or Reshape that the other lacks, or two "
                      "sequences have different lengths. Shapes on the way: %s.",
@@ -218,15 +247,15 @@ static bool inputs_mismatch(const struct measures *m, size_t layer, const struct
 enum verdict shape_mismatch(const struct measures *m, size_t layer, const struct baseline *baseline,
                             const struct limits *limits, struct finding *finding)
 {
-    const struct shape_list *list = step_shapes(m->step, layer);
+    struct shapes_seen seen = shapes_seen(m, baseline, layer);
+    const struct posted_shape *posted;
+    bool any = false;
 
     (void)limits;
-    if (!list)
-        return finding_silent(finding, NO_SHAPE);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct posted_shape *posted = &list->items[i];
-        bool sick = false;
+    while ((posted = next_shape(&seen, m->step->phase))) {
+        bool sick;
 
+        any = true;
         if (posted->role == EMBMON_SHAPE_GRADIENT)
             sick = gradient_mismatch(m, posted, finding);
         else if (posted->role == EMBMON_SHAPE_OUTPUT)
@@ -236,7 +265,7 @@ enum verdict shape_mismatch(const struct measures *m, size_t layer, const struct
         if (sick)
             return VERDICT_SICK;
     }
-    return VERDICT_CLEAR;
+    return any ? VERDICT_CLEAR : finding_silent(finding, NO_SHAPE);
 }
 
 /* ---- change */
@@ -328,18 +357,17 @@ static void tell_change(const struct measures *m, size_t layer, const struct pos
 enum verdict shape_changed(const struct measures *m, size_t layer, const struct baseline *baseline,
                            const struct limits *limits, struct finding *finding)
 {
-    const struct shape_list *list = step_shapes(m->step, layer);
-    bool compared = false;
+    struct shapes_seen seen = shapes_seen(m, baseline, layer);
+    const struct posted_shape *posted;
+    bool any = false, compared = false;
 
     (void)limits;
-    if (!list)
-        return finding_silent(finding, NO_SHAPE);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct posted_shape *posted = &list->items[i];
+    while ((posted = next_shape(&seen, m->step->phase))) {
         struct posted_shape in_training = *posted;
         const struct posted_shape *usual[2];
         int axis = -1;
 
+        any = true;
         if (posted->role == EMBMON_SHAPE_GRADIENT)
             continue;
         in_training.phase = EMBMON_TRAIN;
@@ -353,5 +381,7 @@ enum verdict shape_changed(const struct measures *m, size_t layer, const struct 
             }
         }
     }
-    return compared ? VERDICT_CLEAR : finding_silent(finding, "no earlier shape to compare with");
+    if (compared)
+        return VERDICT_CLEAR;
+    return finding_silent(finding, any ? "no earlier shape to compare with" : NO_SHAPE);
 }

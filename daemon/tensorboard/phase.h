@@ -9,7 +9,7 @@
 struct layer_windows {
     struct scalar_window norm, low, high, rms, nonfinite;
     struct scalar_window touched, coverage, outside, padding, unique; /* embeddings only */
-    uint32_t anomalies;                     /* histograms written to its anomaly tag */
+    uint32_t anomalies; /* histograms written to its anomaly tag */
 };
 
 struct variable_windows {

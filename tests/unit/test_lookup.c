@@ -59,8 +59,8 @@ static void an_id_out_of_range_is_told_before_its_step_ends(void **state)
                         "id 10000 reached inner_model/embedding (10000 rows) at step 312, sequence "
                         "0, place 5 of input input1; ids 0 ... 9999 are valid; 3 of 640 ids in "
                         "this batch are outside (0.47 %)");
-    assert_non_null(strstr(told->hint,
-                           "Most likely the tokenizer's vocabulary is one larger than input_dim"));
+    assert_non_null(
+        strstr(told->hint, "Most likely the tokenizer's vocabulary is one larger than input_dim"));
     must_near(told->value, 3, 0);
     must_near(told->threshold, 0, 0);
     assert_int_equal(told->rank_count, 1);
@@ -308,14 +308,10 @@ static struct ids_stats with_empty(uint64_t empty)
 static size_t table_read_by(uint32_t kind)
 {
     size_t a = table_with_padding("inner_model/embedding", 100), drop, last;
-    uint32_t input;
-
     drop = layer("dropout", EMBMON_OTHER);
     last = layer("average", kind);
-    input = (uint32_t)a;
-    assert_true(model_inputs(&training.model, drop, &input, 1));
-    input = (uint32_t)drop;
-    assert_true(model_inputs(&training.model, last, &input, 1));
+    assert_true(model_inputs(&training.model, drop, &a, 1));
+    assert_true(model_inputs(&training.model, last, &drop, 1));
     return a;
 }
 
@@ -353,8 +349,7 @@ static void without_the_graph_it_is_silent(void **state)
     layer("average", EMBMON_POOLING);
     ids(a, with_empty(1));
     ids(b, fine());
-    must_be_silent(sequence_empty, a,
-                   "no layer says what it reads: what averages is not known");
+    must_be_silent(sequence_empty, a, "no layer says what it reads: what averages is not known");
     must_be_silent(sequence_empty, b, "the table declares no padding id");
     must_be_quiet();
 }

@@ -130,10 +130,13 @@ static void detectors_that_cannot_tell_say_why(void **state)
     struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
     const struct run *run = registry_find(registry, "run");
     struct seen seen = {0};
+    unsigned of_layers = 0;
 
     (void)state;
+    for (size_t d = 0; d < detector_count; d++)
+        of_layers += !detectors[d].of_model;
     run_layer_silent(run, 0, see_silent, &seen);
-    assert_int_equal(seen.count, 5); /* all that judge layers: no step was judged yet */
+    assert_int_equal(seen.count, of_layers); /* no step was judged yet */
     seen = (struct seen){0};
     peer_step(&peer, 0, 1, 1);
     run_layer_silent(run, 0, see_silent, &seen);

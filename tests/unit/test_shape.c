@@ -1,6 +1,13 @@
 #include "tests/unit/training.h"
 
-static void reads(size_t of, const uint32_t *inputs, size_t count)
+#define DIMS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / 8
+#define output(of, ...)                                                                            \
+    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_OUTPUT}, DIMS(__VA_ARGS__))
+#define input(of, at, n, ...)                                                                      \
+    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = at, .inputs = n},      \
+             DIMS(__VA_ARGS__))
+
+static void reads(size_t of, const size_t *inputs, size_t count)
 {
     assert_true(model_inputs(&training.model, of, inputs, count));
 }
@@ -29,8 +36,8 @@ static size_t two_tables(uint32_t kind)
     size_t two = table_like("inner_model/embedding_1", 100, 30);
     size_t flat = layer("inner_model/flatten", EMBMON_OTHER), joins = layer("merged", kind);
 
-    reads(flat, (uint32_t[]){(uint32_t)one}, 1);
-    reads(joins, (uint32_t[]){(uint32_t)flat, (uint32_t)two}, 2);
+    reads(flat, &one, 1);
+    reads(joins, (size_t[]){flat, two}, 2);
     output(one, 32, 10, 50);
     output(two, 32, 10, 30);
     output(flat, 32, 500);
@@ -193,6 +200,43 @@ static void a_tables_gradient_has_its_rows_and_columns(void **state)
     assert_string_equal(last_told("shape_mismatch", "a")->variable, "");
 }
 
+static void inputs_that_follow_may_still_be_of_the_step_before(void **state)
+{
+    (void)state;
+    size_t joins = layer("joins", EMBMON_CONCATENATE);
+
+    concatenate(joins, -1, (int64_t[]){32, 50}, (int64_t[]){32, 30}, 2);
+    step_done();
+    concatenate(joins, -1, (int64_t[]){7, 50}, (int64_t[]){7, 30}, 2); /* a short batch */
+    step_done();
+    must_be_quiet();
+    shape_at(joins,
+             (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = 0, .inputs = 2, .axis = -1},
+             (int64_t[]){7, 9, 50}, 3);
+    assert_int_equal(times_told("shape_mismatch"), 0); /* the other may change, too */
+    step_done();                                       /* it has not */
+    must_be("shape_mismatch", "joins", EMBMON_FIRING, 2);
+}
+
+static void a_shape_that_is_not_posted_again_is_as_it_was(void **state)
+{
+    (void)state;
+    size_t a = table_like("a", 100, 50), b = dense("b");
+
+    output(a, 32, 49);
+    output(b, 32, 10);
+    step_done();
+    output(b, 32, 11);
+    for (int i = 0; i < 20; i++)
+        step_done();
+    must_be("shape_mismatch", "a", EMBMON_FIRING, 0); /* it lasts */
+    must_be("shape_changed", "b", EMBMON_RESOLVED, 11);
+    output(a, 32, 50);
+    for (int i = 0; i < 10; i++)
+        step_done();
+    must_be("shape_mismatch", "a", EMBMON_RESOLVED, 30);
+}
+
 static void only_the_first_layer_is_named(void **state)
 {
     (void)state;
@@ -226,13 +270,13 @@ static void a_trace_ends_where_the_hint_does(void **state)
     (void)state;
     char path[256];
     size_t joins, last = 0;
-    uint32_t inputs[40];
+    size_t inputs[40];
 
     for (uint32_t i = 0; i < 40; i++) {
         memset(path, 'x', 250);
         (void)snprintf(path + 250, 6, "%u", i);
         last = layer(path, EMBMON_OTHER);
-        inputs[i] = (uint32_t)last;
+        inputs[i] = last;
         output(last, 32, 1, 2, 3, 4, 5, 6, 7);
     }
     joins = layer("joins", EMBMON_MERGE);
@@ -374,6 +418,8 @@ int main(void)
         training_test(an_output_as_wide_as_declared_passes),
         training_test(a_gradient_has_the_shape_of_its_variable),
         training_test(a_tables_gradient_has_its_rows_and_columns),
+        training_test(inputs_that_follow_may_still_be_of_the_step_before),
+        training_test(a_shape_that_is_not_posted_again_is_as_it_was),
         training_test(only_the_first_layer_is_named),
         training_test(a_mismatch_resolves_after_10_clear_steps),
         training_test(a_trace_ends_where_the_hint_does),

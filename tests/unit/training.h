@@ -15,6 +15,7 @@
 
 #include "daemon/alert/alert.h"
 #include "daemon/detect/families.h"
+#include "daemon/learn.h"
 #include "daemon/tensorboard/record.h"
 #include "embmon/embmon.h"
 #include "tests/unit/values.h"
@@ -187,6 +188,7 @@ static inline void judge_at(const struct step *step, size_t of, enum occasion oc
                          .model = &training.model,
                          .layer_count = training.model.layer_count,
                          .several_ranks = training.ranks > 1,
+                         .first_sight = occasion != AT_EPOCH,
                          .only_rank = 0};
 
     assert_true(baseline_resize(&training.baseline, training.model.layer_count,
@@ -228,13 +230,6 @@ static inline void shape_at(size_t layer_of, struct posted_shape posted, const i
     assert_int_equal(steps_shape(training.steps, &posted, layer_of, &step), STEPS_OK);
     judge_at(step, layer_of, AT_SHAPE);
 }
-
-#define DIMS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / 8
-#define output(of, ...)                                                                            \
-    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_OUTPUT}, DIMS(__VA_ARGS__))
-#define input(of, at, n, ...)                                                                      \
-    shape_at(of, (struct posted_shape){.role = EMBMON_SHAPE_INPUT, .index = at, .inputs = n},      \
-             DIMS(__VA_ARGS__))
 
 /* The epoch ends with the last step that was done. */
 static inline void epoch_ends(void)
@@ -306,28 +301,13 @@ static inline const struct measures *step_closed(void)
     return &training.measures;
 }
 
-static inline void learn(void)
-{
-    const struct measures *m = &training.measures;
-
-    if (training.phase != EMBMON_TRAIN || m->short_batch)
-        return;
-    for (size_t i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].has_gradient && m->layers[i].nonfinite_gradient == 0 &&
-            !alerts_freeze(training.alerts, i))
-            norm_baseline_add(&training.baseline.layers[i], m->layers[i].norm);
-    }
-    if (!alerts_freeze(training.alerts, DETECT_MODEL))
-        norm_baseline_add(&training.baseline.model, m->model_norm);
-}
-
 /* Judges, learns and records the step, and goes on to the next one. */
 static inline void step_done(void)
 {
     (void)step_closed();
     assert_true(alerts_judge(training.alerts, &training.measures, &training.baseline,
                              &training.rules, training.now));
-    learn();
+    learn_step(&training.baseline, &training.measures, training.alerts);
     measure_shapes(&training.baseline, training.open, &training.model);
     if (training.record)
         record_step(training.record, &training.measures, &training.baseline, &training.rules,

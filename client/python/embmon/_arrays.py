@@ -270,7 +270,7 @@ def _numpy_of(array: Any, what: str) -> Any:
         if int(array.__dlpack_device__()[0]) not in _DLPACK_HOST:
             raise InvalidArgumentError(f"{type(array).__name__}: it is not in host memory: copy it "
                                        "to the CPU first")
-    return numpy.asarray(array)
+    return numpy.asarray(memoryview(array) if isinstance(array, (bytes, bytearray)) else array)
 
 
 def ids_view(array: Any) -> View:
