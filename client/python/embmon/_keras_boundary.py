@@ -72,13 +72,15 @@ class Boundary:
         self.fed = [Fed(_keras_paths.path_of(name) or "input", tensor)
                     for name, tensor in _name_all(model, data) if isinstance(tensor, tf.Tensor)]
 
-    def source(self, tensor: Any) -> Fed | None:
-        """The ids that `tensor` holds, as they were fed; None: it was made of something else."""
+    def source(self, tensor: Any, usual: str | None = None) -> Fed | None:
+        """The ids that `tensor` holds, as they were fed; None: it was made of something else. usual:
+        the name to prefer where several inputs were fed with the same."""
         for fed in self.fed:
             if fed.tensor is tensor:
                 return fed
         if hasattr(tensor, "numpy"):  # eager: nothing to follow
-            return next((fed for fed in self.fed if _holds(fed.tensor, tensor)), None)
+            same = [fed for fed in self.fed if _holds(fed.tensor, tensor)]
+            return next((fed for fed in same if fed.name == usual), same[0] if same else None)
         return self._follow(tensor, _FAR)
 
     def _follow(self, tensor: Any, far: int) -> Fed | None:

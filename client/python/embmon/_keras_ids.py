@@ -99,7 +99,8 @@ class IdsTrace:
             return ids
         mask = self._mask(entry, ids)
         posts: list[tuple[Post, list[Any]]] = []
-        fed = self._boundary.source(ids)
+        usual = self._routes.get(entry.path)
+        fed = self._boundary.source(ids, usual and usual.name)
         if fed is not None:
             self._routes[entry.path] = Route(fed.name, ids.shape.rank)
             if are_ids(fed.tensor):
