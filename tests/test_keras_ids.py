@@ -187,10 +187,26 @@ def test_signals_without_ids(daemon):
 
 def test_only_sampled_steps(daemon):
     x, y = data(batches=9)
-    watch = callback(daemon, every=4)
+    watch = callback(daemon, every=4, signals=("ids",))
     spy = Spy(watch)
     fit(made(plain), x, y, watch)
     assert [step for _, step, *_ in spy.ids] == [step for _, step, *_ in spy.fed] == [0, 4, 8]
+    recorded(daemon, watch)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_prediction_within_another_callback_is_not_ours(daemon, mode):
+    x, y = data()
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.predict(x[:5], verbose=0)
+
+    watch = callback(daemon)
+    spy = Spy(watch)
+    fit(made(plain, **MODES[mode]), x, y, watch, callbacks=[Look(), watch])
+    assert [(step, len(ids)) for _, step, ids, *_ in spy.ids] == [(0, 8), (1, 8), (2, 8), (3, 3)]
+    assert {phase for phase, *_ in spy.shapes} == {"training"}
     recorded(daemon, watch)
 
 

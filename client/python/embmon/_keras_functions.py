@@ -88,15 +88,16 @@ class Functions:
                 raise
             finally:
                 self._running = before
-            return self._take(outputs)
+            return self._take(outputs, phase)
 
         monitored_function.embmon_function = function  # type: ignore[attr-defined]
         return monitored_function
 
-    def _take(self, outputs: Any) -> Any:
+    def _take(self, outputs: Any, phase: str) -> Any:
         results, posts = self.parcels.unpack(outputs)
         wants = self._monitor.open_wants
-        if posts and wants is not None and wants.sampled and wants.ids:
+        # The user's own callbacks may predict while a step of training is open: that is not ours.
+        if posts and wants is not None and wants.ids and self._monitor.open_phase == phase:
             for post, tensors in posts:
                 post(wants.step, *[np.asarray(x) for x in tensors])
         return results
