@@ -50,11 +50,11 @@ class Spy:
 
 
 def alerts_of(daemon, watch, run="run"):
-    """{detector: [changes to firing]} but for the rows that few random ids leave out."""
+    """{detector: [changes to firing]} but for infos of the rows of a table."""
     assert watch.close(20) == 0
     assert daemon.stop() == 0
     found = {}
     for change in daemon.alerts_file(run):
-        if change["state"] == "firing" and change["detector"] != "rows_dead":
+        if change["state"] == "firing" and not change["detector"].startswith("rows_"):
             found.setdefault(change["detector"], []).append(change)
     return found
