@@ -1,5 +1,6 @@
 #include "daemon/detect/detect.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -209,6 +210,15 @@ const char *short_name(struct short_name *to, const char *name)
     }
     (void)snprintf(to->text, sizeof to->text, "%.*s%s%s", (int)head, name,
                    tail < length ? "..." : "", name + tail);
+    return to->text;
+}
+
+const char *rate_text(struct rate_text *to, const struct baseline *baseline)
+{
+    if (isnan(baseline->rate))
+        (void)snprintf(to->text, sizeof to->text, "not posted");
+    else
+        (void)snprintf(to->text, sizeof to->text, "%.3g", baseline->rate);
     return to->text;
 }
 

@@ -242,6 +242,7 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
     const struct step_cell *cell = step_cell(m->step, info->table, EMBMON_WEIGHT);
     double cosine = cell ? summary_extra(&cell->summary, EXTRA_COSINE, NAN) : NAN;
     double spread = cell ? summary_extra(&cell->summary, EXTRA_SPREAD, NAN) : NAN;
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, info->path);
 
@@ -268,9 +269,9 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
         "that "
         "all rows can meet at once (a contrastive loss without negatives, or with too few), a "
         "regulariser or weight decay that is stronger than the signal, or a rate so high that all "
-        "rows followed one batch. Look at weights/%s and at the rate (%.3g). To confirm, take the "
+        "rows followed one batch. Look at weights/%s and at the rate (%s). To confirm, take the "
         "rows of two ids that mean different things: a cosine near %.3g between them settles it. "
         "Add negatives, or subtract the common mean to see what is left.",
-        path, path, baseline->rate, cosine);
+        path, path, rate_text(&now, baseline), cosine);
     return VERDICT_SICK;
 }
