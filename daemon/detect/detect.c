@@ -200,16 +200,17 @@ static size_t whole_characters(const char *text, size_t n)
 const char *short_name(struct short_name *to, const char *name)
 {
     enum { HEAD = 40, TAIL = SHORT_NAME_MAX - HEAD - 3 };
-    size_t length = strlen(name), head = length, tail = length;
+    size_t length = strlen(name), head, tail;
 
-    if (length > SHORT_NAME_MAX) {
-        head = whole_characters(name, HEAD);
-        tail = length - TAIL;
-        while (((unsigned char)name[tail] & 0xc0) == 0x80)
-            tail++;
+    if (length <= SHORT_NAME_MAX) { /* nearly always, and it is asked for often */
+        memcpy(to->text, name, length + 1);
+        return to->text;
     }
-    (void)snprintf(to->text, sizeof to->text, "%.*s%s%s", (int)head, name,
-                   tail < length ? "..." : "", name + tail);
+    head = whole_characters(name, HEAD);
+    tail = length - TAIL;
+    while (((unsigned char)name[tail] & 0xc0) == 0x80)
+        tail++;
+    (void)snprintf(to->text, sizeof to->text, "%.*s...%s", (int)head, name, name + tail);
     return to->text;
 }
 
