@@ -168,6 +168,8 @@ enum verdict rows_moved_untouched(const struct measures *m, size_t layer,
         return finding_silent(finding, NO_TABLE);
     if (isnan(measure->moved) || isnan(touched))
         return finding_silent(finding, "gradient and update were not both posted by rows");
+    if (!measure->moved_of_all)
+        return finding_silent(finding, "only the update of some rows was posted");
     if (measure->nonfinite_gradient > 0)
         return finding_silent(finding, "the gradient is not finite");
     finding->value = fmax(measure->moved - touched, 0);
