@@ -79,6 +79,14 @@ static bool number(struct sender *s, struct message *m)
         m->sample.sequence = sequence;
         count_post(s, m->sample.phase, m->sample.step);
         return summary_nonfinite(&m->sample.summary) > 0;
+    case FRAME_IDS:
+        m->ids.sequence = sequence;
+        count_post(s, m->ids.phase, m->ids.step);
+        return m->ids.stats.negative + m->ids.stats.beyond + m->ids.stats.fractional > 0;
+    case FRAME_SHAPE: /* posted once, when it is new */
+        m->shape.sequence = sequence;
+        count_post(s, m->shape.phase, m->shape.step);
+        return true;
     case FRAME_SCALAR:
         m->scalar.sequence = sequence;
         count_post(s, m->scalar.phase, m->scalar.step);
@@ -219,6 +227,7 @@ static void send_heartbeat(struct sender *s, int64_t now_ms)
     counts = state_counts(s->state);
     m.heartbeat.produced = counts.produced;
     m.heartbeat.dropped = counts.dropped;
+    m.heartbeat.phase = (uint32_t)atomic_load(&s->state->phase);
     if (put(s, &m))
         s->heartbeat_ms = now_ms;
 }

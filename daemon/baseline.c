@@ -86,6 +86,8 @@ void baseline_init(struct baseline *b)
 void baseline_free(struct baseline *b)
 {
     free(b->layers);
+    free(b->intakes);
+    shapes_free(&b->shapes);
     free(b->memories);
     free(b->variables);
     *b = (struct baseline){0};
@@ -117,12 +119,19 @@ bool baseline_resize(struct baseline *b, size_t layers, size_t variables)
     struct norm_baseline *more_layers;
     struct layer_memory *more_memories;
     struct variable_memory *more_variables;
+    struct intake *more_intakes;
 
     if (layers > b->layer_count) {
         more_layers = resized(b->layers, b->layer_count, layers, sizeof *more_layers);
         if (!more_layers)
             return false;
         b->layers = more_layers;
+        more_intakes = resized(b->intakes, b->layer_count, layers, sizeof *more_intakes);
+        if (!more_intakes)
+            return false;
+        b->intakes = more_intakes;
+        if (!shapes_resize(&b->shapes, layers))
+            return false;
         more_memories = resized(b->memories, b->layer_count, layers, sizeof *more_memories);
         if (!more_memories)
             return false;
@@ -138,6 +147,12 @@ bool baseline_resize(struct baseline *b, size_t layers, size_t variables)
         b->variable_count = variables;
     }
     return true;
+}
+
+void baseline_epoch(struct baseline *b, size_t layer)
+{
+    if (layer < b->layer_count)
+        b->intakes[layer].rows_known = false;
 }
 
 void baseline_forget_levels(struct baseline *b)

@@ -1,5 +1,6 @@
 /* What the detectors remember of the past: the usual level of each norm, the first loss, the
- * learning rate's course, the usual batch, the latest weights. (docs/ARCHITECTURE.md, "Detectors")
+ * learning rate's course, the usual batch, the latest weights, what went into embeddings, the
+ * latest shapes. (docs/ARCHITECTURE.md, "Detectors")
  *
  * Baseline of a norm, in the log domain: the median of its first 25 values, then an exponential
  * average (0.97) that moves up by at most 0.01 a step, so that it cannot follow an explosion.
@@ -11,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/intake.h"
+#include "daemon/shapes.h"
 #include "daemon/usual.h"
 
 enum { BASELINE_LEARN = 25, BASELINE_RECENT = 10, BASELINE_BATCHES = 25, FIRST_LOSSES = 5 };
@@ -56,8 +59,10 @@ void layer_memory_reset(struct layer_memory *memory);
 struct baseline {
     struct norm_baseline model; /* the norm of all gradients together */
     struct norm_baseline *layers;
+    struct intake *intakes;        /* [layer_count] too */
     struct layer_memory *memories; /* [layer_count], as layers */
     size_t layer_count;
+    struct shapes shapes;
     struct variable_memory *variables;
     size_t variable_count;
     double losses[FIRST_LOSSES];
@@ -78,6 +83,9 @@ void baseline_restart(struct baseline *b);
 
 /* Makes room for so many layers and variables. False: out of memory. */
 bool baseline_resize(struct baseline *b, size_t layers, size_t variables);
+
+/* An epoch has ended for a layer: which rows it looks up is counted anew. */
+void baseline_epoch(struct baseline *b, size_t layer);
 
 /* Forgets the levels of all norms: the training goes on at a new level by intent. */
 void baseline_forget_levels(struct baseline *b);

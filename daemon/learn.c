@@ -15,7 +15,7 @@ static void learn_shares(struct layer_memory *memory, const struct layer_measure
 {
     if (!alerts_up(alerts, by->zeros, index))
         usual_add(&memory->zeros, layer->zeros);
-    if (!(layer->ids > 0))
+    if (!(layer->ids > 0) || alerts_up(alerts, "ids_out_of_range", index))
         return;
     if (!alerts_up(alerts, by->variety, index)) {
         usual_add(&memory->ids, layer->ids);

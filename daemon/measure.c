@@ -28,6 +28,38 @@ void measure_weights(struct baseline *baseline, const struct step *step, const s
     }
 }
 
+void measure_intake(struct baseline *baseline, const struct step *step, const struct model *model)
+{
+    for (size_t i = 0; i < model->layer_count && i < baseline->layer_count; i++) {
+        const struct step_ids *ids = step_ids_any(step, i);
+        struct intake *intake = &baseline->intakes[i];
+
+        if (!ids)
+            continue;
+        if (step->phase != EMBMON_TRAIN) {
+            intake_compare(intake, step->phase, &ids->stats);
+            continue;
+        }
+        intake_train(intake, &ids->stats);
+        /* Only where ids reach a table, and its client has room, are its rows marked. */
+        ids = step_ids(step, i, IDS_REACHED);
+        if (ids && ids->stats.rows_seen > 0) {
+            intake->rows_seen = ids->stats.rows_seen;
+            intake->rows_known = true;
+        }
+    }
+}
+
+void measure_shapes(struct baseline *baseline, const struct step *step, const struct model *model)
+{
+    for (size_t i = 0; i < model->layer_count; i++) {
+        const struct shape_list *posted = step_shapes(step, i);
+
+        if (posted)
+            shapes_learn(&baseline->shapes, i, posted);
+    }
+}
+
 double measure_update_ratio(const struct measures *m, const struct baseline *baseline,
                             size_t variable)
 {
@@ -225,6 +257,8 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
     if (!pools)
         return false;
     m->step = step;
+    m->silence = 0; /* it has just ended */
+    m->step_seconds = NAN;
     m->only_rank = only_rank;
     m->model = model;
     m->model_norm = m->last_norm = NAN;

@@ -47,7 +47,12 @@ struct measures {
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */
     bool short_batch;
-    int64_t only_rank; /* count only this rank's non-finite values; -1: all ranks' */
+    bool several_ranks;  /* the run has more than one: for AT_EPOCH alone */
+    bool some_steps;     /* trainers post some steps only: the same */
+    bool first_sight;    /* a post has just come: more of its step may follow */
+    double silence;      /* seconds in which a sample was due and none came; NaN: cannot be said */
+    double step_seconds; /* a step takes; NaN: not known */
+    int64_t only_rank;   /* count only this rank's non-finite values; -1: all ranks' */
 };
 
 /* Fills m from a step, keeping its memory. baseline: holds the latest weights (the step's own are
@@ -55,6 +60,12 @@ struct measures {
 bool measure_step(struct measures *m, const struct step *step, const struct model *model,
                   struct baseline *baseline, int64_t only_rank);
 void measures_free(struct measures *m);
+
+/* Remembers what this step, about to be judged, put into embeddings. */
+void measure_intake(struct baseline *baseline, const struct step *step, const struct model *model);
+
+/* Remembers the shapes of a step that has been judged: they are usual from now on. */
+void measure_shapes(struct baseline *baseline, const struct step *step, const struct model *model);
 
 /* Remembers the weights posted in this step. */
 void measure_weights(struct baseline *baseline, const struct step *step, const struct model *model);

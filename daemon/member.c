@@ -7,6 +7,11 @@
 
 enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
 
+bool member_trains(const struct run_member *member)
+{
+    return member->phase <= EMBMON_TRAIN;
+}
+
 void member_free(struct run_member *member)
 {
     if (!member)
@@ -65,19 +70,22 @@ static void forget(struct run_member *member, uint32_t id)
         member->targets[id] = (struct member_target){0, 0};
 }
 
-/* What was refused, or is the layer itself, is left out. */
+/* A layer reads layers that were declared before it: forward order. What was refused, or is the
+ * layer itself, keeps its place without a name. */
 static bool take_inputs(const struct run_member *member, struct model *model, size_t layer,
                         const struct msg_layer *from)
 {
-    size_t inputs[EMBMON_INPUTS_MAX], count = 0;
+    size_t inputs[INPUTS_MAX];
+    size_t count = from->input_count < INPUTS_MAX ? from->input_count : INPUTS_MAX;
 
-    for (size_t i = 0; i < from->input_count && count < EMBMON_INPUTS_MAX; i++) {
-        struct member_target input = member_target(member, from->inputs[i]);
+    for (size_t i = 0; i < count; i++) {
+        struct member_target target = member_target(member, from->inputs[i]);
 
-        if (input.layer > 0 && (size_t)input.layer != layer + 1)
-            inputs[count++] = (size_t)input.layer - 1;
+        inputs[i] = (size_t)target.layer - 1;
+        if (target.layer == 0 || inputs[i] == layer)
+            inputs[i] = MODEL_NO_LAYER;
     }
-    return count == 0 || model_inputs(model, layer, inputs, count);
+    return model_inputs(model, layer, inputs, count);
 }
 
 static enum nack_reason take_layer(struct run_member *member, struct model *model,
@@ -110,6 +118,7 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
     variable = model_variable(model, (size_t)of.layer - 1, from->name);
     if (variable < 0)
         return refuse(variable, problem);
+    model_shape(model, (size_t)variable, from->shape, from->shape_length);
     model_variable_dtype(model, (size_t)variable, from->dtype);
     target.variable = variable + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);

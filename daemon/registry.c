@@ -6,17 +6,29 @@
 
 #include "daemon/log.h"
 #include "daemon/rundir.h"
+#include "embmon/embmon.h"
 #include "proto/name.h"
 
-enum { RUNS_MAX = 256, SUFFIX_MAX = 9999 };
+enum { SUFFIX_MAX = 9999 };
 
 struct registry {
     char *logdir;
     struct moment started, now;
     struct run **runs;
     size_t run_count, run_capacity;
+    struct ceilings ceilings;
+    const struct rules *rules; /* borrowed: the configuration file's, or NULL */
     struct registry_totals totals;
+    struct sinks *sinks; /* borrowed; NULL: none */
 };
+
+static void tell_sinks(void *context, const struct alert_change *change)
+{
+    struct registry *registry = context;
+
+    if (registry->sinks)
+        sinks_put(registry->sinks, change);
+}
 
 struct registry *registry_new(const char *logdir, struct moment now)
 {
@@ -25,12 +37,22 @@ struct registry *registry_new(const char *logdir, struct moment now)
     if (!registry)
         return NULL;
     registry->started = registry->now = now;
+    registry->ceilings = (struct ceilings)CEILINGS_DEFAULT;
     registry->logdir = strdup(logdir);
     if (!registry->logdir) {
         free(registry);
         return NULL;
     }
     return registry;
+}
+
+void registry_configure(struct registry *registry, const struct ceilings *ceilings,
+                        const struct rules *rules)
+{
+    registry->ceilings = *ceilings;
+    registry->rules = rules;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_configure(registry->runs[i], ceilings, rules);
 }
 
 void registry_free(struct registry *registry, struct moment now)
@@ -57,15 +79,16 @@ static bool make_room(struct registry *registry, struct moment now, const char *
 {
     struct run_status status;
 
-    for (size_t i = 0; i < registry->run_count && registry->run_count >= RUNS_MAX; i++) {
+    /* More than one when there may be fewer than before. */
+    for (size_t i = 0; i < registry->run_count && registry->run_count >= registry->ceilings.runs;) {
         run_get_status(registry->runs[i], &status);
-        if (!status.live) {
+        if (status.live)
+            i++;
+        else
             unload(registry, i, now);
-            break;
-        }
     }
-    if (registry->run_count >= RUNS_MAX) {
-        *problem = "too many runs are being recorded (256)";
+    if (registry->run_count >= registry->ceilings.runs) {
+        *problem = "too many runs are being recorded: as many as the daemon's limits.runs allows";
         return false;
     }
     if (registry->run_count == registry->run_capacity) {
@@ -93,14 +116,18 @@ static struct run *load(struct registry *registry, const char *name, const char 
         .key = hello->key,
         .world_size = hello->world_size,
         .resume = resume,
+        .listener = tell_sinks,
+        .context = registry,
     };
     struct run *run;
 
     if (!make_room(registry, now, problem))
         return NULL;
     run = run_open(&options, now, problem);
-    if (run)
+    if (run) {
+        run_configure(run, &registry->ceilings, registry->rules);
         registry->runs[registry->run_count++] = run;
+    }
     return run;
 }
 
@@ -208,6 +235,45 @@ void registry_flush(struct registry *registry)
     for (size_t i = 0; i < registry->run_count; i++)
         run_flush(registry->runs[i], registry->now);
 }
+
+void registry_end(struct registry *registry, struct moment now)
+{
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_end(registry->runs[i], now);
+}
+
+/* ---- sinks */
+
+void registry_set_sinks(struct registry *registry, struct sinks *sinks)
+{
+    registry->sinks = sinks;
+}
+
+struct sinks *registry_sinks(const struct registry *registry)
+{
+    return registry->sinks;
+}
+
+static void greet(void *context, const struct alert_change *change, bool ever_fired)
+{
+    (void)ever_fired;
+    if (change->state == EMBMON_FIRING)
+        sinks_greet(context, change);
+}
+
+bool registry_configure_sinks(struct registry *registry, const struct sink_options *options,
+                              size_t count, const char *tensorboard_url,
+                              char problem[SINKS_PROBLEM_MAX])
+{
+    if (!sinks_configure(registry->sinks, options, count, tensorboard_url, problem))
+        return false;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_alerts(registry->runs[i], greet, registry->sinks);
+    sinks_greeted(registry->sinks);
+    return true;
+}
+
+/* ---- asking */
 
 size_t registry_runs(const struct registry *registry)
 {

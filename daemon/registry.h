@@ -9,6 +9,7 @@
 
 #include "daemon/moment.h"
 #include "daemon/run.h"
+#include "daemon/sinks.h"
 #include "proto/message.h"
 
 struct registry; /* opaque */
@@ -23,6 +24,11 @@ struct registry_totals {
 /* logdir: made by the caller, borrowed. NULL when out of memory. */
 struct registry *registry_new(const char *logdir, struct moment now);
 
+/* What the configuration says, of the runs that are loaded, from their next step on, and of those
+ * to come. rules: the file's, borrowed until the next call; NULL: none. */
+void registry_configure(struct registry *registry, const struct ceilings *ceilings,
+                        const struct rules *rules);
+
 /* Flushes and closes all runs. */
 void registry_free(struct registry *registry, struct moment now);
 
@@ -31,12 +37,24 @@ void registry_free(struct registry *registry, struct moment now);
 struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
                                  struct moment now, const char **problem);
 
-/* Closes what is due, flushes, unloads runs that were idle for an hour. Call at least every 100 ms
+/* Closes what is due, flushes, unloads runs that were idle for too long. Call at least every 100 ms
  * while sessions are open. */
 void registry_tick(struct registry *registry, struct moment now);
 
 /* Writes what is queued to the event files. */
 void registry_flush(struct registry *registry);
+
+/* Ends all runs: their last steps and alerts are told of now. */
+void registry_end(struct registry *registry, struct moment now);
+
+/* Alerts of all runs go to these sinks; borrowed until NULL is set. */
+void registry_set_sinks(struct registry *registry, struct sinks *sinks);
+struct sinks *registry_sinks(const struct registry *registry);
+
+/* sinks_configure(); new sinks are told what fires. */
+bool registry_configure_sinks(struct registry *registry, const struct sink_options *options,
+                              size_t count, const char *tensorboard_url,
+                              char problem[SINKS_PROBLEM_MAX]);
 
 /* Loaded runs in the order they were loaded. */
 size_t registry_runs(const struct registry *registry);

@@ -22,7 +22,7 @@ EMBMOND = BUILD / "embmond"
 EMBMONCTL = BUILD / "embmonctl"
 
 TYPES = ["Hello", "Welcome", "Layers", "Heartbeat", "Sample", "Scalar", "StepEnd", "Epoch", "Bye",
-         "Ack", "Nack", "Notice", "Wish", "Query", "Reply"]
+         "Ack", "Nack", "Notice", "Wish", "Query", "Reply", "Ids", "Shape"]
 NUMBER = {name: i + 1 for i, name in enumerate(TYPES)}
 PAYLOAD_MAX = 4 << 20
 DEFLATED = 1
@@ -49,7 +49,7 @@ def _load_messages():
     for file in files.file:
         pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"embmon.{name}"))
-            for name in TYPES + ["Layer", "Variable", "Summary", "Threshold", "Ignore"]}
+            for name in TYPES + ["Layer", "Variable", "Summary", "Threshold", "Ignore", "IdStats"]}
 
 
 class _Messages:

@@ -46,10 +46,14 @@ no_memory:
     return false;
 }
 
-static uint32_t hold_of(const struct clause *clause, const struct measures *m, size_t layer)
+static uint32_t hold_of(const struct judgement *j, size_t d, size_t c, size_t layer)
 {
-    bool other = layer != DETECT_MODEL && m->model->layers[layer].kind != EMBMON_EMBEDDING;
+    const struct clause *clause = &detectors[d].clauses[c];
+    bool other = layer != DETECT_MODEL && j->m->model->layers[layer].kind != EMBMON_EMBEDDING;
+    uint32_t said = rules_hold(j->rules, d, layer);
 
+    if (said)
+        return said;
     return other && clause->hold_others ? clause->hold_others : clause->hold;
 }
 
@@ -219,9 +223,9 @@ static void finding_reset(struct finding *finding)
 }
 
 /* Nobody wants to hear of this layer: what was up about it is over. */
-static void leave_alone(const struct judgement *j, struct slot *slot)
+static void leave_alone(const struct judgement *j, struct slot *slot, const char *why)
 {
-    slot->silent = "ignored by the trainer";
+    slot->silent = why;
     if (slot->state != EMBMON_RESOLVED)
         slot_resolve(j->alerts, slot, "closed", j->m->step->number, j->now);
 }
@@ -235,21 +239,23 @@ static bool is_ahead(const struct judgement *j, const struct slot *slot)
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
+    const char *ignored = rules_why_ignored(j->rules, d, layer);
     const struct detector *detector = &detectors[d];
     struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
     struct finding findings[CLAUSES_MAX];
     bool sick[CLAUSES_MAX] = {false}, told = false;
+    bool counted = slot->sight_step == j->m->step->number + 1;
     const struct finding *worst;
 
-    if (rules_ignored(j->rules, d, layer)) {
-        leave_alone(j, slot);
+    if (ignored) {
+        leave_alone(j, slot, ignored);
         return false;
     }
     slot->silent = NULL;
     for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
         struct finding *finding = &findings[c];
         struct tracker *tracker = &slot->clauses[c];
-        uint32_t hold = hold_of(&detector->clauses[c], j->m, layer);
+        uint32_t hold = hold_of(j, d, c, layer);
         enum verdict verdict;
 
         finding_reset(finding);
@@ -262,10 +268,14 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
             verdict = VERDICT_SILENT;
         }
         if (verdict == VERDICT_SICK) {
-            tracker_sick(tracker, hold, finding->hold_back);
+            if (!counted)
+                tracker_sick(tracker, hold, finding->hold_back);
             sick[c] = true;
-        } else if (verdict == VERDICT_CLEAR && !j->early && !is_ahead(j, slot)) {
-            tracker_clear(tracker, hold);
+        } else if (verdict == VERDICT_CLEAR && !j->early && !counted && !is_ahead(j, slot)) {
+            if (detector->at == AT_TIME)
+                tracker_reset(tracker);
+            else
+                tracker_clear(tracker, hold);
         } else if (finding->silent) {
             slot->silent = finding->silent;
         }
@@ -274,6 +284,8 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     if (told)
         slot->silent = NULL;
     worst = worst_of(d, slot, findings, sick);
+    if (worst && (detector->at == AT_IDS || detector->at == AT_SHAPE))
+        slot->sight_step = j->m->step->number + 1;
     follow(j, d, layer, slot, worst, worst ? slot->clauses[worst - findings].state : 0);
     if (!j->early && !muted)
         settle(j, d, layer, slot);
@@ -290,6 +302,20 @@ static size_t named_layer(const struct judgement *j, size_t d)
     return DETECT_MODEL;
 }
 
+/* Why a detector is not to name this layer; NULL: it may. named: the layer it names already. */
+static const char *muted_for(const struct judgement *j, size_t d, size_t layer, size_t named)
+{
+    const struct detector *detector = &detectors[d];
+
+    if (named != DETECT_MODEL && named != layer)
+        return "muted: another layer is named already";
+    if (detector->muted_by &&
+        slot_of(j->alerts, j->m->step->phase, detector_find(detector->muted_by), layer)->state !=
+            EMBMON_RESOLVED)
+        return "muted: its cause is up for this layer";
+    return NULL;
+}
+
 static void judge_detector(struct judgement *j, size_t d)
 {
     const struct detector *detector = &detectors[d];
@@ -302,10 +328,9 @@ static void judge_detector(struct judgement *j, size_t d)
         sick = judge_layer(j, d, DETECT_MODEL, muted);
     } else {
         for (size_t layer = 0; layer < j->m->layer_count; layer++) {
-            bool follows = named != DETECT_MODEL && named != layer;
+            const char *why = muted_for(j, d, layer, named);
 
-            if (judge_layer(j, d, layer,
-                            follows ? "muted: another layer is named already" : muted)) {
+            if (judge_layer(j, d, layer, why ? why : muted)) {
                 sick = true;
                 if (detector->first_only)
                     named = layer;
@@ -315,15 +340,24 @@ static void judge_detector(struct judgement *j, size_t d)
     j->nonfinite = j->nonfinite || (sick && detector->is_nonfinite);
 }
 
+/* Slots for all layers in this phase; false: out of memory. */
+static bool make_room(struct alerts *alerts, const struct measures *m)
+{
+    if (m->layer_count + 1 <= alerts->places && alerts->slots[m->step->phase - 1])
+        return true;
+    return grow(alerts, m->step->phase, m->layer_count);
+}
+
 static bool judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                   const struct rules *rules, struct moment now, bool early)
 {
     struct judgement j = {alerts, m, baseline, rules, now, early, false};
 
-    if ((m->layer_count + 1 > alerts->places || !alerts->slots[m->step->phase - 1]) &&
-        !grow(alerts, m->step->phase, m->layer_count))
+    if (!make_room(alerts, m))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
+        if (detectors[d].at == AT_EPOCH)
+            continue;
         if (early && (!detectors[d].is_nonfinite || detectors[d].of_model))
             continue;
         if (detectors[d].training_only && m->step->phase != EMBMON_TRAIN)
@@ -343,4 +377,38 @@ bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct 
                         const struct rules *rules, struct moment now)
 {
     return judge(alerts, m, baseline, rules, now, true);
+}
+
+bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t layer,
+                     enum occasion occasion, struct baseline *baseline, const struct rules *rules,
+                     struct moment now)
+{
+    struct judgement j = {alerts, m, baseline, rules, now, occasion != AT_EPOCH, false};
+
+    if (!make_room(alerts, m))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        size_t named;
+
+        if (detectors[d].at != occasion ||
+            (detectors[d].training_only && m->step->phase != EMBMON_TRAIN))
+            continue;
+        named = detectors[d].first_only ? named_layer(&j, d) : DETECT_MODEL;
+        (void)judge_layer(&j, d, layer, muted_for(&j, d, layer, named));
+    }
+    return true;
+}
+
+bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                       const struct rules *rules, struct moment now)
+{
+    struct judgement j = {alerts, m, baseline, rules, now, true, false};
+
+    if (!make_room(alerts, m))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (detectors[d].at == AT_TIME)
+            judge_detector(&j, d);
+    }
+    return true;
 }

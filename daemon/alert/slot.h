@@ -21,6 +21,7 @@ struct slot {
     struct alert *alert; /* owned; NULL while it never came up */
     const char *silent;  /* why it could not tell at the last step */
     uint64_t first_step; /* of the present trouble */
+    uint64_t sight_step; /* 1 + the step at which it was last sick at first sight; 0: never */
     uint32_t state;
     uint32_t level_steps; /* sampled steps pending or firing at what may be a new level */
 };

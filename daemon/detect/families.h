@@ -32,9 +32,28 @@ detect_fn rows_moved_untouched;
 detect_fn embedding_dominates;
 detect_fn embedding_collapse;
 
+/* lookup.c */
+detect_fn ids_out_of_range;
+detect_fn ids_dtype;
+detect_fn sequence_empty;
+detect_fn mask_mismatch;
+detect_fn rows_dead;
+
+/* padding.c */
+detect_fn ids_padding;
+detect_fn padding_side;
+detect_fn sequence_length_drift;
+
+/* shape.c */
+detect_fn shape_mismatch;
+detect_fn shape_changed;
+
 /* loss.c */
 detect_fn loss_nonfinite;
 detect_fn loss_diverged;
+
+/* trainer.c */
+detect_fn trainer_stalled;
 
 /* A layer's path or a variable's label for use in a sentence: the middle of a long one is left out,
  * so that summary and hint always fit. Returns to->text. */

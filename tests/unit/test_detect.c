@@ -28,6 +28,17 @@ static void the_names_are_the_contract_and_each_is_found(void **state)
         {"rows_moved_untouched", "update", EMBMON_INFO, 1, 0, 0},
         {"embedding_dominates", "gradient", EMBMON_INFO, 3, 0, 0},
         {"embedding_collapse", "weight", EMBMON_INFO, 1, 0, 0},
+        {"ids_out_of_range", "ids", EMBMON_CRITICAL, 1, 0, 0},
+        {"ids_dtype", "ids", EMBMON_WARNING, 1, 0, 0},
+        {"sequence_empty", "ids", EMBMON_CRITICAL, 1, 0, 0},
+        {"mask_mismatch", "ids", EMBMON_WARNING, 1, 0, 0},
+        {"ids_padding", "ids", EMBMON_WARNING, 5, 0, 0},
+        {"padding_side", "ids", EMBMON_WARNING, 1, 0, 0},
+        {"sequence_length_drift", "ids", EMBMON_WARNING, 2, 0, 0},
+        {"rows_dead", "ids", EMBMON_INFO, 1, 0, 0},
+        {"shape_mismatch", "shape", EMBMON_CRITICAL, 1, 0, 0},
+        {"shape_changed", "shape", EMBMON_WARNING, 1, 0, 0},
+        {"trainer_stalled", "step", EMBMON_WARNING, 1, 0, 0},
     };
 
     assert_int_equal(detector_count, sizeof rows / sizeof *rows);

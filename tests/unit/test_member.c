@@ -66,6 +66,30 @@ static void ids_lead_to_layers_and_variables(void **state)
     assert_int_equal(member_target(member, 10).variable, 0);
 }
 
+static void inputs_and_shapes_come_along(void **state)
+{
+    static const uint32_t inputs[] = {10, 999};
+    static const int64_t shape[] = {-1, 10, 8};
+    struct msg_layer layers[] = {layer(10, "a"), layer(3, "b")};
+    const struct msg_variable variables[] = {
+        {.id = 4, .layer = 3, .name = "kernel", .shape = shape + 1, .shape_length = 2}};
+    const char *problem = "none";
+
+    (void)state;
+    layers[1].inputs = inputs;
+    layers[1].input_count = 2;
+    layers[1].shape = shape;
+    layers[1].shape_length = 3;
+    assert_int_equal(declare(layers, 2, variables, 1, &problem), 0);
+    assert_int_equal(model.layers[1].input_count, 2);
+    assert_int_equal(model.layers[1].inputs[0], 0);
+    assert_true(model.layers[1].inputs[1] == MODEL_NO_LAYER);
+    assert_int_equal(model.layers[1].shape.count, 3);
+    assert_int_equal(model.layers[1].shape.dims[0], -1);
+    assert_int_equal(model.variables[member_target(member, 4).variable - 1].shape.dims[1], 8);
+    assert_int_equal(model.layers[0].input_count, 0);
+}
+
 static void a_refused_layer_does_not_take_the_others_with_it(void **state)
 {
     struct msg_layer layers[] = {layer(0, "a"), layer(1, "b"), layer(2, "c")};
@@ -96,8 +120,10 @@ static void inputs_lead_to_the_layers_they_name(void **state)
     layers[2].inputs = of_c, layers[2].input_count = 1;
     assert_int_equal(declare(layers, 3, NULL, 0, &problem), 0);
     assert_int_equal(model.layers[0].input_count, 0);
-    assert_int_equal(model.layers[1].input_count, 1);
+    assert_int_equal(model.layers[1].input_count, 3);
     assert_int_equal(model.layers[1].inputs[0], 0);
+    assert_true(model.layers[1].inputs[1] == MODEL_NO_LAYER);
+    assert_true(model.layers[1].inputs[2] == MODEL_NO_LAYER);
     assert_int_equal(model.layers[2].inputs[0], 1);
     assert_true(model.layers[0].is_read && model.layers[1].is_read && !model.layers[2].is_read);
 }
@@ -163,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ids_lead_to_layers_and_variables, start, stop),
+        cmocka_unit_test_setup_teardown(inputs_and_shapes_come_along, start, stop),
         cmocka_unit_test_setup_teardown(a_refused_layer_does_not_take_the_others_with_it, start,
                                         stop),
         cmocka_unit_test_setup_teardown(inputs_lead_to_the_layers_they_name, start, stop),
