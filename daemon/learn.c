@@ -6,7 +6,7 @@ static const double VARIES = 1e-9; /* variance over the batch by the mean square
 
 /* The detectors that compare with what is usual. */
 struct watchers {
-    size_t zeros, variety, busiest;
+    size_t zeros, variety, busiest, ids;
 };
 
 /* What a look-up is usually like, and how many zeros a gradient usually has. */
@@ -15,7 +15,7 @@ static void learn_shares(struct layer_memory *memory, const struct layer_measure
 {
     if (!alerts_up(alerts, by->zeros, index))
         usual_add(&memory->zeros, layer->zeros);
-    if (!(layer->ids > 0) || alerts_up(alerts, "ids_out_of_range", index))
+    if (!(layer->ids > 0) || alerts_up(alerts, by->ids, index))
         return;
     if (!alerts_up(alerts, by->variety, index)) {
         usual_add(&memory->ids, layer->ids);
@@ -27,8 +27,10 @@ static void learn_shares(struct layer_memory *memory, const struct layer_measure
 
 void learn_step(struct baseline *baseline, const struct measures *m, const struct alerts *alerts)
 {
-    const struct watchers by = {detector_find("gradient_underflow"), detector_find("coverage_drop"),
-                                detector_find("rows_hot")};
+    const struct watchers by = {.zeros = detector_find("gradient_underflow"),
+                                .variety = detector_find("coverage_drop"),
+                                .busiest = detector_find("rows_hot"),
+                                .ids = detector_find("ids_out_of_range")};
 
     if (m->step->phase != EMBMON_TRAIN)
         return;
