@@ -190,7 +190,7 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
     if (!client)
         return EMBMON_ENOMEM;
     client->generation = forks_generation();
-    atomic_store(&client->phase, EMBMON_TRAIN);
+    atomic_store(&client->state.phase, EMBMON_TRAIN);
     client->watch = forks_watch(&client->state.socket);
     if (client->watch < 0) {
         result = client->watch;

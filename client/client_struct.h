@@ -15,8 +15,7 @@ struct embmon_client {
     struct sender *sender; /* of the thread, once it runs */
     pthread_t thread;
     _Atomic bool finished; /* the thread touches nothing any more */
-    _Atomic int phase;
-    uint32_t generation; /* of forks.h, at open */
+    uint32_t generation;   /* of forks.h, at open */
     int watch;
 };
 

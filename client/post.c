@@ -75,7 +75,7 @@ static struct record *sample_record(struct embmon_client *client, const struct p
     sample = &record->message.sample;
     sample->target = (uint32_t)place->target->id;
     sample->signal = (uint32_t)place->signal;
-    sample->phase = (uint32_t)atomic_load(&client->phase);
+    sample->phase = (uint32_t)atomic_load(&client->state.phase);
     sample->step = (uint64_t)place->step;
     sample->summary = *moments;
     sample->summary.negative.length = negative;
@@ -117,7 +117,7 @@ static struct tensor_place tensor_place(struct embmon_client *client, const stru
     return (struct tensor_place){.target = place->target,
                                  .layer = layer ? layer : place->target,
                                  .signal = place->signal,
-                                 .phase = atomic_load(&client->phase)};
+                                 .phase = atomic_load(&client->state.phase)};
 }
 
 static int post_whole(struct embmon_client *client, const struct place *place, const void *data,
@@ -277,7 +277,7 @@ static int post_scalar(struct embmon_client *client, const char *name, size_t le
         return EMBMON_EDROPPED;
     record->message.type = FRAME_SCALAR;
     scalar = &record->message.scalar;
-    scalar->phase = (uint32_t)atomic_load(&client->phase);
+    scalar->phase = (uint32_t)atomic_load(&client->state.phase);
     scalar->step = (uint64_t)step;
     scalar->value = value;
     memcpy(record->room, name, length + 1);
@@ -316,7 +316,7 @@ int embmon_wanted(struct embmon_client *client, int id, enum embmon_signal signa
         return EMBMON_EUNKNOWN;
     return sampling_wanted(
         sampling, target->layer, (int)signal,
-        sampling_current(sampling, (enum embmon_phase)atomic_load(&client->phase)));
+        sampling_current(sampling, (enum embmon_phase)atomic_load(&client->state.phase)));
 }
 
 static bool post_step_end(struct embmon_client *client, enum embmon_phase phase, int64_t step)
@@ -334,7 +334,7 @@ static bool post_step_end(struct embmon_client *client, enum embmon_phase phase,
 int embmon_step(struct embmon_client *client, int64_t step)
 {
     struct sampling *sampling = &client->state.sampling;
-    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->phase);
+    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->state.phase);
     bool told = true;
 
     if (client_is_inert(client))
@@ -376,6 +376,6 @@ int embmon_phase(struct embmon_client *client, enum embmon_phase phase)
         return EMBMON_ECLOSED;
     if (phase != EMBMON_TRAIN && phase != EMBMON_VALIDATE && phase != EMBMON_INFER)
         return EMBMON_EINVAL;
-    atomic_store(&client->phase, (int)phase);
+    atomic_store(&client->state.phase, (int)phase);
     return 0;
 }

@@ -19,6 +19,7 @@
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
+#include "daemon/supervisor.h"
 #include "embmon/embmon.h"
 
 _Static_assert((int)CONFIG_LISTEN_MAX <= (int)SERVER_LISTENERS_MAX, "each address has a listener");
@@ -34,6 +35,7 @@ struct daemon {
     char *logdir; /* owned: absolute */
     struct command command;
     struct registry *registry; /* owned */
+    struct supervisor supervisor;
 };
 
 /* Makes the folder with its parents. */
@@ -74,13 +76,16 @@ static int open_logdir(struct daemon *d)
 static int open_listeners(struct daemon *d)
 {
     char problem[LISTEN_PROBLEM_MAX];
-    size_t given = d->config.listen_count;
+    size_t given = d->config.listen_count, handed = given ? 0 : d->supervisor.listeners;
+    size_t count = given ? given : handed ? handed : 1;
     int status = 0;
 
-    for (size_t i = 0; i < (given ? given : 1) && status == 0; i++) {
+    for (size_t i = 0; i < count && i < CONFIG_LISTEN_MAX && status == 0; i++) {
         struct listener *listener = &d->listeners[i];
         if (given)
             status = listener_open(listener, &d->config.listen[i], problem);
+        else if (handed)
+            status = listener_adopt(listener, SUPERVISOR_FIRST_FD + (int)i, problem);
         else if (d->config.command)
             status = listener_open_private(listener, problem);
         else
@@ -153,6 +158,15 @@ static void configure(struct daemon *d)
     registry_configure(d->registry, &d->config.ceilings, &d->config.rules);
 }
 
+/* The sinks that are the same go on, with what they are owed. */
+static bool change_sinks(struct daemon *d, const struct config *next,
+                         char problem[SINKS_PROBLEM_MAX])
+{
+    return sinks_check(next->sinks, next->sink_count, problem) == 0 &&
+           registry_configure_sinks(d->registry, next->sinks, next->sink_count,
+                                    next->tensorboard_url, problem);
+}
+
 /* SIGHUP. */
 static void reload(void *context)
 {
@@ -164,6 +178,9 @@ static void reload(void *context)
         log_info("SIGHUP: there is no configuration file to read again");
     } else if (!config_read(&d->line, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
+    } else if (!change_sinks(d, &next, problem)) {
+        log_error("%s; the old configuration is kept", problem);
+        config_free(&next);
     } else {
         keep_places(&d->config, &next);
         config_free(&d->config);
@@ -186,11 +203,15 @@ static int serve(struct daemon *d)
         .listeners = d->listeners,
         .listener_count = d->listener_count,
         .registry = d->registry,
+        .sinks = d->config.sinks,
+        .sink_count = d->config.sink_count,
+        .tensorboard_url = d->config.tensorboard_url,
         .ceilings = &d->config.ceilings,
         .reload = reload,
         .context = d,
         .command = d->config.command ? &d->command : NULL,
         .signals = &d->signals,
+        .supervisor = &d->supervisor,
     };
     int status = server_run(&options);
     if (status != 0)
@@ -236,11 +257,19 @@ static int load_config(struct daemon *d)
 {
     char problem[CONFIG_PROBLEM_MAX];
 
+    int status = EX_CONFIG;
+
     d->config = d->line;
-    if (!d->line.file || config_read(&d->line, &d->config, problem))
+    if (!d->line.file)
         return 0;
-    fprintf(stderr, "embmond: %s\n", problem);
-    return EX_CONFIG;
+    /* The sinks before anything is started: a training is not to run for hours with alerts that go
+     * nowhere. A file that is only tested may be for another machine. */
+    if (config_read(&d->line, &d->config, problem))
+        status =
+            d->config.test_only ? 0 : sinks_check(d->config.sinks, d->config.sink_count, problem);
+    if (status != 0)
+        fprintf(stderr, "embmond: %s\n", problem);
+    return status;
 }
 
 static int say_tested(const struct config *config)
@@ -256,8 +285,10 @@ int main(int argc, char **argv)
     char problem[CONFIG_PROBLEM_MAX];
     int status;
 
-    if (!open_standard_files())
+    if (!open_standard_files()) {
+        fprintf(stderr, "embmond: error: cannot open /dev/null: %s\n", strerror(errno));
         return EX_OSERR;
+    }
     switch (config_parse(argc, argv, &d.line, problem)) {
     case CONFIG_HELP:
         return fputs(config_help(), stdout) < 0 || fflush(stdout) != 0 ? EX_IOERR : 0;
@@ -275,7 +306,9 @@ int main(int argc, char **argv)
     } else if (status == 0) {
         command_signals_hold(&d.signals);
         log_configure(d.config.level, d.config.log_json);
+        supervisor_open(&d.supervisor);
         status = run(&d);
+        supervisor_close(&d.supervisor);
     }
     config_free(&d.config);
     return status;

@@ -41,8 +41,12 @@ void measure_intake(struct baseline *baseline, const struct step *step, const st
             continue;
         }
         intake_train(intake, &ids->stats);
-        intake->rows_seen = ids->stats.rows_seen;
-        intake->rows_known = true;
+        /* Only where ids reach a table, and its client has room, are its rows marked. */
+        ids = step_ids(step, i, IDS_REACHED);
+        if (ids && ids->stats.rows_seen > 0) {
+            intake->rows_seen = ids->stats.rows_seen;
+            intake->rows_known = true;
+        }
     }
 }
 
@@ -174,6 +178,7 @@ static void add_update(struct layer_measure *layer, struct pool *pool, const str
     layer->has_update = true;
     pool->moving += (double)(s->count - s->zeros);
     add_known(&layer->moved, summary_extra(s, EXTRA_ROWS_TOUCHED, NAN));
+    layer->moved_of_all = isnan(summary_extra(s, EXTRA_ROWS_LOOKED_UP, NAN));
 }
 
 static void measure_variable(const struct measures *m, const struct baseline *baseline, size_t v,
@@ -252,6 +257,8 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
     if (!pools)
         return false;
     m->step = step;
+    m->silence = 0; /* it has just ended */
+    m->step_seconds = NAN;
     m->only_rank = only_rank;
     m->model = model;
     m->model_norm = m->last_norm = NAN;

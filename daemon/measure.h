@@ -23,8 +23,10 @@ struct layer_measure {
     double padding;   /* norm of the padding row's gradient, NaN: none was declared, or not known */
     double zeros;     /* share of zeros in its gradients, NaN: no finite element */
     bool has_update;
-    bool unmoved;    /* every element of its updates is exactly 0 */
-    double moved;    /* rows of a table that the update changed, NaN: not a table's update */
+    bool unmoved;      /* every element of its updates is exactly 0 */
+    double moved;      /* rows of a table that the update changed, NaN: not a table's update */
+    bool moved_of_all; /* of the whole table, not of the rows that were posted */
+
     double elements; /* of its gradients */
     uint64_t nonfinite_gradient, nonfinite_activation;
     double
@@ -45,9 +47,12 @@ struct measures {
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */
     bool short_batch;
-    bool several_ranks; /* the run has more than one; for AT_EPOCH alone */
-    bool first_sight;   /* a post has just come: more of its step may follow */
-    int64_t only_rank;  /* count only this rank's non-finite values; -1: all ranks' */
+    bool several_ranks;  /* the run has more than one: for AT_EPOCH alone */
+    bool some_steps;     /* trainers post some steps only: the same */
+    bool first_sight;    /* a post has just come: more of its step may follow */
+    double silence;      /* seconds in which a sample was due and none came; NaN: cannot be said */
+    double step_seconds; /* a step takes; NaN: not known */
+    int64_t only_rank;   /* count only this rank's non-finite values; -1: all ranks' */
 };
 
 /* Fills m from a step, keeping its memory. baseline: holds the latest weights (the step's own are

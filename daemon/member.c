@@ -7,6 +7,11 @@
 
 enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
 
+bool member_trains(const struct run_member *member)
+{
+    return member->phase <= EMBMON_TRAIN;
+}
+
 void member_free(struct run_member *member)
 {
     if (!member)

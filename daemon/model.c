@@ -299,3 +299,12 @@ int model_scalar(struct model *model, const char *name)
     model->scalar_count++;
     return (int)index;
 }
+
+const char *kind_name(uint32_t kind)
+{
+    static const char *const names[] = {"other", "embedding", "dense",     "recurrent",
+                                        "conv",  "norm",      "attention", "concatenate",
+                                        "merge", "pooling"};
+
+    return kind < sizeof names / sizeof names[0] ? names[kind] : "other";
+}

@@ -81,6 +81,8 @@ void model_reopen(struct model *model);
 
 /* Nobody reads the layer: the last declared one where no layer has named its inputs. */
 bool model_is_output(const struct model *model, size_t layer);
+/* What a kind (enum embmon_kind) is called: "embedding", "dense", ... */
+const char *kind_name(uint32_t kind);
 
 /* Index of the layer with this path, or -1. */
 int model_find(const struct model *model, const char *path);

@@ -4,6 +4,7 @@
 
 #include "daemon/log.h"
 #include "daemon/run_state.h"
+#include "embmon/embmon.h"
 
 enum {
     MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
@@ -139,7 +140,9 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
         member->events.superseded(member->events.context);
     }
     run->ended = false;
+    pace_pause(&run->pace); /* what it trained while it was not connected is not known yet */
     member->live = true;
+    member->phase = 0;
     member->bye = false;
     member->events = (struct run_member_events){0};
     member_unmap(member);
@@ -251,6 +254,22 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
     return of_rules;
 }
 
+/* Training stands still because it is not its turn. */
+static void pause_training(struct run *run, struct moment now)
+{
+    if (run->pace.training)
+        alerts_time_over(run->alerts, run_next_step(run), now);
+    pace_pause(&run->pace);
+}
+
+void run_take_pace(struct run *run, uint32_t phase, struct moment now)
+{
+    if (phase == EMBMON_TRAIN)
+        pace_post(&run->pace, now);
+    else
+        pause_training(run, now);
+}
+
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
                             struct moment now)
 {
@@ -258,6 +277,7 @@ enum nack_reason run_sample(struct run_member *member, const struct msg_sample *
     enum nack_reason reason = NACK_UNKNOWN;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(member->run, sample->phase, now);
     if (target.variable > 0)
         reason =
             run_reason(steps_sample(member->run->steps, sample->phase, sample->step, member->rank,
@@ -274,6 +294,7 @@ enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *
     enum nack_reason reason = NACK_LIMIT;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(run, scalar->phase, now);
     if (index >= 0)
         reason = run_reason(steps_scalar(run->steps, scalar->phase, scalar->step, member->rank,
                                          (size_t)index, scalar->value));
@@ -288,6 +309,7 @@ enum nack_reason run_step_end(struct run_member *member, const struct msg_step_e
     enum nack_reason reason;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(run, end->phase, now);
     if (end->dropped > member->dropped)
         member->dropped = end->dropped;
     reason = run_reason(steps_end(run->steps, end->phase, end->step, member->rank, now));
@@ -336,6 +358,11 @@ void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartb
 {
     member->heard_ms = member->run->heard_ms = now.ms;
     steps_heard(member->run->steps, member->rank, now);
-    if (heartbeat && heartbeat->dropped > member->dropped)
+    if (!heartbeat)
+        return;
+    if (heartbeat->dropped > member->dropped)
         member->dropped = heartbeat->dropped;
+    if (member_trains(member) != (heartbeat->phase <= EMBMON_TRAIN))
+        pause_training(member->run, now);
+    member->phase = heartbeat->phase;
 }

@@ -13,6 +13,7 @@ static void judge(struct run *run, const struct step *step, size_t layer, uint32
                          .model = &run->model,
                          .layer_count = run->model.layer_count,
                          .several_ranks = run->world_size > 1,
+                         .some_steps = run->every > 1,
                          .first_sight = occasion != AT_EPOCH,
                          .only_rank = rank};
 
@@ -29,6 +30,7 @@ enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, s
     const struct step *step;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(run, ids->phase, now);
     if (target.layer > 0) {
         size_t layer = (size_t)target.layer - 1;
 
@@ -75,6 +77,7 @@ enum nack_reason run_shape(struct run_member *member, const struct msg_shape *sh
     enum nack_reason reason;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(member->run, shape->phase, now);
     reason = take_shape(member, target, shape, now);
     run_relieve(member->run, now);
     return run_count(member, shape->sequence, reason);

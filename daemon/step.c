@@ -49,6 +49,18 @@ void steps_recycle(struct steps *steps, struct step *step)
     steps->spare_count++;
 }
 
+void steps_trim(struct steps *steps)
+{
+    struct step *step;
+
+    while ((step = steps->spare_steps)) {
+        steps->spare_steps = step->next;
+        step_free(step);
+    }
+    steps->spare_count = 0;
+    posts_free_spares(steps);
+}
+
 void steps_free(struct steps *steps)
 {
     struct step *step;
@@ -61,11 +73,7 @@ void steps_free(struct steps *steps)
             steps_recycle(steps, step);
         }
     }
-    while ((step = steps->spare_steps)) {
-        steps->spare_steps = step->next;
-        step_free(step);
-    }
-    posts_free_spares(steps);
+    steps_trim(steps);
     free(steps->ranks);
     free(steps);
 }

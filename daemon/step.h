@@ -147,6 +147,9 @@ struct step *steps_early(struct steps *steps, uint32_t *rank);
 struct step *steps_take(struct steps *steps, struct moment now, bool force);
 void steps_recycle(struct steps *steps, struct step *step);
 
+/* Gives back the memory that is kept for steps to come. */
+void steps_trim(struct steps *steps);
+
 /* The last closed step of a phase, -1 when none; and setting it when a run is continued. */
 int64_t steps_closed(const struct steps *steps, uint32_t phase);
 void steps_set_closed(struct steps *steps, uint32_t phase, int64_t number);

@@ -94,6 +94,7 @@ struct msg_layers {
 
 struct msg_heartbeat {
     uint64_t produced, dropped;
+    uint32_t phase; /* of what the client posts now; 0: it does not say */
 };
 
 struct msg_sample {

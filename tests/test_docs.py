@@ -142,7 +142,7 @@ def test_ranges_and_defaults_of_limits_are_in_the_man_page():
 def test_environment_variables_are_documented():
     code = "".join(path.read_text() for folder in ("daemon", "client", "proto")
                    for path in sorted((ROOT / folder).rglob("*.c")))
-    read = set(re.findall(r'(?:getenv|environment)\("([A-Z_]+)"\)', code))
+    read = set(re.findall(r'(?:getenv|environment|number_in)\("([A-Z_]+)"\)', code))
     documented = set()
     for page in MAN.values():
         for line in re.findall(r"^\.(?:It Ev|.*\bEv) (.*)", page.read_text(), flags=re.M):
@@ -259,7 +259,8 @@ def test_install_puts_every_file_in_place(installed):
         f"usr/lib/libembmon.so.{version}", "usr/lib/pkgconfig/embmon.pc",
         "usr/share/man/man1/embmonctl.1", "usr/share/man/man3/libembmon.3",
         "usr/share/man/man5/embmond.yaml.5", "usr/share/man/man8/embmond.8",
-        "usr/share/doc/embmond/embmond.yaml"}
+        "usr/share/doc/embmond/embmond.yaml", "usr/lib/systemd/system/embmond.service",
+        "usr/lib/systemd/system/embmond.socket"}
     for link in ("libembmon.so", "libembmon.so.0"):
         assert (installed / "usr/lib" / link).resolve().name == f"libembmon.so.{version}"
     for path in installed.rglob("usr/share/**/*.?"):
@@ -490,6 +491,15 @@ int main(void)
 """
 
 
+def first_object(address):
+    """The first line of embmonctl --json watch."""
+    with subprocess.Popen([BUILD / "embmonctl", "--json", "--address", address, "watch"],
+                          stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        process.terminate()
+    return json.loads(line)
+
+
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
     """{what: [objects]} of embmonctl, and the logdir."""
@@ -502,11 +512,12 @@ def watched(tmp_path_factory):
         said = {what: [json.loads(line) for line in run(
             BUILD / "embmonctl", "--json", "--address", daemon.address, what).stdout.splitlines()]
             for what in ("status", "runs", "layers", "alerts")}
+        said["watch"] = [first_object(daemon.address)]
         daemon.finish()
     return said, folder / "runs"
 
 
-@pytest.mark.parametrize("what", ["status", "runs", "layers"])
+@pytest.mark.parametrize("what", ["status", "runs", "layers", "watch"])
 def test_fields_of_embmonctl_are_those_of_its_man_page(watched, what):
     section = text("docs/embmonctl.1").split(f".Ss {what}\n")[1].split(".Ss")[0]
     assert [list(each) for each in watched[0][what]] == \

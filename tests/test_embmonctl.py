@@ -110,10 +110,11 @@ def test_an_unknown_run_is_64(busy):
 
 
 @pytest.mark.parametrize("arguments,word", [
-    ([], "a command is missing"), (["watch"], "unknown command watch"),
+    ([], "a command is missing"), (["look"], "unknown command look"),
     (["status", "x"], "unexpected argument x"), (["layers", "a", "b"], "unexpected argument b"),
     (["--nope"], "unknown option --nope"), (["alerts", "--fail-on", "bad"], "bad"),
     (["alerts", "--fail-on"], "--fail-on needs a value"), (["runs", "--firing"], "go with alerts"),
+    (["watch", "--fail-on", "info"], "go with alerts"), (["watch", "a", "b"], "unexpected argument b"),
     (["--json=1", "runs"], "takes no value"), (["--address", "tcp:x:1", "runs"], "unix:PATH")])
 def test_wrong_usage_is_64_and_one_line(arguments, word):
     done = run(*arguments)

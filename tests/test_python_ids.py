@@ -319,3 +319,17 @@ def test_a_hundred_thousand_ids_take_less_than_a_millisecond(posts):
         assert posts.client.post_ids("large_padded", step, ids)
         best = min(best, time.thread_time() - start)
     assert best < 1e-3
+
+
+def test_embmond_takes_them(daemon):
+    """What the client makes of any ids passes the daemon's checks."""
+    with embmon.Client(run="taken", address=f"unix:{daemon.socket}") as client:
+        client.layer("table", "embedding", rows=100, columns=2, padding_id=0)
+        for step, ids in enumerate(batches("float32", np.random.default_rng(7), 100)):
+            client.post_fed("table", "input1", step, ids)
+            client.post_ids("table", step, np.nan_to_num(ids, posinf=1e9).astype(np.int64), ids)
+            client.post_shape("table", step, "output", ids.shape + (2,))
+            client.step(step)
+        wait_for(lambda: client.stats().in_flight == 0, "the answers")
+        stats = client.stats()
+    assert stats.acked == stats.produced > 100 and stats.rejected == 0

@@ -155,6 +155,16 @@ void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
     }
 }
 
+void alerts_time_over(struct alerts *alerts, uint64_t step, struct moment now)
+{
+    struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
+
+    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
+        if (detectors[i / alerts->places].at == AT_TIME && slots[i].state != EMBMON_RESOLVED)
+            slot_resolve(alerts, &slots[i], "cleared", step, now);
+    }
+}
+
 void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct moment now)
 {
     struct slot *slots = alerts->slots[phase - 1];
@@ -187,27 +197,46 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
     return false;
 }
 
-bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer)
+bool alerts_up(const struct alerts *alerts, size_t detector, size_t layer)
 {
-    size_t d = detector_find(detector);
-
-    if (d == detector_count || !alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
         return false;
-    return slot_of(alerts, EMBMON_TRAIN, d, layer)->state != EMBMON_RESOLVED;
+    return slot_of(alerts, EMBMON_TRAIN, detector, layer)->state != EMBMON_RESOLVED;
+}
+
+/* The detector with the worst state in training about the layer, detector_count: none is up. */
+static size_t worst_detector(const struct alerts *alerts, size_t layer, uint32_t *state)
+{
+    size_t worst = detector_count;
+
+    *state = EMBMON_RESOLVED;
+    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return worst;
+    for (size_t d = 0; d < detector_count; d++) {
+        const struct slot *slot = slot_of(alerts, EMBMON_TRAIN, d, layer);
+
+        if (slot->state > *state) {
+            *state = slot->state;
+            worst = d;
+        }
+    }
+    return worst;
 }
 
 uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer)
 {
-    uint32_t state = EMBMON_RESOLVED;
+    uint32_t state;
 
-    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
-        return state;
-    for (size_t d = 0; d < detector_count; d++) {
-        const struct slot *slot = slot_of(alerts, EMBMON_TRAIN, d, layer);
-
-        state = slot->state > state ? slot->state : state;
-    }
+    (void)worst_detector(alerts, layer, &state);
     return state;
+}
+
+const char *alerts_layer_detector(const struct alerts *alerts, size_t layer)
+{
+    uint32_t state;
+    size_t d = worst_detector(alerts, layer, &state);
+
+    return d < detector_count ? detectors[d].name : "";
 }
 
 bool alerts_pending(const struct alerts *alerts, size_t layer)

@@ -44,9 +44,16 @@ bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct 
 bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t layer,
                      enum occasion occasion, struct baseline *baseline, const struct rules *rules,
                      struct moment now);
+/* Judges what is judged as time passes: m->silence, after the last closed step m->step. Only a step
+ * that ends makes it clear again, or alerts_time_over(). */
+bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                       const struct rules *rules, struct moment now);
 
 /* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);
+
+/* Nobody waits any more for what is judged as time passes: those alerts resolve. */
+void alerts_time_over(struct alerts *alerts, uint64_t step, struct moment now);
 
 /* The run ends: what is pending or firing in this phase, whose last step is given, resolves with
  * the reason "closed". */
@@ -56,10 +63,14 @@ void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct m
 bool alerts_freeze(const struct alerts *alerts, size_t layer);
 
 /* True while this detector's alert of the layer is pending or firing in training. */
-bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer);
+bool alerts_up(const struct alerts *alerts, size_t detector, size_t layer);
 
 /* The worst state of a layer's alerts in training: enum embmon_alert_state. */
 uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer);
+
+/* The name of the detector that is in this state about the layer, of several the first in their
+ * table; "" when none is pending or firing. */
+const char *alerts_layer_detector(const struct alerts *alerts, size_t layer);
 
 /* True while an alert of the layer is pending. */
 bool alerts_pending(const struct alerts *alerts, size_t layer);

@@ -272,7 +272,10 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
                 tracker_sick(tracker, hold, finding->hold_back);
             sick[c] = true;
         } else if (verdict == VERDICT_CLEAR && !j->early && !counted && !is_ahead(j, slot)) {
-            tracker_clear(tracker, hold);
+            if (detector->at == AT_TIME)
+                tracker_reset(tracker);
+            else
+                tracker_clear(tracker, hold);
         } else if (finding->silent) {
             slot->silent = finding->silent;
         }
@@ -392,6 +395,20 @@ bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t lay
             continue;
         named = detectors[d].first_only ? named_layer(&j, d) : DETECT_MODEL;
         (void)judge_layer(&j, d, layer, muted_for(&j, d, layer, named));
+    }
+    return true;
+}
+
+bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                       const struct rules *rules, struct moment now)
+{
+    struct judgement j = {alerts, m, baseline, rules, now, true, false};
+
+    if (!make_room(alerts, m))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (detectors[d].at == AT_TIME)
+            judge_detector(&j, d);
     }
     return true;
 }

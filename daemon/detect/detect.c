@@ -1,5 +1,6 @@
 #include "daemon/detect/detect.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,8 @@ const struct limits limits_default = {
     .side_sequences = 2,
     .drift_sequences = 200,
     .dead_rows = 0.01,
+    .stalled_seconds = 60,
+    .stalled_steps = 20,
 };
 
 #define KEY(detector, key, limit)                                                                  \
@@ -72,6 +75,8 @@ const struct limit_key limit_keys[] = {
     KEY("padding_side", "sequences", side_sequences),
     KEY("sequence_length_drift", "sequences", drift_sequences),
     KEY("rows_dead", "share", dead_rows),
+    KEY("trainer_stalled", "seconds", stalled_seconds),
+    KEY("trainer_stalled", "steps", stalled_steps),
 };
 #undef KEY
 const size_t limit_key_count = sizeof limit_keys / sizeof *limit_keys;
@@ -239,6 +244,13 @@ const struct detector detectors[] = {
      .at = AT_SHAPE,
      .first_only = true,
      .clauses = {{shape_changed, 1, 0, false}}},
+    {.name = "trainer_stalled",
+     .signal = "step",
+     .severity = EMBMON_WARNING,
+     .at = AT_TIME,
+     .of_model = true,
+     .training_only = true,
+     .clauses = {{trainer_stalled, 1, 0, false}}},
 };
 const size_t detector_count = sizeof detectors / sizeof *detectors;
 
@@ -262,16 +274,26 @@ static size_t whole_characters(const char *text, size_t n)
 const char *short_name(struct short_name *to, const char *name)
 {
     enum { HEAD = 40, TAIL = SHORT_NAME_MAX - HEAD - 3 };
-    size_t length = strlen(name), head = length, tail = length;
+    size_t length = strlen(name), head, tail;
 
-    if (length > SHORT_NAME_MAX) {
-        head = whole_characters(name, HEAD);
-        tail = length - TAIL;
-        while (((unsigned char)name[tail] & 0xc0) == 0x80)
-            tail++;
+    if (length <= SHORT_NAME_MAX) { /* nearly always, and it is asked for often */
+        memcpy(to->text, name, length + 1);
+        return to->text;
     }
-    (void)snprintf(to->text, sizeof to->text, "%.*s%s%s", (int)head, name,
-                   tail < length ? "..." : "", name + tail);
+    head = whole_characters(name, HEAD);
+    tail = length - TAIL;
+    while (((unsigned char)name[tail] & 0xc0) == 0x80)
+        tail++;
+    (void)snprintf(to->text, sizeof to->text, "%.*s...%s", (int)head, name, name + tail);
+    return to->text;
+}
+
+const char *rate_text(struct rate_text *to, const struct baseline *baseline)
+{
+    if (isnan(baseline->rate))
+        (void)snprintf(to->text, sizeof to->text, "not posted");
+    else
+        (void)snprintf(to->text, sizeof to->text, "%.3g", baseline->rate);
     return to->text;
 }
 

@@ -45,6 +45,8 @@ struct limits {
     double side_sequences;    /* sequences padded on the wrong side, or not at all */
     double drift_sequences;   /* sequences from which a drift of lengths is a warning */
     double dead_rows;         /* of the rows were not looked up in an epoch */
+    double stalled_seconds;   /* without a sample */
+    double stalled_steps;     /* and so many times as long as a step takes */
 };
 extern const struct limits limits_default;
 
@@ -102,6 +104,7 @@ enum occasion {
     AT_IDS,   /* at first sight of what goes into the layer */
     AT_SHAPE, /* at first sight of a shape of it */
     AT_EPOCH, /* when a rank says that an epoch has ended */
+    AT_TIME,  /* as time passes; what is clear at the end of a step is over at once */
 };
 
 struct detector {
@@ -113,7 +116,7 @@ struct detector {
     bool first_only;      /* only the first layer in forward order is named */
     bool is_nonfinite;    /* while it fires, consequences are muted */
     bool is_consequence;  /* muted by non-finite values of the same run */
-    const char *muted_by; /* a detector before it, which mutes it while it is up for the layer */
+    const char *muted_by; /* one of first sight that mutes it while it is up for the layer */
     enum {
         FREEZES_NOTHING,
         FREEZES_LAYER,

@@ -52,6 +52,9 @@ detect_fn shape_changed;
 detect_fn loss_nonfinite;
 detect_fn loss_diverged;
 
+/* trainer.c */
+detect_fn trainer_stalled;
+
 /* A layer's path or a variable's label for use in a sentence: the middle of a long one is left out,
  * so that summary and hint always fit. Returns to->text. */
 enum { SHORT_NAME_MAX = 100 };
@@ -59,6 +62,12 @@ struct short_name {
     char text[SHORT_NAME_MAX + 1];
 };
 const char *short_name(struct short_name *to, const char *name);
+
+/* The present learning rate for use in a sentence. Returns to->text. */
+struct rate_text {
+    char text[24];
+};
+const char *rate_text(struct rate_text *to, const struct baseline *baseline);
 
 /* Write a finding's summary and hint, which begin with a word of ours: a name could begin a list;
  * what does not fit is cut between characters, never in one. */

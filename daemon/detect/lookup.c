@@ -372,9 +372,11 @@ enum verdict rows_dead(const struct measures *m, size_t layer, const struct base
     if (table->kind != EMBMON_EMBEDDING || rows < 1)
         return finding_silent(finding, "not a table of known size");
     if (!intake->rows_known)
-        return finding_silent(finding, NO_IDS);
+        return finding_silent(finding, "which rows were looked up was not posted");
     if (m->several_ranks)
         return finding_silent(finding, "ranks see different rows");
+    if (m->some_steps)
+        return finding_silent(finding, "only some steps are posted: others look up other rows");
     dead = rows - (double)intake->rows_seen;
     finding->value = dead / rows;
     finding->threshold = limits->dead_rows;

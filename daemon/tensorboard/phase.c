@@ -109,6 +109,8 @@ static void visit_variable(const struct visit *v, size_t variable)
 
         if (!v->burst || ladder_burst(&h->ladder, h->steps > 0))
             tags_signal(v->writer, h, v->phase, signal, label);
+        if (!v->burst)
+            histogram_window_rest(h);
     }
     scalar(v, &w->update_ratio, "update_ratio/", label);
 }

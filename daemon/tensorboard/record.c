@@ -389,6 +389,17 @@ bool record_flush(struct record *record)
     return event_file_flush(record->writer.file);
 }
 
+void record_trim(struct record *record)
+{
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        struct phase_windows *w = record->phases[p];
+
+        if (w && w->log.length == 0)
+            markdown_free(&w->log);
+    }
+    event_file_trim(record->writer.file);
+}
+
 size_t record_bytes(const struct record *record)
 {
     size_t bytes = 0;

@@ -20,6 +20,7 @@ static inline struct message one_layers(void)
          .activation = "linear",
          .trainable = true,
          .sharded = true,
+         .tied = true,
          .has_padding = true,
          .rows = 10000,
          .columns = 64,
@@ -146,7 +147,7 @@ static inline struct message one_of_each(size_t i)
     case FRAME_LAYERS:
         return one_layers();
     case FRAME_HEARTBEAT:
-        m.heartbeat = (struct msg_heartbeat){UINT64_MAX, 1};
+        m.heartbeat = (struct msg_heartbeat){UINT64_MAX, 1, UINT32_MAX};
         break;
     case FRAME_SAMPLE:
         return one_sample();

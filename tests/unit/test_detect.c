@@ -38,6 +38,7 @@ static void the_names_are_the_contract_and_each_is_found(void **state)
         {"rows_dead", "ids", EMBMON_INFO, 1, 0, 0},
         {"shape_mismatch", "shape", EMBMON_CRITICAL, 1, 0, 0},
         {"shape_changed", "shape", EMBMON_WARNING, 1, 0, 0},
+        {"trainer_stalled", "step", EMBMON_WARNING, 1, 0, 0},
     };
 
     assert_int_equal(detector_count, sizeof rows / sizeof *rows);

@@ -144,6 +144,30 @@ static void half_as_many_different_ids_as_usual_fire_at_the_third_step(void **st
     assert_string_equal(last_told("coverage_drop", "t")->reason, "cleared");
 }
 
+static void ids_out_of_range_explain_a_drop(void **state)
+{
+    (void)state;
+    struct ids_stats bad = {.count = 100, .beyond = 50, .worst = 1000};
+
+    table_of(1000);
+    batches(30, 100, 60, 5);
+    for (int i = 0; i < 5; i++) {
+        ids(t, bad);
+        batches(1, 100, 29, 5);
+    }
+    assert_int_equal(times_told("coverage_drop"), 0);
+    assert_string_equal(alerts_silent(training.alerts, detector_find("coverage_drop"), t),
+                        "muted: its cause is up for this layer");
+    bad = (struct ids_stats){.count = 100};
+    for (int i = 0; i < 10; i++) {
+        ids(t, bad);
+        batches(1, 100, 29, 5);
+    }
+    must_be("ids_out_of_range", "t", EMBMON_RESOLVED, 44);
+    batches(3, 100, 29, 5); /* and what remains is another matter */
+    must_be("coverage_drop", "t", EMBMON_FIRING, 47);
+}
+
 static void what_stays_for_100_steps_is_the_new_level(void **state)
 {
     (void)state;
@@ -287,6 +311,10 @@ static void without_both_by_rows_it_is_silent(void **state)
     POST(EMBMON_UPDATE, {EXTRA_ROWS_TOUCHED, 10});
     must_be_silent(rows_moved_untouched, t, why);
     must_be_silent(rows_moved_untouched, a, "not an embedding");
+    step_done();
+    POST(EMBMON_GRADIENT, {EXTRA_ROWS_TOUCHED, 10});
+    POST(EMBMON_UPDATE, {EXTRA_ROWS_LOOKED_UP, 12}, {EXTRA_ROWS_TOUCHED, 12});
+    must_be_silent(rows_moved_untouched, t, "only the update of some rows was posted");
 }
 
 /* ---- embedding_dominates */
@@ -383,6 +411,7 @@ int main(void)
         training_test(a_table_without_padding_or_without_rows_is_silent),
         training_test(a_table_that_is_the_outputs_matrix_too_is_silent),
         training_test(half_as_many_different_ids_as_usual_fire_at_the_third_step),
+        training_test(ids_out_of_range_explain_a_drop),
         training_test(what_stays_for_100_steps_is_the_new_level),
         training_test(a_rate_that_jumps_does_not_end_what_is_said_of_the_data),
         training_test(batches_of_another_size_are_not_compared),

@@ -432,6 +432,37 @@ static void an_epoch_without_ids_says_nothing_of_rows(void **state)
     must_be("rows_dead", "inner_model/embedding", EMBMON_FIRING, 0);
 }
 
+static void what_only_some_steps_look_up_says_nothing(void **state)
+{
+    (void)state;
+    size_t a = layer_like(table_of("inner_model/embedding", 1000));
+
+    training.every = 2;
+    ids(a, fine());
+    step_done();
+    epoch_ends();
+    must_be_quiet();
+    assert_string_equal(alerts_silent(training.alerts, detector_find("rows_dead"), a),
+                        "only some steps are posted: others look up other rows");
+}
+
+static void rows_that_a_client_does_not_mark_are_not_known(void **state)
+{
+    (void)state;
+    size_t a = layer_like(table_of("inner_model/embedding", 1000));
+    struct ids_stats s = fine();
+
+    ids_from(0, a, true, "", EMBMON_I32, s);
+    step_done();
+    s.rows_seen = 0;
+    ids(a, s);
+    step_done();
+    epoch_ends();
+    must_be_quiet();
+    assert_string_equal(alerts_silent(training.alerts, detector_find("rows_dead"), a),
+                        "which rows were looked up was not posted");
+}
+
 static void several_ranks_see_different_rows(void **state)
 {
     (void)state;
@@ -471,6 +502,8 @@ int main(void)
         training_test(rows_that_an_epoch_never_looks_up_are_an_info),
         training_test(few_dead_rows_are_usual),
         training_test(an_epoch_without_ids_says_nothing_of_rows),
+        training_test(what_only_some_steps_look_up_says_nothing),
+        training_test(rows_that_a_client_does_not_mark_are_not_known),
         training_test_of_4(several_ranks_see_different_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

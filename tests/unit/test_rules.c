@@ -178,7 +178,7 @@ static void what_there_is_not_is_named_beside_what_there_is(void **state)
     assert_int_equal(set("gradient_nonfinite", "*", "norm", 1), NACK_INVALID);
     assert_string_equal(problem, "gradient_nonfinite has no threshold; it may be ignored");
     assert_int_equal(set("gradient_spike", "*", "layer", -1), NACK_INVALID);
-    assert_string_equal(problem, "gradient_spike's threshold layer is a factor: -1 is below 0");
+    assert_string_equal(problem, "gradient_spike's threshold layer cannot be below 0: it is -1");
     assert_int_equal(training.rules.count, 0);
 }
 

@@ -470,7 +470,7 @@ static void a_threshold_of_what_there_is_not_is_refused_and_the_rest_holds(void 
     assert_int_equal(set(a, "gradient_explode", 20, &problem), NACK_INVALID);
     assert_int_equal(run->complaint_count, 1); /* after each reconnect it comes again */
     assert_int_equal(set(a, "gradient_spike", -1, &problem), NACK_INVALID);
-    assert_string_equal(problem, "gradient_spike's threshold layer is a factor: -1 is below 0");
+    assert_string_equal(problem, "gradient_spike's threshold layer cannot be below 0: it is -1");
     assert_int_equal(run->complaint_count, 2);
     for (int i = 0; i < 100; i++) {
         char name[16];

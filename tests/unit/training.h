@@ -45,7 +45,7 @@ struct training {
     struct record_losses losses;
     struct step *open; /* the step in hand; it is made by the first look at it */
     struct moment now;
-    uint32_t phase, ranks;
+    uint32_t phase, ranks, every;
     uint64_t number; /* of the step that is posted to */
     struct told *told;
     size_t told_count;
@@ -188,6 +188,7 @@ static inline void judge_at(const struct step *step, size_t of, enum occasion oc
                          .model = &training.model,
                          .layer_count = training.model.layer_count,
                          .several_ranks = training.ranks > 1,
+                         .some_steps = training.every > 1,
                          .first_sight = occasion != AT_EPOCH,
                          .only_rank = 0};
 

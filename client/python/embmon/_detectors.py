@@ -10,8 +10,9 @@ DETECTORS = ("activation_collapsed", "activation_dead", "activation_nonfinite",
              "gradient_vanishing", "ids_dtype", "ids_out_of_range", "ids_padding", "layer_frozen",
              "loss_diverged", "loss_nonfinite", "mask_mismatch", "padding_row_gradient",
              "padding_side", "rows_dead", "rows_hot", "rows_moved_untouched", "sequence_empty",
-             "sequence_length_drift", "shape_changed", "shape_mismatch", "update_ratio")
-OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
+             "sequence_length_drift", "shape_changed", "shape_mismatch", "trainer_stalled",
+             "update_ratio")
+OF_MODEL = ("loss_diverged", "loss_nonfinite", "trainer_stalled")  # judge no single layer
 THRESHOLDS = {
     "activation_collapsed": ("variation",),
     "activation_dead": ("share", "units"),
@@ -29,6 +30,7 @@ THRESHOLDS = {
     "rows_dead": ("share",),
     "rows_hot": ("share", "rise"),
     "sequence_length_drift": ("sequences",),
+    "trainer_stalled": ("seconds", "steps"),
     "update_ratio": ("high", "low"),
 }
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
