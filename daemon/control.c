@@ -74,6 +74,24 @@ static json_int_t integer(uint64_t value)
 
 /* ---- the questions */
 
+static json_t *sinks_array(const struct sinks *sinks)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < sinks_count(sinks); i++) {
+        struct sink_status s;
+
+        sinks_status(sinks, i, &s);
+        json_array_append_new(
+            array,
+            json_pack("{sosssIsIsIsIso}", "name", json_text(s.name), "kind", s.kind, "delivered",
+                      integer(s.counts.delivered), "failed", integer(s.counts.failed), "waiting",
+                      integer(s.counts.waiting), "dropped", integer(s.counts.dropped), "last_error",
+                      json_text(s.last_error)));
+    }
+    return array;
+}
+
 static void answer_status(struct registry *registry, struct moment now, struct text *text)
 {
     const struct registry_totals *totals = registry_totals(registry);
@@ -85,14 +103,15 @@ static void answer_status(struct registry *registry, struct moment now, struct t
         run_get_status(registry_run(registry, i), &status);
         pending += status.bytes_pending;
     }
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsI}", "version", EMBMON_VERSION, "pid",
+    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid",
                              (int)getpid(), "logdir", json_text(registry_logdir(registry)),
                              "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
                              integer(totals->sessions), "acked", integer(totals->acked), "rejected",
                              integer(totals->rejected), "dropped", integer(totals->dropped),
                              "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
                              integer(totals->unknown_frames), "failed_proofs",
-                             integer(totals->failed_proofs), "bytes_pending", integer(pending)));
+                             integer(totals->failed_proofs), "bytes_pending", integer(pending),
+                             "sinks", sinks_array(registry_sinks(registry))));
 }
 
 static void answer_runs(struct registry *registry, struct text *text)

@@ -230,19 +230,45 @@ static void configure(struct daemon *d)
     registry_configure(d->registry, &d->config.ceilings, &d->config.rules);
 }
 
-/* The token of a configuration from now on; whoever is connected stays. */
-static bool change_token(struct daemon *d, const struct config *config, const char *what)
+/* The sinks that are the same go on, with what they are owed. */
+static bool change_sinks(struct daemon *d, const struct config *next,
+                         char problem[SINKS_PROBLEM_MAX])
 {
-    char problem[LISTEN_PROBLEM_MAX];
+    return sinks_check(next->sinks, next->sink_count, problem) == 0 &&
+           registry_configure_sinks(d->registry, next->sinks, next->sink_count,
+                                    next->tensorboard_url, problem);
+}
+
+/* What may change at SIGHUP and can be wrong; whoever is connected stays. False: a problem, and
+ * nothing is changed. */
+static bool change(struct daemon *d, const struct config *next, char problem[CONFIG_PROBLEM_MAX])
+{
     struct token token;
-    bool fine = read_token(config, d->config.listen, d->config.listen_count, &token, problem) == 0;
+    bool fine = read_token(next, d->config.listen, d->config.listen_count, &token, problem) == 0 &&
+                change_sinks(d, next, problem);
 
     if (fine)
         d->token = token;
-    else
-        log_error("%s; the old %s is kept", problem, what);
     token_forget(&token);
     return fine;
+}
+
+/* SIGHUP without a configuration file. */
+static void reload_token(struct daemon *d)
+{
+    char problem[LISTEN_PROBLEM_MAX];
+    struct token token;
+
+    if (!d->config.token_file) {
+        log_info("SIGHUP: there is no configuration file to read again");
+    } else if (read_token(&d->config, d->config.listen, d->config.listen_count, &token, problem) !=
+               0) {
+        log_error("%s; the old token is kept", problem);
+    } else {
+        d->token = token;
+        log_info("SIGHUP: %s was read again", d->config.token_file);
+    }
+    token_forget(&token);
 }
 
 /* SIGHUP. */
@@ -252,14 +278,12 @@ static void reload(void *context)
     char problem[CONFIG_PROBLEM_MAX];
     struct config next;
 
-    if (!d->line.file && !d->config.token_file) {
-        log_info("SIGHUP: there is no configuration file to read again");
-    } else if (!d->line.file) {
-        if (change_token(d, &d->config, "token"))
-            log_info("SIGHUP: %s was read again", d->config.token_file);
+    if (!d->line.file) {
+        reload_token(d);
     } else if (!config_read(&d->line, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
-    } else if (!change_token(d, &next, "configuration")) {
+    } else if (!change(d, &next, problem)) {
+        log_error("%s; the old configuration is kept", problem);
         config_free(&next);
     } else {
         keep_places(&d->config, &next);
@@ -283,6 +307,9 @@ static int serve(struct daemon *d)
         .listeners = d->listeners,
         .listener_count = d->listener_count,
         .registry = d->registry,
+        .sinks = d->config.sinks,
+        .sink_count = d->config.sink_count,
+        .tensorboard_url = d->config.tensorboard_url,
         .ceilings = &d->config.ceilings,
         .token = &d->token,
         .reload = reload,
@@ -335,11 +362,19 @@ static int load_config(struct daemon *d)
 {
     char problem[CONFIG_PROBLEM_MAX];
 
+    int status = EX_CONFIG;
+
     d->config = d->line;
-    if (!d->line.file || config_read(&d->line, &d->config, problem))
+    if (!d->line.file)
         return 0;
-    fprintf(stderr, "embmond: %s\n", problem);
-    return EX_CONFIG;
+    /* The sinks before anything is started: a training is not to run for hours with alerts that go
+     * nowhere. A file that is only tested may be for another machine. */
+    if (config_read(&d->line, &d->config, problem))
+        status =
+            d->config.test_only ? 0 : sinks_check(d->config.sinks, d->config.sink_count, problem);
+    if (status != 0)
+        fprintf(stderr, "embmond: %s\n", problem);
+    return status;
 }
 
 static int test(struct daemon *d)

@@ -88,7 +88,7 @@ static void sort_norms(struct measures *m)
         if (layer->has_gradient && layer->nonfinite_gradient == 0 && layer->norm > 0)
             m->norms[m->norm_count++] = layer->norm;
     }
-    if (m->norm_count > 0) /* else there may be no norms to point at */
+    if (m->norm_count > 0)
         qsort(m->norms, m->norm_count, sizeof *m->norms, by_value);
 }
 
@@ -179,6 +179,7 @@ static void add_update(struct layer_measure *layer, struct pool *pool, const str
     layer->has_update = true;
     pool->moving += (double)(s->count - s->zeros);
     add_known(&layer->moved, summary_extra(s, EXTRA_ROWS_TOUCHED, NAN));
+    layer->moved_of_all = isnan(summary_extra(s, EXTRA_ROWS_LOOKED_UP, NAN));
 }
 
 static void measure_variable(const struct measures *m, const struct baseline *baseline, size_t v,

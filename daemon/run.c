@@ -52,6 +52,8 @@ static void on_change(void *context, const struct alert_change *change)
         if (member->live && member->events.notice)
             member->events.notice(member->events.context, change);
     }
+    if (run->listener)
+        run->listener(run->listener_context, change);
     if (change->state != EMBMON_RESOLVED)
         send_wish(run, change->layer);
 }
@@ -131,6 +133,8 @@ struct run *run_open(const struct run_options *options, struct moment now, const
     run->world_size = options->world_size;
     run->every = 1;
     run->heard_ms = now.ms;
+    run->listener = options->listener;
+    run->listener_context = options->context;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
     if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))

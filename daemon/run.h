@@ -36,6 +36,10 @@ struct run_options {
     const char *key;    /* of the launch, "" when none */
     uint32_t world_size;
     bool resume; /* the trainer resumes: SessionLog START, nothing learnt is kept */
+    /* Told of every change of an alert, beside the log, alerts.jsonl and TensorBoard; may be NULL.
+     */
+    void (*listener)(void *context, const struct alert_change *change);
+    void *context;
 };
 
 /* Makes the folder, opens the event file, reads where an earlier writer stopped. NULL and *problem
@@ -46,7 +50,11 @@ struct run *run_open(const struct run_options *options, struct moment now, const
  * none. Without this the defaults hold. */
 void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules);
 
-/* Ends all open steps, closes what fires, flushes. NULL is fine. */
+/* The trainers have gone for good: closes all steps, ends the alerts, records the open windows. The
+ * run stays loaded and may go on. */
+void run_end(struct run *run, struct moment now);
+
+/* run_end(), and frees it. NULL is fine. */
 void run_close(struct run *run, struct moment now);
 
 /* ---- members */

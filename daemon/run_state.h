@@ -37,6 +37,8 @@ struct run {
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;
+    alert_listener *listener; /* or NULL */
+    void *listener_context;
     uint64_t steps_closed;
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */
@@ -63,9 +65,5 @@ void run_relieve(struct run *run, struct moment now);
 
 /* Judges and closes the steps that are due; force: all of them. */
 void run_process(struct run *run, struct moment now, bool force);
-
-/* The trainers have gone for good: closes all steps, ends the alerts, records the open windows. The
- * run stays loaded and may go on. */
-void run_end(struct run *run, struct moment now);
 
 #endif

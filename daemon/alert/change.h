@@ -30,6 +30,10 @@ struct alert_change {
     const char *hint;    /* what it usually means, what to look at next, how to confirm it */
 };
 
+/* A copy in one block, strings and ranks in it, for those who keep a change: free() it. NULL when
+ * out of memory. */
+struct alert_change *change_copy(const struct alert_change *change);
+
 const char *phase_name(uint32_t phase);       /* "training", "validation", "inference" */
 const char *severity_name(uint32_t severity); /* "info", "warning", "critical" */
 const char *state_name(uint32_t state);       /* "resolved", "pending", "firing" */
