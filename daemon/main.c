@@ -1,7 +1,6 @@
 /* embmond: from the command line to the server, and what it made back to an exit status. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +13,13 @@
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/config_file.h"
-#include "daemon/listen.h"
-#include "daemon/listen_tcp.h"
 #include "daemon/log.h"
+#include "daemon/places.h"
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
 #include "daemon/supervisor.h"
 #include "embmon/embmon.h"
-#include "proto/token.h"
 
 _Static_assert((int)CONFIG_LISTEN_MAX <= (int)SERVER_LISTENERS_MAX, "each address has a listener");
 
@@ -32,10 +29,8 @@ struct daemon {
     struct config line;   /* what the command line said */
     struct config config; /* with what the file says */
     struct command_signals signals;
-    struct listener listeners[CONFIG_LISTEN_MAX];
-    size_t listener_count;
-    struct token token; /* empty: none */
-    char *logdir;       /* owned: absolute */
+    struct places places;
+    char *logdir; /* owned: absolute */
     struct command command;
     struct registry *registry; /* owned */
     struct supervisor supervisor;
@@ -76,100 +71,19 @@ static int open_logdir(struct daemon *d)
     return EX_CANTCREAT;
 }
 
-/* The token of this configuration, and whether it may go without one at these addresses. 0, or an
- * exit status and one line in problem. */
-static int read_token(const struct config *config, const struct address *listen, size_t count,
-                      struct token *token, char problem[LISTEN_PROBLEM_MAX])
-{
-    const char *wrong = config->token_file ? token_read(token, config->token_file) : NULL;
-    int status = 0;
-
-    if (wrong) {
-        snprintf(problem, LISTEN_PROBLEM_MAX, "the token file %.200s: %s", config->token_file,
-                 wrong);
-        return EX_CONFIG;
-    }
-    if (!config->token_file)
-        token_forget(token);
-    for (size_t i = 0; i < count && status == 0; i++)
-        if (address_is_tcp(&listen[i]) && !config->token_file)
-            status = listener_check_tcp(&listen[i], false, problem);
-    return status;
-}
-
-/* Says what is served, and what of it is less guarded than one might think. */
-static void say_listening(const struct daemon *d)
-{
-    char text[ADDRESS_TEXT_MAX];
-    bool tcp = false, token = d->token.length > 0;
-
-    for (size_t i = 0; i < d->listener_count; i++) {
-        const struct address *address = &d->listeners[i].address;
-
-        log_info("listening on %s, writing to %s", address_text(address, text), d->logdir);
-        if (address_is_tcp(address) && !token)
-            log_warn("%s has no token: every user of this machine can post there, and ask; "
-                     "--token-file FILE keeps them out",
-                     text);
-        tcp |= address_is_tcp(address);
-    }
-    if (token && !tcp)
-        log_warn("the token guards nothing: no tcp address is served");
-}
-
-static int open_listener(struct daemon *d, struct listener *listener, const struct address *address,
-                         char problem[LISTEN_PROBLEM_MAX])
-{
-    return address_is_tcp(address)
-               ? listener_open_tcp(listener, address, d->token.length > 0, problem)
-               : listener_open(listener, address, problem);
-}
-
-static int open_listeners(struct daemon *d)
+static int open_places(struct daemon *d)
 {
     char problem[LISTEN_PROBLEM_MAX];
-    size_t given = d->config.listen_count, handed = given ? 0 : d->supervisor.listeners;
-    size_t count = given ? given : handed ? handed : 1;
-    int status = read_token(&d->config, d->config.listen, given, &d->token, problem);
+    int status = places_open(&d->places, &d->config, d->supervisor.listeners, problem);
 
-    for (size_t i = 0; i < count && i < CONFIG_LISTEN_MAX && status == 0; i++) {
-        struct listener *listener = &d->listeners[i];
-        if (given)
-            status = open_listener(d, listener, &d->config.listen[i], problem);
-        else if (handed)
-            status = listener_adopt(listener, SUPERVISOR_FIRST_FD + (int)i, problem);
-        else if (d->config.command)
-            status = listener_open_private(listener, problem);
-        else
-            status = listener_open_default(listener, problem);
-        d->listener_count += status == 0;
-    }
     if (status != 0)
         log_error("%s", problem);
     else
-        say_listening(d);
+        places_say(&d->places, d->logdir);
     return status;
 }
 
-/* Where COMMAND finds us: at a socket of its own user, else over tcp. */
-static const struct address *address_for_command(const struct daemon *d)
-{
-    for (size_t i = 0; i < d->listener_count; i++)
-        if (!address_is_tcp(&d->listeners[i].address))
-            return &d->listeners[i].address;
-    return &d->listeners[0].address;
-}
-
 /* COMMAND may change its folder: what it is given does not depend on it. */
-static void absolute_address(char text[PATH_MAX + 128], const struct address *address)
-{
-    char folder[PATH_MAX], own[ADDRESS_TEXT_MAX];
-    if (!address_is_tcp(address) && address->path[0] != '/' && getcwd(folder, sizeof folder))
-        snprintf(text, PATH_MAX + 128, "unix:%s/%s", folder, address->path);
-    else
-        snprintf(text, PATH_MAX + 128, "%s", address_text(address, own));
-}
-
 static void tell_token_file(const char *path)
 {
     char *absolute = realpath(path, NULL);
@@ -181,11 +95,11 @@ static void tell_token_file(const char *path)
 
 static int start_command(struct daemon *d)
 {
-    char address[PATH_MAX + 128], run[NAME_PART_MAX + 1], problem[COMMAND_PROBLEM_MAX];
+    char address[PLACES_TEXT_MAX], run[NAME_PART_MAX + 1], problem[COMMAND_PROBLEM_MAX];
 
     if (!d->config.command)
         return 0;
-    absolute_address(address, address_for_command(d));
+    places_for_command(&d->places, address);
     if (d->config.token_file)
         tell_token_file(d->config.token_file);
     command_run_name(run, d->config.command[0], time(NULL));
@@ -244,11 +158,12 @@ static bool change_sinks(struct daemon *d, const struct config *next,
 static bool change(struct daemon *d, const struct config *next, char problem[CONFIG_PROBLEM_MAX])
 {
     struct token token;
-    bool fine = read_token(next, d->config.listen, d->config.listen_count, &token, problem) == 0 &&
-                change_sinks(d, next, problem);
+    bool fine =
+        places_token(next, d->config.listen, d->config.listen_count, &token, problem) == 0 &&
+        change_sinks(d, next, problem);
 
     if (fine)
-        d->token = token;
+        d->places.token = token;
     token_forget(&token);
     return fine;
 }
@@ -261,11 +176,11 @@ static void reload_token(struct daemon *d)
 
     if (!d->config.token_file) {
         log_info("SIGHUP: there is no configuration file to read again");
-    } else if (read_token(&d->config, d->config.listen, d->config.listen_count, &token, problem) !=
-               0) {
+    } else if (places_token(&d->config, d->config.listen, d->config.listen_count, &token,
+                            problem) != 0) {
         log_error("%s; the old token is kept", problem);
     } else {
-        d->token = token;
+        d->places.token = token;
         log_info("SIGHUP: %s was read again", d->config.token_file);
     }
     token_forget(&token);
@@ -304,14 +219,14 @@ static int serve(struct daemon *d)
     }
     configure(d);
     struct server_options options = {
-        .listeners = d->listeners,
-        .listener_count = d->listener_count,
+        .listeners = d->places.listeners,
+        .listener_count = d->places.count,
         .registry = d->registry,
         .sinks = d->config.sinks,
         .sink_count = d->config.sink_count,
         .tensorboard_url = d->config.tensorboard_url,
         .ceilings = &d->config.ceilings,
-        .token = &d->token,
+        .token = &d->places.token,
         .reload = reload,
         .context = d,
         .command = d->config.command ? &d->command : NULL,
@@ -335,12 +250,11 @@ static int run(struct daemon *d)
     int status;
 
     if (geteuid() == 0)
-        log_warn("running as root: only trainers that run as root can connect");
-    if ((status = open_logdir(d)) == 0 && (status = open_listeners(d)) == 0 &&
+        log_warn("running as root: only trainers that run as root can connect to its sockets");
+    if ((status = open_logdir(d)) == 0 && (status = open_places(d)) == 0 &&
         (status = start_command(d)) == 0)
         status = serve(d);
-    for (size_t i = 0; i < d->listener_count; i++)
-        listener_close(&d->listeners[i]);
+    places_close(&d->places);
     free(d->logdir);
     return status;
 }
@@ -381,7 +295,8 @@ static int test(struct daemon *d)
 {
     const struct config *config = &d->config;
     char problem[LISTEN_PROBLEM_MAX];
-    int status = read_token(config, config->listen, config->listen_count, &d->token, problem);
+    int status =
+        places_token(config, config->listen, config->listen_count, &d->places.token, problem);
 
     if (status != 0) {
         fprintf(stderr, "embmond: %s\n", problem);
@@ -423,7 +338,6 @@ int main(int argc, char **argv)
         status = run(&d);
         supervisor_close(&d.supervisor);
     }
-    token_forget(&d.token);
     config_free(&d.config);
     return status;
 }
