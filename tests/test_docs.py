@@ -583,5 +583,5 @@ def test_the_readme_has_measured_verdicts():
     assert len(rows) == 5
     for row in rows:
         assert re.fullmatch(r"\d+ of \d+", row[1]) and row[2]
-    heading = re.search(r'print\("(\| fault.*?)"\)', text("examples/verdicts.py"))[1]
+    heading = re.search(r'print\("(\| fault.*?)"\)', text("examples/skipgram_verdicts.py"))[1]
     assert heading in text("README.md")
