@@ -7,7 +7,8 @@ compares what it said with what each trainer wrote down itself. Nothing is judge
     data.py      what they learn from
     models.py    the models, with places where a fault can be put in
     faults.py    the faults: what is right to say of each, and how each is put in
-    trainer.py   one training, with the trainer's own record
+    trainer.py   one training with Keras, with the trainer's own record
+    hand.py      the same by hand, with numpy
     record.py    that record
     oracle.py    since when a training is sick, by its record alone
     judge.py     what was said of one training: right, late, missed, or a false alarm

@@ -74,7 +74,7 @@ def work(waiting, folder, address, log, progress, failed, stop):
 def worker_environment(address):
     found = environment(address, threads=1)
     paths = [str(ROOT / "tests"), str(ROOT / "examples"), found["PYTHONPATH"]]
-    return found | {"PYTHONPATH": os.pathsep.join(paths)}
+    return found | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def train_all(scenarios, folder):

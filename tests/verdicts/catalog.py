@@ -63,20 +63,20 @@ FEW_IDS = words("id_past id_minus_1 id_float id_normalised id_999")
 TEXT = words("padding_before padding_before_inference padding_missing padding_much")
 
 MODELS = (
-    Model("recommender", "adam-256", "adam", 0.002, 256, 300,
+    Model("recommender", "adam-256", "adam", 0.002, 256, 600,
           TOO_HIGH + words("sigmoid6 log_0 nan_label bad_batch id_past id_minus_1 id_999 left_out")),
-    Model("recommender", "sgd-32", "sgd", 0.05, 32, 500,
-          words("sgd_100 growing label_unit sqrt_0 id_normalised dead_by_rate detached")),
+    Model("recommender", "sgd-32", "sgd", 0.1, 32, 1500,
+          words("sgd_100 growing label_unit sqrt_0 id_normalised detached")),
     Model("recommender", "adam-4096", "adam", 0.005, 4096, 120, words("adam_1 sigmoid10 id_from_1")),
     Model("recommender", "float-input", "adam", 0.002, 512, 200, words("sign id_float dead_relu"),
           {"input": "float32"}),
-    Model("recommender", "clipped-restarts", "momentum", 0.05, 128, 500,
+    Model("recommender", "clipped-restarts", "momentum", 0.05, 128, 700,
           words("tanh_small sgd_100 saturated_tanh"),
           {"clip": {"global_clipnorm": 1.0}, "schedule": "restarts"}),
-    Model("recommender", "every-4", "adam", 0.002, 256, 480, words("nan_label"), {"every": 4}),
-    Model("factors", "sgd-64", "sgd", 1.0, 64, 600, words("zero_tables sgd_100 growing bad_batch")),
+    Model("recommender", "every-4", "adam", 0.002, 256, 1200, words("nan_label"), {"every": 4}),
+    Model("factors", "sgd-64", "sgd", 1.0, 64, 1500, words("zero_tables sgd_100 growing bad_batch")),
     Model("factors", "adam-1024", "adam", 0.01, 1024, 200, words("adam_1 zero_tables id_past left_out")),
-    Model("factors", "adagrad-256", "adagrad", 0.1, 256, 400, words("rate_300 nan_label scaled_down"),
+    Model("factors", "adagrad-256", "adagrad", 2.0, 256, 600, words("rate_300 nan_label scaled_down"),
           {"bias": False, "centred": False}),
     Model("towers", "norm-512", "adam", 0.002, 512, 200,
           words("sgd_100 sigmoid6 bad_batch left_out id_minus_1")),
@@ -84,33 +84,33 @@ MODELS = (
           words("adam_1 dead_relu saturated_sigmoid masked_loss"), {"norm": False, "depth": 6}),
     Model("towers", "warmup-1024", "adamw", 0.004, 1024, 200, words("sigmoid10 sign"),
           {"schedule": "warmup", "depth": 3}),
-    Model("bag", "adam-64", "adam", 0.002, 64, 400, TRUNK + TEXT + words(
+    Model("bag", "adam-64", "adam", 0.002, 64, 700, TRUNK + TEXT + words(
         "adam_1 log_0 empty_sequence pool_0 tokenizer_broke scaled_down length_drift"), {"length": 48}),
-    Model("bag", "momentum-16", "momentum", 0.1, 16, 800,
+    Model("bag", "momentum-16", "momentum", 0.3, 16, 2000,
           words("sgd_100 growing dead_relu tokenizer_broke id_past"), {"length": 48}),
-    Model("bag", "adagrad-256", "adagrad", 0.3, 256, 250,
+    Model("bag", "adagrad-256", "adagrad", 1.0, 256, 500,
           words("sigmoid6 id_float saturated_tanh rate_300 left_out"), {"length": 48}),
     Model("bag", "frozen", "adam", 0.01, 64, 400, words("adam_1 saturated_sigmoid"),
           {"frozen": True, "width": 64}),
-    Model("textcnn", "adam-128", "adam", 0.001, 128, 200,
+    Model("textcnn", "adam-128", "adam", 0.001, 128, 300,
           TOO_HIGH + words("sigmoid6 zero_layers padding_row id_minus_1 tokenizer_broke")),
-    Model("textcnn", "rmsprop-64", "rmsprop", 0.001, 64, 250, words("sigmoid10 dead_relu id_999 detached"),
+    Model("textcnn", "rmsprop-64", "rmsprop", 0.002, 64, 600, words("sigmoid10 dead_relu id_999 detached"),
           {"schedule": "exponential"}),
-    Model("recurrent", "gru-64", "adam", 0.003, 64, 250, words("sigmoid6 adam_1 padding_before mask_lost "
-          "padding_missing id_past empty_sequence")),
+    Model("recurrent", "gru-64", "adam", 0.005, 64, 400, words("sigmoid6 sgd_100 padding_before mask_lost "
+          "padding_missing id_past")),
     Model("recurrent", "lstm-128", "adam", 0.005, 128, 200, words("sgd_100 tanh_small padding_much "
           "padding_before_inference left_out collapsed"), {"cell": "lstm"}),
-    Model("recurrent", "both-32", "momentum", 0.05, 32, 400, words("growing mask_lost saturated_tanh"),
+    Model("recurrent", "both-32", "momentum", 0.3, 32, 900, words("growing mask_lost saturated_tanh"),
           {"both": True, "clip": {"clipnorm": 1.0}}),
-    Model("transformer", "adam-64", "adam", 0.001, 64, 250, words("sgd_100 sigmoid6 adam_1 "
+    Model("transformer", "adam-64", "adam", 0.001, 64, 400, words("sgd_100 sigmoid6 adam_1 "
           "padding_before id_past empty_sequence masked_loss")),
     Model("transformer", "warmup-128", "adamw", 0.002, 128, 200, words("sigmoid10 padding_missing "
           "collapsed dead_relu"), {"schedule": "warmup"}),
     Model("categories", "adam-256", "adam", 0.002, 256, 170, TOO_HIGH + words("nan_number bad_inputs "
           "infinite_number exp_of_much id_minus_1 sigmoid6 left_out id_float")),
-    Model("categories", "sgd-32", "sgd", 0.05, 32, 600, words("sgd_100 growing nan_number dead_relu "
+    Model("categories", "sgd-32", "sgd", 0.05, 32, 1400, words("sgd_100 growing nan_number dead_relu "
           "id_past saturated_sigmoid bad_inputs")),
-    Model("categories", "cosine-2048", "rmsprop", 0.003, 2048, 120, words("nan_label zero_layers adam_1"),
+    Model("categories", "cosine-2048", "rmsprop", 0.003, 2048, 120, words("log_0 zero_layers adam_1"),
           {"schedule": "cosine"}),
     Model("clicks", "adagrad-512", "adagrad", 0.1, 512, 150, words("sgd_100 sigmoid6 id_past nan_label")),
     Model("clicks", "sgd-128", "sgd", 0.3, 128, 300, words("growing scaled_down id_normalised detached")),
@@ -122,11 +122,22 @@ MODELS = (
           {"tables": (100, 1000, 17_000_000)}, learns=0.99),
     Model("skipgram", "sgd-512", "sgd", 20.0, 512, 400, words("zero_tables sgd_100 nan_label growing")),
     Model("skipgram", "adam-4096", "adam", 0.01, 4096, 100, words("zero_tables adam_1 id_past left_out")),
-    Model("skipgram", "adagrad-128", "adagrad", 0.3, 128, 600, words("scaled_down id_999"),
+    Model("skipgram", "adagrad-128", "adagrad", 0.3, 128, 1500, words("scaled_down id_999"),
           {"start": 0.3, "schedule": "staircase"}),
     Model("preferences", "adam-128", "adam", 0.02, 128, 500, words("zero_tables id_past growing"),
           learns=0.1),
-    Model("preferences", "sgd-64", "sgd", 3.0, 64, 700, words("sgd_100 id_minus_1"), learns=0.1),
+    Model("preferences", "sgd-64", "sgd", 3.0, 64, 850, words("sgd_100 id_minus_1"), learns=0.1),
+    Model("by_hand", "sgd-sparse", "sgd", 10.0, 256, 1000, words("zero_tables rate_300 nan_label left_out "
+          "sign")),
+    Model("by_hand", "sgd-dense", "sgd", 5.0, 128, 1000, words("zero_tables growing bad_batch "
+          "scaled_down"), {"dense": True}),
+    Model("by_hand", "adagrad-sparse", "adagrad", 0.05, 512, 700, words("rate_300 nan_label scaled_down "
+          "label_unit")),
+    Model("by_hand", "adagrad-dense", "adagrad", 0.05, 64, 1500, words("bad_batch left_out"),
+          {"dense": True}),
+    Model("by_hand", "hinge", "sgd", 10.0, 256, 1000, words("zero_tables growing"), {"loss": "hinge"}),
+    Model("by_hand", "hinge-16", "adagrad", 0.1, 16, 2000, words("nan_label rate_300"),
+          {"loss": "hinge", "dense": True}),
     Model("tied", "adam-64", "adam", 0.005, 64, 250, words("adam_1 sgd_100")),
     Model("prices", "adam-256", "adam", 0.02, 256, 250, words("bad_batch bad_inputs nan_number sgd_100 "
           "sqrt_0 saturated_sigmoid dead_by_rate")),

@@ -19,7 +19,7 @@ class Fault:
     "model" the model as a whole, "any" either.
     oracle: how oracle.py finds the first sick step. since: the step where the mistake was put in.
     early: the detector may see it before the oracle does: an update shows before norm and loss.
-    raises: what ends the training, the user's own error. severity: the least that counts."""
+    raises: the user's own error that may end the training. severity: the least that counts."""
 
     text: str
     right: tuple
@@ -72,7 +72,8 @@ FAULTS = {
     "log_0": Fault("log(0) in an own loss", **NONFINITE | {"steps": 250}),
     "sqrt_0": Fault("the gradient of sqrt(0) in an own loss", **NONFINITE | {"since": SIDE_STEP}),
     "exp_of_much": Fault("exp of what has become large", **NONFINITE | {"since": SIDE_STEP}),
-    "nan_label": Fault("a NaN in the labels", **NONFINITE | {"since": SIDE_STEP, "within": 1}),
+    "nan_label": Fault("a NaN in the labels", raises="InvalidArgumentError",  # of Keras' sparse Adagrad
+                       **NONFINITE | {"since": SIDE_STEP, "within": 1}),
     "nan_number": Fault("a NaN in a column of numbers", **NONFINITE | {"since": SIDE_STEP, "within": 1}),
     "infinite_number": Fault("an infinity in a column of numbers",
                              **NONFINITE | {"since": SIDE_STEP, "within": 1}),
@@ -96,8 +97,7 @@ FAULTS = {
     # ---- layers that do not move, or too much
     "left_out": Fault("a table missing in the optimizer", ("layer_frozen",), "table", "frozen",
                       needs=("ratios",), steps=60),
-    "detached": Fault("stop_gradient behind the tables", ("layer_frozen", "gradient_vanishing"),
-                      "table", "frozen", needs=("ratios",), steps=60),
+    "detached": Fault("stop_gradient behind the tables", ("layer_frozen",), "table", "frozen", needs=("ratios",), steps=60),
     "bf16_step": Fault("bfloat16 weights, and steps below one unit in the last place",
                        ("layer_frozen",), "sick", "frozen", needs=("ratios",), steps=60),
     "rate_too_high": Fault("a rate that overwrites a layer in each step, without an explosion",
@@ -156,8 +156,8 @@ def _zero_layers(x):
 
 
 def _collapsed(x):
-    tiny = keras.initializers.RandomNormal(stddev=1e-9)
-    return layers.Dense(32, "tanh", kernel_initializer=tiny, bias_initializer="ones")(x)
+    """Inputs scaled to nothing beside a bias of 1."""
+    return layers.Dense(32, "tanh", bias_initializer="ones")(layers.Rescaling(1e-10)(x))
 
 
 class Average(layers.Layer):
@@ -190,7 +190,7 @@ TRUNKS = {
     "saturated_tanh": lambda x: _stack(2, "tanh", 100.0)(x),
     "saturated_sigmoid": lambda x: layers.Dense(32, "sigmoid")(layers.Rescaling(10000)(x)),
     "collapsed": _collapsed,
-    "detached": Detached(),
+    "detached": lambda x: Detached()(x),
 }
 
 

@@ -79,9 +79,8 @@ def judge_faulty(scenario, fault, record, twin, changes):
     verdict = Verdict(scenario.name, scenario.model.half, scenario.fault, fault.right[0],
                       steps=len(record.steps), layers=len(record.layers))
     sick = first_sick_steps(fault, record, twin)
-    if not sick or (fault.raises and not record.raised and fault.oracle == "since"):
-        verdict.outcome = INVALID
-        verdict.text = "the training did not become sick" if not sick else "it did not raise"
+    if not sick:
+        verdict.outcome, verdict.text = INVALID, "the training did not become sick"
         return verdict
     all_fired = firing(changes, "info")
     early = [x for x in all_fired if _severe(x, "warning") and _too_early(x, fault)]

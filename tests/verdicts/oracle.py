@@ -20,9 +20,11 @@ def _lasting(flags, n):
 
 
 def _vanished(record, twin, fault):
-    """Below a thousandth of the twin's norm, 20 steps in a row."""
+    """Below a thousandth of the twin's norm, 20 steps in a row. What a model does while its rate warms
+    up is not judged: norms are small then, and meant to be."""
     return _first(record, {
-        layer: _lasting([a < 1e-3 * b for a, b in zip(norms, twin.norms[layer])], 20)
+        layer: _lasting([step >= record.warm_until and a < 1e-3 * b for step, a, b in
+                         zip(record.steps, norms, twin.norms[layer])], 20)
         for layer, norms in record.norms.items() if layer in twin.norms})
 
 
@@ -37,6 +39,8 @@ def _exploded(record, twin, fault):
 
 
 def _nonfinite(record, twin, fault):
+    if record.raised and len(record.steps) == fault.since:
+        return _since(record, twin, fault)  # its own step ended the training
     bad = {layer: [not math.isfinite(norm) for norm in norms] for layer, norms in record.norms.items()}
     bad[MODEL] = [not math.isfinite(loss) for loss in record.loss]
     return _first(record, bad)
@@ -61,10 +65,11 @@ def _out_of_range(record, twin, fault):
 
 def _outputs(column, limit):
     def sick(record, twin, fault):
-        """Five steps in a row."""
+        """Five steps in a row; and what no longer gets a gradient because of it."""
         at = {path: _lasting([limit(row[column]) for row in rows], 5)
               for path, rows in record.outputs.items()}
-        return _first(record, at)
+        found = _first(record, at)
+        return _vanished(record, twin, fault) | found if found else {}
     return sick
 
 
@@ -95,6 +100,7 @@ def first_sick_steps(fault, record, twin):
 
 def learnt(record, share):
     """(did a healthy training learn, its first and its last losses)."""
-    start, end = statistics.mean(record.loss[:5]), statistics.mean(record.loss[-20:])
+    n = len(record.loss)
+    start, end = statistics.mean(record.loss[:max(5, n // 20)]), statistics.mean(record.loss[-n // 5:])
     finite = all(map(math.isfinite, record.loss))
     return finite and end < share * start, start, end

@@ -143,7 +143,13 @@ class Training:
         return kept | {
             "name": self.scenario.name, "run": self.named, "raised": self.raised,
             "tables": list(tables), "layers": list(trained), "every":
-            self.scenario.model.options.get("every", 1), "out_of_range": self._out_of_range()}
+            self.scenario.model.options.get("every", 1), "out_of_range": self._out_of_range(),
+            "warm_until": self._warm_until()}
+
+    def _warm_until(self):
+        """The first step at which the rate no longer rises from next to nothing."""
+        return self.scenario.model.steps // 8 if \
+            self.scenario.model.options.get("schedule") == "warmup" else 0
 
     def _out_of_range(self):
         """The first training step with an id its table has no row for, by the data alone; or null."""

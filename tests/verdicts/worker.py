@@ -10,6 +10,7 @@ import time
 import traceback
 
 import verdicts.catalog as catalog
+import verdicts.hand as hand
 import verdicts.record as record
 import verdicts.trainer as trainer
 
@@ -17,7 +18,8 @@ import verdicts.trainer as trainer
 def train(scenario, folder):
     """Trains it and writes its record."""
     begin = time.monotonic()
-    training = trainer.Training(scenario).run()
+    kind = hand.ByHand if scenario.model.family == "by_hand" else trainer.Training
+    training = kind(scenario).run()
     record.write(folder / f"{scenario.name}.json",
                  training.record() | {"seconds": time.monotonic() - begin})
 
