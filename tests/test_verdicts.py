@@ -77,7 +77,7 @@ def test_the_tenth_is_fixed_and_spans_the_detectors(scenarios):
     healthy, faulty = catalog.tenth(can, detectors)
     assert (healthy, faulty) == catalog.tenth(list(reversed(can)), detectors)
     assert known <= {detectors[s.fault] for s in faulty}
-    assert {s.twin for s in faulty} <= set(healthy)
+    assert {s.twin for s in faulty} <= set(healthy) and len(healthy) == len(set(healthy))
     assert len(faulty) == -(-sum(bool(s.fault) for s in can) // 10)
 
 

@@ -64,7 +64,7 @@ TEXT = words("padding_before padding_before_inference padding_missing padding_mu
 
 MODELS = (
     Model("recommender", "adam-256", "adam", 0.002, 256, 600,
-          TOO_HIGH + words("sigmoid6 log_0 nan_label bad_batch id_past id_minus_1 id_999 left_out")),
+          TOO_HIGH + words("sigmoid6 log_0 nan_label bad_batch id_past id_minus_1 id_999 left_out decay")),
     Model("recommender", "sgd-32", "sgd", 0.1, 32, 1500,
           words("sgd_100 growing label_unit sqrt_0 id_normalised detached")),
     Model("recommender", "adam-4096", "adam", 0.005, 4096, 120, words("adam_1 sigmoid10 id_from_1")),
@@ -75,7 +75,7 @@ MODELS = (
           {"clip": {"global_clipnorm": 1.0}, "schedule": "restarts"}),
     Model("recommender", "every-4", "adam", 0.002, 256, 1200, words("nan_label"), {"every": 4}),
     Model("factors", "sgd-64", "sgd", 1.0, 64, 1500, words("zero_tables sgd_100 growing bad_batch")),
-    Model("factors", "adam-1024", "adam", 0.01, 1024, 200, words("adam_1 zero_tables id_past left_out")),
+    Model("factors", "adam-1024", "adam", 0.01, 1024, 200, words("adam_1 zero_tables id_past left_out bf16_step")),
     Model("factors", "adagrad-256", "adagrad", 2.0, 256, 600, words("rate_300 nan_label scaled_down"),
           {"bias": False, "centred": False}),
     Model("towers", "norm-512", "adam", 0.002, 512, 200,
@@ -89,7 +89,7 @@ MODELS = (
     Model("bag", "momentum-16", "momentum", 0.3, 16, 2000,
           words("sgd_100 growing dead_relu tokenizer_broke id_past"), {"length": 48}),
     Model("bag", "adagrad-256", "adagrad", 1.0, 256, 500,
-          words("sigmoid6 id_float saturated_tanh rate_300 left_out"), {"length": 48}),
+          words("sigmoid6 id_float saturated_tanh rate_300 left_out bf16_step decay"), {"length": 48}),
     Model("bag", "frozen", "adam", 0.01, 64, 400, words("adam_1 saturated_sigmoid"),
           {"frozen": True, "width": 64}),
     Model("textcnn", "adam-128", "adam", 0.001, 128, 300,
@@ -116,6 +116,10 @@ MODELS = (
     Model("clicks", "sgd-128", "sgd", 0.3, 128, 300, words("growing scaled_down id_normalised detached")),
     Model("clicks", "small-1024", "adam", 0.005, 1024, 150, words("tanh_small adam_1 id_float"),
           {"tables": (2, 5, 100, 3000)}),
+    Model("clicks", "rare-64", "adam", 0.002, 64, 1000, words("sigmoid6 nan_label"),
+          {"rare": 5.0, "tables": (10, 1000, 20_000)}),
+    Model("clicks", "rare-512", "adagrad", 0.1, 512, 400, words("sgd_100 id_past"),
+          {"rare": 6.0, "tables": (10, 1000, 20_000)}),
     Model("linear", "adagrad-256", "adagrad", 0.3, 256, 250, words("nan_label id_minus_1 sgd_100")),
     Model("linear", "sgd-1024", "sgd", 5.0, 1024, 150, words("growing id_past")),
     Model("linear", "hashed", "sgd", 20.0, 512, 60, words("id_large_float"),
@@ -143,9 +147,15 @@ MODELS = (
           "sqrt_0 saturated_sigmoid dead_by_rate")),
     Model("prices", "clipped-64", "momentum", 0.01, 64, 500, words("label_unit infinite_number tanh_small"),
           {"clip": {"clipvalue": 1.0}}),
+    Model("gaussian", "adam-64", "adam", 0.002, 64, 600, words("adam_1 nan_number sigmoid6")),
+    Model("gaussian", "momentum-256", "momentum", 0.002, 256, 400, words("bad_inputs sgd_100")),
+    Model("buckets", "adam-32", "adam", 0.002, 32, 600, words("sgd_100 padding_before")),
+    Model("buckets", "gru-64", "adam", 0.004, 64, 300, words("sigmoid6"), {"gru": True}),
+    Model("bag", "unfrozen", "adam", 0.003, 64, 600, (), {"unfreeze": True}),
+    Model("recommender", "unfrozen", "momentum", 0.05, 256, 800, (), {"unfreeze": True}),
     Model("subclassed", "adam-128", "adam", 0.003, 128, 200, words("concat_width shape_validation adam_1 "
           "id_minus_1")),
-    Model("subclassed", "rate-high", "adam", 0.003, 512, 200, words("rate_too_high bf16_step")),
+    Model("subclassed", "adamw-512", "adamw", 0.003, 512, 200, words("shape_validation sgd_100")),
 )
 
 SEEDS = (1, 2)
@@ -175,4 +185,4 @@ def tenth(all_of_them, detectors):
     chosen += [s for s in faulty if s not in chosen]
     chosen = chosen[:-(-len(faulty) // 10)]
     kept = healthy[:-(-len(healthy) // 10)]
-    return kept + [s.twin for s in chosen if s.twin not in kept], chosen
+    return list(dict.fromkeys(kept + [s.twin for s in chosen])), chosen

@@ -111,14 +111,14 @@ def houses(seed):
     columns = [table[name].to_numpy().astype("float32") for name in table.schema.names]
     x, y = np.stack(columns[:8], 1), columns[8] * 100
     cell = [np.digitize(x[:, n], np.quantile(x[:, n], np.linspace(0.05, 0.95, 19))) for n in (6, 7)]
-    x = (x - x.mean(0)) / x.std(0)
+    x = np.clip((x - x.mean(0)) / x.std(0), -4, 4)  # some are a hundred deviations off
     order = np.random.default_rng(seed).permutation(len(x))
     return x[order], (cell[0] * 20 + cell[1]).astype("int32")[order][:, None], y[order][:, None]
 
 
-def clicks(seed, rows, n):
+def clicks(seed, rows, n, rare=0.0):
     """For tables of so many rows: ids that are as uneven as life, int32 [n, 1] each, and whether it
-    was clicked, float32 [n, 1]."""
+    was clicked, float32 [n, 1]. rare: how much the logit of it is lowered."""
     random = np.random.default_rng(seed)
     x, score = [], np.zeros(n)
     for size in rows:
@@ -126,7 +126,7 @@ def clicks(seed, rows, n):
         taste = random.normal(0, 1, size)
         score += taste[ids]
         x.append(random.permutation(size)[ids].astype("int32")[:, None])
-    y = random.random(n) < 1 / (1 + np.exp(-2 * score))
+    y = random.random(n) < 1 / (1 + np.exp(rare - 2 * score))
     return x, y.astype("float32")[:, None]
 
 

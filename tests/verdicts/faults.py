@@ -99,10 +99,10 @@ FAULTS = {
                       needs=("ratios",), steps=60),
     "detached": Fault("stop_gradient behind the tables", ("layer_frozen",), "table", "frozen", needs=("ratios",), steps=60),
     "bf16_step": Fault("bfloat16 weights, and steps below one unit in the last place",
-                       ("layer_frozen",), "sick", "frozen", needs=("ratios",), steps=60),
-    "rate_too_high": Fault("a rate that overwrites a layer in each step, without an explosion",
-                           ("update_ratio", "gradient_exploding", "loss_diverged"), "any", "overwritten",
-                           needs=("ratios",), steps=80, early=True),
+                       ("layer_frozen",), "table", "frozen", needs=("ratios",), steps=60),
+    "decay": Fault("a weight decay that overwrites the layers in each step",
+                   ("update_ratio", "gradient_exploding", "loss_diverged"), "any", "overwritten",
+                   needs=("ratios",), steps=80, early=True),
     # ---- ids
     "id_past": Fault("a vocabulary that is one larger than the table", ("ids_out_of_range",),
                      raises="InvalidArgumentError", within=1, **IDS),
@@ -204,9 +204,10 @@ def optimizer(fault, model, usual):
         return keras.optimizers.Adam(1.0)
     if fault == "growing":  # decay was meant
         return type(usual)(keras.optimizers.schedules.ExponentialDecay(model.rate, 1, 1.1))
-    if fault in ("rate_300", "rate_too_high", "dead_by_rate"):
-        factor = {"rate_300": 300, "rate_too_high": 60, "dead_by_rate": 100}[fault]
-        return type(usual)(model.rate * factor)
+    if fault in ("rate_300", "dead_by_rate"):
+        return type(usual)(model.rate * {"rate_300": 300, "dead_by_rate": 100}[fault])
+    if fault == "decay":
+        return keras.optimizers.AdamW(model.rate, weight_decay=1.5 / model.rate)
     if fault == "bf16_step":
         return keras.optimizers.SGD(1e-6)
     return usual

@@ -24,6 +24,7 @@ class Job:
     ids: int = 0
     numbers: int | None = None
     subclass: object = None  # instead of inputs and outputs: function of the base class
+    bucketed: bool = False  # batches of texts of about one length, padded to the longest
 
 
 def squared(y, p):
@@ -56,9 +57,11 @@ class Kit:
     def table(self, ids, rows, width, **named):
         if self.fault == "zero_tables":
             named["embeddings_initializer"] = "zeros"
+        if self.fault == "bf16_step":  # none so small that a step shows
+            named["embeddings_initializer"] = keras.initializers.RandomUniform(0.5, 1.5)
         if self.fault == "id_from_1":
             rows -= 1
-        named.setdefault("trainable", not self.option("frozen", False))
+        named.setdefault("trainable", not (self.option("frozen", False) or self.option("unfreeze", False)))
         vectors = layers.Embedding(rows, width, **named)(ids)
         return layers.Rescaling(1e-6)(vectors) if self.fault == "scaled_down" else vectors
 
@@ -219,12 +222,13 @@ def categories(kit):
 def clicks(kit):
     """Generated: tables of very different sizes, most rows of the large ones never seen."""
     sizes = kit.option("tables", (10, 1000, 30_000, 200_000))
-    x, y = data.clicks(kit.seed, sizes, 80_000)
+    rare = kit.option("rare", 0.0)
+    x, y = data.clicks(kit.seed, sizes, 80_000, rare)
     inputs = [kit.input() for _ in sizes]
     merged = layers.Concatenate()([_flat(kit.table(i, rows, kit.option("width", 8)))
                                    for i, rows in zip(inputs, sizes)])
     hidden = layers.Dense(32, "relu")(merged)
-    return Job(inputs, kit.output(hidden), x, y, kit.loss(cross_entropy), list(sizes),
+    return Job(inputs, kit.output(hidden, -rare), x, y, kit.loss(cross_entropy), list(sizes),
                ids=len(sizes) - 1)
 
 
@@ -297,6 +301,35 @@ def prices(kit):
     return Job(inputs, kit.output(hidden), [cells, numbers], y, kit.loss(squared), [400, 0], numbers=1)
 
 
+def _likelihood(y, p):
+    """Of a normal distribution whose mean and log deviation are learnt: it may be below 0."""
+    mean, log_deviation = p[:, :1], p[:, 1:]
+    return log_deviation + 0.5 * keras.ops.square((y - mean) * keras.ops.exp(-log_deviation))
+
+
+def gaussian(kit):
+    """The value of houses with how sure it is; the loss crosses 0."""
+    numbers, cells, y = data.houses(kit.seed)
+    inputs = [kit.input(), kit.input(8, "float32")]
+    merged = layers.Concatenate()([_flat(kit.table(inputs[0], 400, 8)), inputs[1]])
+    hidden = kit.trunk(layers.Dense(64, "relu")(merged))
+    return Job(inputs, layers.Dense(2)(hidden), [cells, numbers], (y - 200) / 500,
+               kit.loss(_likelihood), [400, 0], numbers=1)
+
+
+def buckets(kit):
+    """Texts of about one length together: the shape of a batch changes from step to step."""
+    words = kit.option("words", WORDS)
+    x, y = data.reviews(kit.seed, words, 64)
+    ids = keras.Input((None,), dtype="int32")
+    vectors = kit.table(ids, words, 24, mask_zero=True)
+    hidden = layers.GRU(16)(vectors) if kit.option("gru", False) else \
+        layers.GlobalAveragePooling1D()(vectors)
+    job = _text_job(kit, ids, layers.Dense(16, "relu")(hidden), x, y, words)
+    job.bucketed = True
+    return job
+
+
 def subclassed(kit):
     """The bag of words as a class of its own: nothing says a shape before the first batch."""
     words, length = kit.option("words", WORDS), kit.option("length", LENGTH)
@@ -322,4 +355,4 @@ def subclassed(kit):
 
 FAMILIES = {f.__name__: f for f in (
     recommender, factors, towers, bag, textcnn, recurrent, transformer, categories, clicks, linear,
-    skipgram, preferences, tied, prices, subclassed)}
+    skipgram, preferences, tied, prices, gaussian, buckets, subclassed)}

@@ -40,7 +40,7 @@ def _squares(gradient):
     return tf.reduce_sum(_dense(gradient) ** 2)
 
 
-class RecordedModel(keras.Model):
+class Recorded:
     """Trains as keras.Model does, and keeps of the last step what the record is made of, f64 [n].
 
     left_out: variables (by id) that the optimizer is not given. ratios: also keep how far a step
@@ -86,10 +86,18 @@ class RecordedModel(keras.Model):
                 size = tf.add_n([tf.reduce_sum(_dense(old) ** 2)
                                  for old, _ in (moved[id(v)] for v in variables)])
                 row.append(tf.sqrt(change / size))
-        if not hasattr(self, "kept"):
+        if getattr(self, "kept", None) is None:
             with tf.init_scope():
                 self.kept = tf.Variable(tf.zeros([len(row)], tf.float64), trainable=False)
         self.kept.assign(tf.stack(row))
+
+
+class RecordedModel(Recorded, keras.Model):
+    """Of inputs and outputs. Keras changes the bases of such a class, so it is no base for others."""
+
+
+class RecordedClass(Recorded, keras.Model):
+    """For models that are classes of their own."""
 
 
 def _activation_name(layer):
@@ -135,22 +143,34 @@ class Keeper(keras.callbacks.Callback):
     def __init__(self, notes):
         super().__init__()
         self.notes = notes
-        self.rows = []
+        self.fits = []  # of each fit(): layers, and a row for each step
         self.outputs = {path: [] for path in notes}
 
+    def on_train_begin(self, logs=None):
+        self.model.kept = None  # layers may have been unfrozen since the last fit()
+        self.fits.append(([], []))
+
     def on_train_batch_end(self, batch, logs=None):
-        self.rows.append(self.model.kept.numpy().tolist())
+        names, rows = self.fits[-1]
+        if not rows:  # not before the first step: it may have built the model
+            names += self.model.trained_layers()
+        rows.append(self.model.kept.numpy().tolist())
         for path, note in self.notes.items():
             self.outputs[path].append(note.numpy().tolist())
 
     def record(self):
         """As the file has it."""
-        names = list(self.model.trained_layers())
-        norms = {name: [row[1 + n] for row in self.rows] for n, name in enumerate(names)}
-        ratios = {name: [row[1 + len(names) + n] for row in self.rows]
-                  for n, name in enumerate(names)} if self.model.ratios else {}
-        return {"steps": list(range(len(self.rows))), "loss": [row[0] for row in self.rows],
-                "norms": norms, "ratios": ratios, "outputs": self.outputs}
+        rows = [(names, row) for names, rows in self.fits for row in rows]
+        layers = list(dict.fromkeys(name for names, _ in self.fits for name in names))
+
+        def column(of, layer, skipped):
+            return of[1][1 + skipped * len(of[0]) + of[0].index(layer)] if layer in of[0] else None
+
+        def columns(skipped):
+            return {layer: [column(of, layer, skipped) for of in rows] for layer in layers}
+        return {"steps": list(range(len(rows))), "loss": [row[0] for _, row in rows],
+                "norms": columns(0), "ratios": columns(1) if self.model.ratios else {},
+                "outputs": self.outputs, "layers": layers}
 
 
 def write(path, record):

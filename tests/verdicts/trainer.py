@@ -42,6 +42,29 @@ def _embeddings(model):
     return found
 
 
+def _one_or_all(x):
+    """As a model with one input or several is given them."""
+    return x if len(x) > 1 else x[0]
+
+
+class Buckets(keras.utils.PyDataset):
+    """Batches of texts of about one length, as long as their longest."""
+
+    def __init__(self, ids, y, batch, seed):
+        super().__init__()
+        self.ids, self.y = ids, y
+        by_length = np.argsort((ids > 0).sum(1), kind="stable")
+        batches = np.array_split(by_length, len(by_length) // batch)
+        self.batches = [batches[n] for n in np.random.default_rng(seed).permutation(len(batches))]
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, n):
+        ids = self.ids[self.batches[n]]
+        return ids[:, :max(1, (ids > 0).sum(1).max())], self.y[self.batches[n]]
+
+
 class Training:
     """Of a scenario. run() trains, and raises when embmond did not see it whole; record() is what the
     trainer wrote down."""
@@ -67,7 +90,7 @@ class Training:
 
     def _model(self):
         if self.job.subclass:
-            return self.job.subclass(record.RecordedModel)
+            return self.job.subclass(record.RecordedClass)
         return record.RecordedModel(self.job.inputs, self.job.outputs, name="model")
 
     # ---- data
@@ -111,12 +134,15 @@ class Training:
         steps = min(model.steps, self.fault.steps) if self.fault else model.steps
         every = model.options.get("every", 1)
         monitor = EmbmonCallback(run=self.scenario.name, every=every)  # <- as a user would
-        epochs = 1 + steps * model.batch // max(1, len(self.job.y))
-        callbacks = [monitor, self.keeper, StopAfter(steps)]
         try:
-            self.model.fit(self.job.x, self.job.y, batch_size=model.batch, epochs=epochs, shuffle=False,
-                           validation_data=self._side("validation"),
-                           validation_batch_size=model.batch, callbacks=callbacks, verbose=0)
+            if model.options.get("unfreeze"):
+                self._fit(steps // 2, monitor)
+                for layer in _embeddings(self.model).values():
+                    layer.trainable = True
+                self.model.compile(_optimizer(model), loss=self.job.loss)
+                self._fit(steps // 2, monitor)
+            else:
+                self._fit(steps, monitor)
             self.model.predict(self._side("inference")[0], batch_size=model.batch, verbose=0,
                                callbacks=[monitor])
         except Exception as error:
@@ -131,20 +157,25 @@ class Training:
                                f"{monitor.summary()}")
         return self
 
+    def _fit(self, steps, monitor):
+        batch = self.scenario.model.batch
+        given = {"x": _one_or_all(self.job.x), "y": self.job.y, "batch_size": batch, "validation_batch_size": batch}
+        if self.job.bucketed:
+            given = {"x": Buckets(self.job.x[0], self.job.y, batch, self.scenario.seed)}
+        self.model.fit(**given, epochs=2 + steps * batch // max(1, len(self.job.y)), shuffle=False,
+                       validation_data=self._side("validation"), verbose=0,
+                       callbacks=[monitor, self.keeper, StopAfter(steps)])
+
     def _side(self, phase):
         x, y = self.sides[phase]
-        return (x if len(x) > 1 else x[0]), y
+        return _one_or_all(x), y
 
     def record(self):
         tables = _embeddings(self.model)
-        trained = self.model.trained_layers() if self.keeper.rows else {}
-        kept = self.keeper.record() if self.keeper.rows else {
-            "steps": [], "loss": [], "norms": {}, "ratios": {}, "outputs": {}}
-        return kept | {
+        return self.keeper.record() | {
             "name": self.scenario.name, "run": self.named, "raised": self.raised,
-            "tables": list(tables), "layers": list(trained), "every":
-            self.scenario.model.options.get("every", 1), "out_of_range": self._out_of_range(),
-            "warm_until": self._warm_until()}
+            "tables": list(tables), "every": self.scenario.model.options.get("every", 1),
+            "out_of_range": self._out_of_range(), "warm_until": self._warm_until()}
 
     def _warm_until(self):
         """The first step at which the rate no longer rises from next to nothing."""
