@@ -25,6 +25,7 @@ from keras_judge import environment  # noqa: E402
 from monitored import BUILD, Alerts, Daemon  # noqa: E402
 
 WORKERS = 2
+TOO_LONG = 900  # seconds, for one training
 A_WORKERS_LIFE = 40  # trainings: TensorFlow keeps something of each
 
 
@@ -59,7 +60,7 @@ def work(waiting, folder, address, log, progress, failed, stop):
                 for _ in range(A_WORKERS_LIFE):
                     name = waiting.get_nowait()
                     print(name, file=process.stdin, flush=True)
-                    said = process.stdout.readline().strip() or f"failed {name}: the worker died"
+                    said = answer(process) or f"failed {name}: the worker ended or hung"
                     if said.startswith("failed"):
                         failed[name] = said.partition(": ")[2]
                     progress.say(said)
@@ -69,6 +70,17 @@ def work(waiting, folder, address, log, progress, failed, stop):
                 pass
             finally:
                 process.stdin.close()
+
+
+def answer(process):
+    """A worker's next line; "" when it has ended, or was ended because it took too long."""
+    timer = threading.Timer(TOO_LONG, process.kill)
+    timer.start()
+    said = process.stdout.readline().strip()
+    timer.cancel()
+    if not said:
+        process.wait()
+    return said
 
 
 def worker_environment(address):
