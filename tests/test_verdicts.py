@@ -178,6 +178,7 @@ def test_a_healthy_training_has_no_alarm_and_learns():
     ("exploded", {"loss": [1.0] * 50 + [4.1] * 50}, {"": 50}),
     ("exploded", {"loss": [1.0] * 50 + [-4.1] * 50}, {"": 50}),
     ("nonfinite", {"norms": {"table": [1.0, float("inf")]}}, {"table": 1}),
+    ("nonfinite", {"raised": "Error", "layers": ["out"]}, {"table": 100, "out": 100, "": 100}),
     ("dead", {"outputs": {"out": [[0.0, 0, 1]] * 3 + [[0.99, 0, 1]] * 5}}, {"out": 3}),
     ("dead", {"outputs": {"out": [[0.0, 0, 1]] * 3 + [[0.99, 0, 1]] * 4}}, {}),
     ("saturated", {"outputs": {"out": [[0.0, 0.6, 1]] * 5}}, {"out": 0}),

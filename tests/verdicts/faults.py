@@ -40,7 +40,8 @@ EXPLODED = {"right": ("gradient_exploding", "loss_diverged"), "layers": "any", "
             "early": True, "steps": 60}
 DIVERGED = EXPLODED | {"right": ("loss_diverged", "gradient_exploding")}
 NONFINITE = {"right": ("gradient_nonfinite", "activation_nonfinite", "loss_nonfinite"),
-             "layers": "any", "oracle": "nonfinite"}
+             "layers": "any", "oracle": "nonfinite",
+             "raises": "InvalidArgumentError"}  # by Keras' sparse Adagrad and RMSprop, given a NaN
 OUTPUTS = {"needs": ("outputs",), "steps": 60}
 IDS = {"layers": "table", "since": SIDE_STEP}
 VALIDATION = {"layers": "table", "phase": "validation", "steps": 60}
@@ -72,8 +73,7 @@ FAULTS = {
     "log_0": Fault("log(0) in an own loss", **NONFINITE | {"steps": 250}),
     "sqrt_0": Fault("the gradient of sqrt(0) in an own loss", **NONFINITE | {"since": SIDE_STEP}),
     "exp_of_much": Fault("exp of what has become large", **NONFINITE | {"since": SIDE_STEP}),
-    "nan_label": Fault("a NaN in the labels", raises="InvalidArgumentError",  # of Keras' sparse Adagrad
-                       **NONFINITE | {"since": SIDE_STEP, "within": 1}),
+    "nan_label": Fault("a NaN in the labels", **NONFINITE | {"since": SIDE_STEP, "within": 1}),
     "nan_number": Fault("a NaN in a column of numbers", **NONFINITE | {"since": SIDE_STEP, "within": 1}),
     "infinite_number": Fault("an infinity in a column of numbers",
                              **NONFINITE | {"since": SIDE_STEP, "within": 1}),

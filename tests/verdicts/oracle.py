@@ -39,8 +39,8 @@ def _exploded(record, twin, fault):
 
 
 def _nonfinite(record, twin, fault):
-    if record.raised and len(record.steps) == fault.since:
-        return _since(record, twin, fault)  # its own step ended the training
+    if record.raised:  # at the step that is not in the record any more
+        return dict.fromkeys([*record.tables, *record.layers, MODEL], len(record.steps))
     bad = {layer: [not math.isfinite(norm) for norm in norms] for layer, norms in record.norms.items()}
     bad[MODEL] = [not math.isfinite(loss) for loss in record.loss]
     return _first(record, bad)
