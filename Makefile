@@ -26,18 +26,18 @@ WARNINGS := -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmi
             -Wformat=2 -Wnull-dereference
 CFLAGS   ?= -O2 -g
 BASE     := -std=c11 -D_GNU_SOURCE -I. -Iinclude -I$(OUT)/gen -MMD -MP -fvisibility=hidden \
-            -fno-math-errno -ffp-contract=off -fstack-protector-strong -pthread
+            -fno-math-errno -ffp-contract=off -fstack-protector-strong -fstack-clash-protection -pthread
 ifneq ($(SANITIZE),)
 BASE     += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS  += -fsanitize=$(SANITIZE)
 else
 BASE     += -D_FORTIFY_SOURCE=2
-LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--as-needed
+LDFLAGS  += -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 endif
 ALL_CFLAGS = $(BASE) $(WARNINGS) $(CFLAGS)
 
 CLIENT_LIBS := -lprotobuf-c -lz -lm
-DAEMON_LIBS := -luv -ljansson -lprotobuf-c -lz -lm
+DAEMON_LIBS := -luv -lyaml -ljansson -lprotobuf-c -lz -lm
 
 # PORTABLE=1, for the Python wheel: nothing is needed but the C library. Debian's archives are made
 # for executables; hidden, their symbols bind within libembmon.so, and then it may have them too.
@@ -55,6 +55,7 @@ DAEMON := $(filter-out $(MAINS),$(wildcard daemon/*.c daemon/*/*.c))
 TESTS  := $(wildcard tests/unit/test_*.c)
 TOOLS  := $(wildcard tests/tools/*.c)
 EXAMPLES := $(wildcard examples/*.c)
+FUZZ   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 object = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 PROTO_OBJ  := $(call object,$(PROTO)) $(OUT)/gen/embmon.pb-c.o
@@ -93,9 +94,9 @@ $(OUT)/libdaemon.a: $(DAEMON_OBJ)
 	$(call say,AR) rm -f $@ && ar rcs $@ $^
 
 $(OUT)/embmond: $(OUT)/obj/daemon/main.o $(OUT)/libdaemon.a
-	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) -pie $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 $(OUT)/embmonctl: $(OUT)/obj/daemon/embmonctl.o $(OUT)/libdaemon.a
-	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+	$(call say,LD) $(CC) -pie $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 
 # Only EMBMON_API is visible, in the shared library and, made local in one object, in the archive.
 $(OUT)/libembmon.so: $(CLIENT_OBJ)
@@ -119,6 +120,34 @@ $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdae
 $(OUT)/tools/%: $(OUT)/obj/tests/tools/%.o $(OUT)/libembmon.a $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+
+# Fuzz targets: with gcc and a plain main() that replays tests/corpus, and with clang's libFuzzer.
+$(OUT)/fuzz/replay_%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o \
+                      $(call object,$(CLIENT)) $(OUT)/libdaemon.a
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+REPLAY := $(patsubst %,$(OUT)/fuzz/replay_%,$(FUZZ))
+replay: $(REPLAY)
+	@for target in $(FUZZ); do \
+	    $(OUT)/fuzz/replay_$$target tests/corpus/$$target 2>$(OUT)/fuzz/$$target.log || \
+	        { tail -n 40 $(OUT)/fuzz/$$target.log; exit 1; }; \
+	done
+# protobuf-c itself shifts and offsets as UBSan does not like, and is not ours to mend.
+CLANG      ?= clang-14
+fuzz: $(patsubst %,build/fuzz/fuzz_%,$(FUZZ))
+build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(CLIENT) $(DAEMON) $(PROTO) build/gen/embmon.pb-c.c \
+                   build/gen/tensorboard.pb-c.c build/gen/layout.pb-c.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ) $(CLANG) -std=c11 -D_GNU_SOURCE -I. -Iinclude -Ibuild/gen -O1 -g -w \
+	    -fno-sanitize=function -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	    -o $@ $< $(CLIENT) $(filter-out daemon/server.c daemon/connection.c,$(DAEMON)) $(PROTO) \
+	    build/gen/*.pb-c.c $(DAEMON_LIBS) -pthread
+.PHONY: fuzz replay
+
+$(OUT)/faults/shim.so: tests/faults/shim.c
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -Wno-missing-prototypes -O2 -g -shared \
+	    -fPIC -fno-builtin -o $@ $< -ldl
 
 # ---- the two commands of the README, and what they are made of
 PYTHON := build/venv/bin/python
@@ -148,12 +177,26 @@ test-c: $(TEST_BIN)
 	@tests/run-units $(TEST_BIN)
 
 test-sanitize:
-	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c
+	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c replay
+
+# Every call to the system fails once: about 2 minutes.
+test-faults:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all tools build/faults/shim.so
+	$(PYTHON) -m pytest -q -rs -n 2 tests/faults
+.PHONY: test-faults
+
+# Every fuzz target, 2,000,000 inputs each: about 15 minutes.
+test-fuzz:
+	@tests/setup.sh fuzz
+	@$(MAKE) -s -j2 fuzz
+	@tests/fuzz/run
+.PHONY: test-fuzz
 
 # Some tests need two busy cores to keep up with a second's worth of time; what fails once is tried
 # once more, and said.
 test-py: all tools
-	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 tests
+	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 --ignore=tests/faults tests
 
 tools: $(TOOL_BIN)
 .PHONY: tools
@@ -182,7 +225,7 @@ verdicts-keras:
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
               examples/*.c examples/*/*.[ch] \
-              tests/unit/*.[ch] tests/tools/*.[ch])
+              tests/unit/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch])
 lint:
 	@build/venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 	@tests/check-rules
@@ -192,7 +235,8 @@ format:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	    $(DESTDIR)$(PREFIX)/include/embmon $(DESTDIR)$(PREFIX)/share/man/man1 \
-	    $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man8
+	    $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man5 \
+	    $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/embmond
 	install -m 755 $(OUT)/embmond $(OUT)/embmonctl $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(OUT)/libembmon.so $(DESTDIR)$(PREFIX)/lib/libembmon.so.$(VERSION)
 	ln -sf libembmon.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libembmon.so.0
@@ -203,7 +247,13 @@ install: all
 	    >$(DESTDIR)$(PREFIX)/lib/pkgconfig/embmon.pc
 	install -m 644 docs/embmonctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/libembmon.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 docs/embmond.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 docs/embmond.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/embmond.yaml $(DESTDIR)$(PREFIX)/share/doc/embmond
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|' daemon/embmond.service.in \
+	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/embmond.service
+	install -m 644 daemon/embmond.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 clean:
 	rm -rf build/obj build/gen build/tests build/tools build/examples build/sanitize build/lib* \

@@ -16,21 +16,27 @@ enum { PLACES = 1 << 16, NO_LAYER = -1 };
 struct model {
     _Atomic uint32_t layers, variables, targets; /* taken so far */
     _Atomic uint32_t places[PLACES];             /* by name: id + 1, or 0 */
+    struct seen seen;
     struct target entries[MODEL_TARGETS];
 };
 
 struct model *model_new(void)
 {
-    void *memory = mmap(NULL, sizeof(struct model), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct model *model = mmap(NULL, sizeof *model, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-    return memory == MAP_FAILED ? NULL : memory;
+    if (model == MAP_FAILED)
+        return NULL;
+    seen_open(&model->seen); /* without it rows that were looked up are not counted */
+    return model;
 }
 
 void model_free(struct model *model)
 {
-    if (model)
-        munmap(model, sizeof *model);
+    if (!model)
+        return;
+    seen_close(&model->seen);
+    munmap(model, sizeof *model);
 }
 
 /* ---- names --------------------------------------------------------------------------------------
@@ -138,7 +144,7 @@ static int check_layer(const struct model *model, const struct embmon_layer_info
         if (n > EMBMON_NAME_MAX || !name_is_text(info->activation, n))
             return EMBMON_ENAME;
     }
-    if (info->kind < EMBMON_OTHER || info->kind > EMBMON_ATTENTION || info->dtype < 0 ||
+    if (info->kind < EMBMON_OTHER || info->kind > EMBMON_POOLING || info->dtype < 0 ||
         info->dtype > EMBMON_I64 || info->rows > STEP_MAX || info->columns > STEP_MAX)
         return EMBMON_EINVAL;
     if (!is_shape(info->shape, info->rank))
@@ -198,6 +204,7 @@ int model_add_layer(struct model *model, const struct embmon_layer_info *info)
     entry = &model->entries[id];
     entry->id = (int32_t)id;
     fill_layer(entry, info);
+    entry->seen = seen_reserve(&model->seen, info->rows); /* lost where another thread is first */
     return same_layer(publish(model, entry), info);
 }
 
@@ -312,6 +319,18 @@ bool model_batch(const struct model *model, uint32_t *cursor, struct model_batch
             show_variable(t, &batch->variables[message->variable_count++]);
     }
     return message->layer_count + message->variable_count > 0;
+}
+
+void model_new_epoch(struct model *model)
+{
+    uint32_t begun = model_begun(model);
+
+    for (uint32_t id = 0; id < begun; id++) {
+        const struct target *t = model_target(model, (int)id);
+
+        if (t && t->seen)
+            seen_clear(t->seen);
+    }
 }
 
 uint32_t model_begun(const struct model *model)

@@ -1,8 +1,9 @@
 /* What the trainer declared: layers and variables, one space of ids in the order of declaration.
  *
  * Declared from any thread without a lock, read by all: a target is filled, then published by its
- * place in the table of names; after that it never changes. Memory is one reservation made when the
- * client is opened, of which the pages in use appear by themselves.
+ * place in the table of names; after that it never changes. Memory is reserved when the client is
+ * opened, once for targets and once for the bits of their rows; the pages in use appear by
+ * themselves.
  */
 #ifndef EMBMON_CLIENT_MODEL_H
 #define EMBMON_CLIENT_MODEL_H
@@ -11,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/seen.h"
 #include "embmon/embmon.h"
 #include "proto/message.h"
 
@@ -24,6 +26,7 @@ struct target {
     uint32_t rank, input_count;
     uint64_t rows, columns;
     int64_t padding_id;
+    struct seen_rows *seen; /* NULL: rows looked up are not counted */
     int64_t shape[EMBMON_RANK_MAX];
     uint32_t inputs[EMBMON_INPUTS_MAX];
     char name[EMBMON_NAME_MAX + 1]; /* a layer's path, a variable's name */
@@ -57,6 +60,9 @@ struct model_batch {
 };
 bool model_batch(const struct model *model, uint32_t *cursor, struct model_batch *batch,
                  struct msg_layers *message);
+
+/* An epoch begins: no row of any layer has been looked up in it. */
+void model_new_epoch(struct model *model);
 
 /* How many targets were begun; one of them may not be whole yet. */
 uint32_t model_begun(const struct model *model);

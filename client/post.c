@@ -2,29 +2,8 @@
 #include "embmon/embmon.h"
 
 #include <string.h>
-#include <time.h>
 
-#include "client/client_struct.h"
-
-/* By the vDSO, without entering the kernel. */
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static int timed(struct embmon_client *client, uint64_t start, int result)
-{
-    atomic_fetch_add(&client->state.counters.post_ns, now_ns() - start);
-    return result;
-}
-
-static bool is_step(int64_t step)
-{
-    return step >= 0 && (uint64_t)step < STEP_MAX;
-}
+#include "client/posting.h"
 
 static bool is_signal(int signal)
 {
@@ -57,20 +36,6 @@ int embmon_variable(struct embmon_client *client, int layer, const char *name, c
 /* ---- into the inbox
  * ------------------------------------------------------------------------------------ */
 
-/* Counts the post and reserves its place, `room` bytes behind the record; NULL: dropped, counted.
- */
-static struct record *produce(struct embmon_client *client, size_t room)
-{
-    struct counters *counters = &client->state.counters;
-    struct record *record;
-
-    atomic_fetch_add(&counters->produced, 1);
-    record = inbox_reserve(client->state.inbox, sizeof *record + room);
-    if (!record)
-        atomic_fetch_add(&counters->turned_away, 1);
-    return record;
-}
-
 /* What a sample is about, once it is admitted. */
 struct place {
     const struct target *target;
@@ -86,7 +51,7 @@ static int admit(struct embmon_client *client, int id, int signal, int64_t step,
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
-    if (!is_signal(signal) || !is_step(step))
+    if (!is_signal(signal) || !posting_is_step(step))
         return EMBMON_EINVAL;
     target = model_target(client->state.model, id);
     if (!target)
@@ -95,21 +60,13 @@ static int admit(struct embmon_client *client, int id, int signal, int64_t step,
     return 1;
 }
 
-static bool is_wanted(struct embmon_client *client, const struct place *place)
-{
-    if (sampling_wanted(&client->state.sampling, place->target->layer, place->signal,
-                        (uint64_t)place->step))
-        return true;
-    atomic_fetch_add(&client->state.counters.skipped, 1);
-    return false;
-}
-
 /* A record of a sample with room for both spans; its summary's spans lead there. */
 static struct record *sample_record(struct embmon_client *client, const struct place *place,
                                     const struct summary *moments, uint32_t negative,
                                     uint32_t positive)
 {
-    struct record *record = produce(client, ((size_t)negative + positive) * sizeof record->room[0]);
+    struct record *record =
+        posting_record(client, ((size_t)negative + positive) * sizeof record->room[0]);
     struct msg_sample *sample;
 
     if (!record)
@@ -206,10 +163,10 @@ int embmon_post(struct embmon_client *client, int id, enum embmon_signal signal,
         return EMBMON_EDTYPE;
     if (count > 0 && !data)
         return EMBMON_EINVAL;
-    if (!is_wanted(client, &place))
+    if (!posting_wanted(client, place.target->layer, place.signal, step))
         return 0;
-    start = now_ns();
-    return timed(client, start, post_dense(client, &place, data, count, dtype));
+    start = posting_now();
+    return posting_timed(client, start, post_dense(client, &place, data, count, dtype));
 }
 
 static int post_sparse(struct embmon_client *client, const struct place *place,
@@ -253,12 +210,12 @@ int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal si
         __builtin_mul_overflow(bytes, dtype_size((int)dtype), &bytes) || (rows > 0 && !ids) ||
         (bytes > 0 && !values))
         return EMBMON_EINVAL;
-    if (!is_wanted(client, &place))
+    if (!posting_wanted(client, place.target->layer, place.signal, step))
         return 0;
     set.has_padding = place.target->padding_id != EMBMON_NO_PADDING;
     set.padding_id = place.target->padding_id;
-    start = now_ns();
-    return timed(client, start, post_sparse(client, &place, &set));
+    start = posting_now();
+    return posting_timed(client, start, post_sparse(client, &place, &set));
 }
 
 /* A span without the zeros at its ends; what it borrows is only read. */
@@ -330,10 +287,10 @@ int embmon_post_summary(struct embmon_client *client, int id, enum embmon_signal
     memcpy(&known, summary, summary->size < sizeof known ? summary->size : sizeof known);
     if (!read_summary(&s, &known))
         return EMBMON_EINVAL;
-    if (!is_wanted(client, &place))
+    if (!posting_wanted(client, place.target->layer, place.signal, step))
         return 0;
-    start = now_ns();
-    return timed(client, start, post_summary(client, &place, &s));
+    start = posting_now();
+    return posting_timed(client, start, post_summary(client, &place, &s));
 }
 
 /* ---- scalars, steps, epochs, phases
@@ -342,7 +299,7 @@ int embmon_post_summary(struct embmon_client *client, int id, enum embmon_signal
 static int post_scalar(struct embmon_client *client, const char *name, size_t length, int64_t step,
                        double value)
 {
-    struct record *record = produce(client, length + 1);
+    struct record *record = posting_record(client, length + 1);
     struct msg_scalar *scalar;
 
     if (!record)
@@ -364,34 +321,36 @@ int embmon_post_scalar(struct embmon_client *client, const char *name, int64_t s
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
-    if (!is_step(step))
+    if (!posting_is_step(step))
         return EMBMON_EINVAL;
     if (!name_is_path(name))
         return EMBMON_ENAME;
-    if (!sampling_wanted(&client->state.sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step)) {
-        atomic_fetch_add(&client->state.counters.skipped, 1);
+    if (!posting_wanted(client, SAMPLING_NO_LAYER, 0, step))
         return 0;
-    }
-    start = now_ns();
-    return timed(client, start, post_scalar(client, name, strlen(name), step, value));
+    start = posting_now();
+    return posting_timed(client, start, post_scalar(client, name, strlen(name), step, value));
 }
 
 int embmon_wanted(struct embmon_client *client, int id, enum embmon_signal signal)
 {
     struct sampling *sampling = &client->state.sampling;
-    struct place place;
-    int result = admit(client, id, (int)signal, 0, &place);
+    const struct target *target;
 
-    if (result != 1)
-        return result;
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (!is_signal((int)signal) && signal != EMBMON_IDS)
+        return EMBMON_EINVAL;
+    target = model_target(client->state.model, id);
+    if (!target)
+        return EMBMON_EUNKNOWN;
     return sampling_wanted(
-        sampling, place.target->layer, (int)signal,
+        sampling, target->layer, (int)signal,
         sampling_current(sampling, (enum embmon_phase)atomic_load(&client->phase)));
 }
 
 static bool post_step_end(struct embmon_client *client, enum embmon_phase phase, int64_t step)
 {
-    struct record *record = produce(client, 0);
+    struct record *record = posting_record(client, 0);
 
     if (!record)
         return false;
@@ -409,7 +368,7 @@ int embmon_step(struct embmon_client *client, int64_t step)
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
-    if (!is_step(step))
+    if (!posting_is_step(step))
         return EMBMON_EINVAL;
     if (sampling_wanted(sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step))
         told = post_step_end(client, phase, step);
@@ -426,9 +385,10 @@ int embmon_epoch(struct embmon_client *client, int64_t epoch)
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
-    if (!is_step(epoch))
+    if (!posting_is_step(epoch))
         return EMBMON_EINVAL;
-    record = produce(client, 0);
+    model_new_epoch(client->state.model);
+    record = posting_record(client, 0);
     if (!record)
         return EMBMON_EDROPPED;
     record->message.type = FRAME_EPOCH;

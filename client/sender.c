@@ -79,6 +79,14 @@ static bool number(struct sender *s, struct message *m)
         m->sample.sequence = sequence;
         count_post(s, m->sample.phase, m->sample.step);
         return summary_nonfinite(&m->sample.summary) > 0;
+    case FRAME_IDS:
+        m->ids.sequence = sequence;
+        count_post(s, m->ids.phase, m->ids.step);
+        return m->ids.stats.negative + m->ids.stats.beyond + m->ids.stats.fractional > 0;
+    case FRAME_SHAPE: /* posted once, when it is new */
+        m->shape.sequence = sequence;
+        count_post(s, m->shape.phase, m->shape.step);
+        return true;
     case FRAME_SCALAR:
         m->scalar.sequence = sequence;
         count_post(s, m->scalar.phase, m->scalar.step);

@@ -9,6 +9,7 @@ static const double RISE_MAX = 0.01; /* of the log level, a step */
 static const double RATE_JUMP = 3.0;
 static const double SHORT_BATCH = 0.9;
 static const double LOSS_FLOOR = 0.1;
+static const double LOSS_DIVERGED = 10.0; /* times those before (or 1): no first loss any more */
 enum { WARM_UP_STEPS = 3 };
 
 static int by_value(const void *a, const void *b)
@@ -133,10 +134,15 @@ void baseline_forget_levels(struct baseline *b)
         norm_baseline_reset(&b->layers[i]);
 }
 
+/* A training may diverge within its first five steps: what it diverged to is not what it began
+ * with. */
 void baseline_loss(struct baseline *b, double loss)
 {
-    if (isfinite(loss) && b->loss_count < FIRST_LOSSES)
-        b->losses[b->loss_count++] = loss;
+    if (!isfinite(loss) || b->loss_count == FIRST_LOSSES)
+        return;
+    if (b->loss_count > 0 && fabs(loss) > LOSS_DIVERGED * fmax(1, fabs(baseline_first_loss(b))))
+        return;
+    b->losses[b->loss_count++] = loss;
 }
 
 double baseline_first_loss(const struct baseline *b)

@@ -67,7 +67,8 @@ void baseline_forget_levels(struct baseline *b);
 
 void baseline_loss(struct baseline *b, double loss);
 
-/* Median of the first 5 finite losses, in abs at least 0.1 with its sign; NaN: no loss posted. */
+/* Median of the first 5 finite losses, without those above 10 x the ones before (or 1); in abs at
+ * least 0.1, with its sign. NaN: no loss posted. */
 double baseline_first_loss(const struct baseline *b);
 
 /* Takes the step's rate (NaN: not posted). True: it jumped by more than 3 times. */

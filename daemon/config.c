@@ -1,14 +1,26 @@
 #include "daemon/config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/options.h"
 
-enum { KEY_LOGDIR = 1, KEY_LISTEN, KEY_VERBOSE, KEY_QUIET, KEY_LOG_FORMAT, KEY_VERSION, KEY_HELP };
+enum {
+    KEY_LOGDIR = 1,
+    KEY_LISTEN,
+    KEY_CONFIG,
+    KEY_TEST,
+    KEY_VERBOSE,
+    KEY_QUIET,
+    KEY_LOG_FORMAT,
+    KEY_VERSION,
+    KEY_HELP
+};
 
 static const struct option_row rows[] = {
     {'l', "logdir", true, KEY_LOGDIR},       {0, "listen", true, KEY_LISTEN},
+    {'c', "config", true, KEY_CONFIG},       {'t', "test-config", false, KEY_TEST},
     {'v', "verbose", false, KEY_VERBOSE},    {'q', "quiet", false, KEY_QUIET},
     {0, "log-format", true, KEY_LOG_FORMAT}, {0, "version", false, KEY_VERSION},
     {'h', "help", false, KEY_HELP},
@@ -24,6 +36,10 @@ static const char help[] =
     "      --listen unix:PATH   serve this socket; repeatable (default: the first usable of\n"
     "                           $XDG_RUNTIME_DIR/embmond.sock, /run/user/<uid>/embmond.sock,\n"
     "                           $HOME/.embmond/<hostname>.sock)\n"
+    "  -c, --config FILE        read FILE: thresholds, limits, sinks; see embmond.yaml(5); "
+    "options\n"
+    "                           given here win over it\n"
+    "  -t, --test-config        check options and FILE, say so and exit\n"
     "  -v, --verbose            log debug messages too\n"
     "  -q, --quiet              log warnings and errors only\n"
     "      --log-format FORMAT  text or json, one object a line (default text)\n"
@@ -34,39 +50,38 @@ static const char help[] =
     "                           was flagged, exit with its status\n"
     "\n"
     "Exit status: 0 fine, 64 usage, 69 address already served, 71 system error, 73 cannot create\n"
-    "the logdir or the socket; with COMMAND its own, 126 or 127 if it cannot be started.\n"
-    "See embmond(8), and embmonctl(1) to ask a running embmond.\n";
+    "the logdir or the socket, 78 wrong configuration; with COMMAND its own, 126 or 127 if it\n"
+    "cannot be started.\n"
+    "See embmond(8), embmond.yaml(5), and embmonctl(1) to ask a running embmond.\n";
 
 const char *config_help(void)
 {
     return help;
 }
 
-static bool add_listen(struct config *config, const char *text, char *problem)
+_Static_assert(CONFIG_LISTEN_MAX == 16, "as the sentence says");
+
+const char *config_listen(struct config *config, const char *text)
 {
-    if (strncmp(text, "tcp:", 4) == 0) {
-        snprintf(problem, CONFIG_PROBLEM_MAX,
-                 "--listen %.100s: tcp is not supported in this version, use unix:PATH", text);
-        return false;
-    }
-    if (config->listen_count == CONFIG_LISTEN_MAX) {
-        snprintf(problem, CONFIG_PROBLEM_MAX, "--listen: at most %d addresses", CONFIG_LISTEN_MAX);
-        return false;
-    }
+    if (strncmp(text, "tcp:", 4) == 0)
+        return "tcp is not supported in this version, use unix:PATH";
+    if (config->listen_count == CONFIG_LISTEN_MAX)
+        return "at most 16 addresses";
     struct address *address = &config->listen[config->listen_count];
     const char *wrong = address_parse(text, address);
-    if (wrong) {
-        snprintf(problem, CONFIG_PROBLEM_MAX, "--listen %.100s: %s", text, wrong);
-        return false;
-    }
-    for (size_t i = 0; i < config->listen_count; i++) {
-        if (strcmp(config->listen[i].path, address->path) == 0) {
-            snprintf(problem, CONFIG_PROBLEM_MAX, "--listen %.110s: given twice", text);
-            return false;
-        }
-    }
-    config->listen_count++;
-    return true;
+    for (size_t i = 0; i < config->listen_count && !wrong; i++)
+        if (strcmp(config->listen[i].path, address->path) == 0)
+            wrong = "given twice";
+    config->listen_count += !wrong;
+    return wrong;
+}
+
+static bool add_listen(struct config *config, const char *text, char *problem)
+{
+    const char *wrong = config_listen(config, text);
+    if (wrong)
+        snprintf(problem, CONFIG_PROBLEM_MAX, "--listen %.110s: %s", text, wrong);
+    return !wrong;
 }
 
 static bool set_format(struct config *config, const char *text, char *problem)
@@ -76,6 +91,7 @@ static bool set_format(struct config *config, const char *text, char *problem)
         return false;
     }
     config->log_json = text[0] == 'j';
+    config->format_given = true;
     return true;
 }
 
@@ -86,6 +102,24 @@ static bool set_logdir(struct config *config, const char *text, char *problem)
         return false;
     }
     config->logdir = text;
+    config->logdir_given = true;
+    return true;
+}
+
+static bool set_file(struct config *config, const char *text, char *problem)
+{
+    if (*text == '\0') {
+        snprintf(problem, CONFIG_PROBLEM_MAX, "--config: the name is empty");
+        return false;
+    }
+    config->file = text;
+    return true;
+}
+
+static bool set_level(struct config *config, enum log_level level)
+{
+    config->level = level;
+    config->level_given = true;
     return true;
 }
 
@@ -100,11 +134,17 @@ static enum config_result set_option(struct config *config, int key, const char 
     case KEY_LISTEN:
         fine = add_listen(config, value, problem);
         break;
+    case KEY_CONFIG:
+        fine = set_file(config, value, problem);
+        break;
+    case KEY_TEST:
+        config->test_only = true;
+        break;
     case KEY_VERBOSE:
-        config->level = LOG_LEVEL_DEBUG;
+        fine = set_level(config, LOG_LEVEL_DEBUG);
         break;
     case KEY_QUIET:
-        config->level = LOG_LEVEL_WARN;
+        fine = set_level(config, LOG_LEVEL_WARN);
         break;
     case KEY_LOG_FORMAT:
         fine = set_format(config, value, problem);
@@ -117,6 +157,27 @@ static enum config_result set_option(struct config *config, int key, const char 
         fine = false;
     }
     return fine ? CONFIG_OK : CONFIG_USAGE;
+}
+
+static void sink_free(struct sink_options *sink)
+{
+    for (char **argument = sink->argv; argument && *argument; argument++)
+        free(*argument);
+    free(sink->argv);
+    free(sink->name);
+    free(sink->url);
+    free(sink->token_file);
+}
+
+void config_free(struct config *config)
+{
+    for (size_t i = 0; i < config->sink_count; i++)
+        sink_free(&config->sinks[i]);
+    free(config->sinks);
+    free(config->logdir_of_file);
+    free(config->tensorboard_url);
+    rules_free(&config->rules);
+    *config = (struct config){0};
 }
 
 /* What follows "--". */
@@ -139,7 +200,8 @@ enum config_result config_parse(int argc, char **argv, struct config *config,
     bool dashes;
     int key;
 
-    *config = (struct config){.logdir = "./runs", .level = LOG_LEVEL_INFO};
+    *config =
+        (struct config){.logdir = "./runs", .level = LOG_LEVEL_INFO, .ceilings = CEILINGS_DEFAULT};
     *problem = '\0';
     options_start(&options, argc, argv);
     while ((key = options_next(&options, rows, sizeof rows / sizeof rows[0], &value, &dashes,

@@ -1,5 +1,6 @@
 #include "daemon/connection.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -234,8 +235,11 @@ static void admit(struct connection *c)
     if (uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 || !listener_admits(fd)) {
         log_seldom(&all->refused, now.ms, "another user's connection was refused");
         drop(c);
-    } else if (all->count > CONNECTIONS_MAX) {
-        log_seldom(&all->full, now.ms, "1024 connections are open: another one was refused");
+    } else if (all->count > all->ceilings->connections) {
+        char what[80];
+        (void)snprintf(what, sizeof what, "%zu connections are open: another one was refused",
+                       all->count - 1);
+        log_seldom(&all->full, now.ms, what);
         drop(c);
     } else if (!(c->session = session_new(all->registry, now))) {
         drop(c);

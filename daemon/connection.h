@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "daemon/ceilings.h"
 #include "daemon/log.h"
 #include "daemon/moment.h"
 #include "daemon/registry.h"
 
 enum {
-    CONNECTIONS_MAX = 1024,          /* more are accepted and closed at once */
     CONNECTION_OUTPUT_MAX = 1 << 20, /* bytes that may wait for a peer that does not read */
     CONNECTION_READ_MAX = 64 << 10,  /* bytes read at once */
 };
@@ -20,8 +20,9 @@ enum {
 struct connection;
 
 struct connections {
-    uv_loop_t *loop;           /* borrowed */
-    struct registry *registry; /* borrowed */
+    uv_loop_t *loop;                 /* borrowed */
+    struct registry *registry;       /* borrowed */
+    const struct ceilings *ceilings; /* borrowed; may change */
     struct connection *first;
     size_t count, paused;
     bool woken; /* a session wrote something while it was not fed */

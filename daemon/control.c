@@ -110,8 +110,9 @@ static void answer_runs(struct registry *registry, struct text *text)
 
 static const char *kind_name(uint32_t kind)
 {
-    static const char *const names[] = {"other", "embedding", "dense",    "recurrent",
-                                        "conv",  "norm",      "attention"};
+    static const char *const names[] = {"other", "embedding", "dense",     "recurrent",
+                                        "conv",  "norm",      "attention", "concatenate",
+                                        "merge", "pooling"};
     return kind < sizeof names / sizeof names[0] ? names[kind] : "other";
 }
 

@@ -257,6 +257,30 @@ int listener_open_private(struct listener *listener, char problem[LISTEN_PROBLEM
     return EX_CANTCREAT;
 }
 
+int listener_adopt(struct listener *listener, int fd, char problem[LISTEN_PROBLEM_MAX])
+{
+    struct sockaddr_un name = {0};
+    socklen_t length = sizeof name;
+    int type = 0;
+    socklen_t type_length = sizeof type;
+
+    *listener = (struct listener)LISTENER_INIT;
+    listener->fd = fd;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_length) == 0 && type == SOCK_STREAM &&
+        getsockname(fd, (struct sockaddr *)&name, &length) == 0 && name.sun_family == AF_UNIX &&
+        name.sun_path[0] == '/' && strlen(name.sun_path) <= ADDRESS_PATH_MAX &&
+        fcntl(fd, F_SETFL, O_NONBLOCK) == 0) {
+        strcpy(listener->address.path, name.sun_path);
+        return 0;
+    }
+    snprintf(problem, LISTEN_PROBLEM_MAX,
+             "descriptor %d, handed over by the supervisor, is no Unix stream socket with a path: "
+             "give ListenStream=/PATH",
+             fd);
+    listener_close(listener);
+    return EX_USAGE;
+}
+
 bool listener_admits(int fd)
 {
     struct ucred peer;

@@ -40,6 +40,10 @@ int listener_open_default(struct listener *listener, char problem[LISTEN_PROBLEM
 /* A socket in a 0700 folder of its own below $XDG_RUNTIME_DIR, $TMPDIR or /tmp. */
 int listener_open_private(struct listener *listener, char problem[LISTEN_PROBLEM_MAX]);
 
+/* A socket that somebody else made, listens on and will remove: systemd. fd is taken. EX_USAGE
+ * where it is not a Unix stream socket with a path. */
+int listener_adopt(struct listener *listener, int fd, char problem[LISTEN_PROBLEM_MAX]);
+
 /* True when the peer of a connection is our own user, or root: nobody else may talk to us, whatever
  * the socket's folder lets through. */
 bool listener_admits(int fd);

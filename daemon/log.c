@@ -22,7 +22,7 @@ enum {
     STALL_MS = 100, /* how long a line that is begun may wait for its reader */
 };
 
-/* Set once by main() before anything else runs. */
+/* Set by main(). */
 static struct {
     enum log_level level;
     bool json;

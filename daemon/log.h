@@ -1,5 +1,5 @@
 /* The log: one line to stderr per message, as text or as JSON. The severity is in the name of the
- * function; nothing here ends the process. Format and level are set once by main() before anything
+ * function; nothing here ends the process. Format and level are set by main(), before anything
  * else runs. A peer's text is never a format string; control characters are escaped. */
 #ifndef EMBMON_DAEMON_LOG_H
 #define EMBMON_DAEMON_LOG_H

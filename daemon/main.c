@@ -13,25 +13,29 @@
 
 #include "daemon/command.h"
 #include "daemon/config.h"
+#include "daemon/config_file.h"
 #include "daemon/listen.h"
 #include "daemon/log.h"
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
+#include "daemon/supervisor.h"
 #include "embmon/embmon.h"
 
 _Static_assert((int)CONFIG_LISTEN_MAX <= (int)SERVER_LISTENERS_MAX, "each address has a listener");
 
-enum { FILES_WANTED = 8192 }; /* connections, and a few files per run */
+enum { FILES_WANTED = 10240 }; /* connections, and a few files per run */
 
 struct daemon {
-    struct config config;
+    struct config line;   /* what the command line said */
+    struct config config; /* with what the file says */
     struct command_signals signals;
     struct listener listeners[CONFIG_LISTEN_MAX];
     size_t listener_count;
     char *logdir; /* owned: absolute */
     struct command command;
     struct registry *registry; /* owned */
+    struct supervisor supervisor;
 };
 
 /* Makes the folder with its parents. */
@@ -72,13 +76,16 @@ static int open_logdir(struct daemon *d)
 static int open_listeners(struct daemon *d)
 {
     char problem[LISTEN_PROBLEM_MAX];
-    size_t given = d->config.listen_count;
+    size_t given = d->config.listen_count, handed = given ? 0 : d->supervisor.listeners;
+    size_t count = given ? given : handed ? handed : 1;
     int status = 0;
 
-    for (size_t i = 0; i < (given ? given : 1) && status == 0; i++) {
+    for (size_t i = 0; i < count && i < CONFIG_LISTEN_MAX && status == 0; i++) {
         struct listener *listener = &d->listeners[i];
         if (given)
             status = listener_open(listener, &d->config.listen[i], problem);
+        else if (handed)
+            status = listener_adopt(listener, SUPERVISOR_FIRST_FD + (int)i, problem);
         else if (d->config.command)
             status = listener_open_private(listener, problem);
         else
@@ -126,6 +133,51 @@ static void raise_file_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Sockets and open files stay where they are: next is given the places of now. */
+static void keep_places(struct config *now, struct config *next)
+{
+    char *logdir = next->logdir_of_file;
+    bool moved = next->listen_count != now->listen_count;
+
+    for (size_t i = 0; i < now->listen_count && !moved; i++)
+        moved = strcmp(now->listen[i].path, next->listen[i].path) != 0;
+    if (moved)
+        log_warn("%s: its listen takes effect when embmond is started again", next->file);
+    if (strcmp(now->logdir, next->logdir) != 0)
+        log_warn("%s: its logdir takes effect when embmond is started again", next->file);
+    memcpy(next->listen, now->listen, sizeof next->listen);
+    next->listen_count = now->listen_count;
+    next->logdir = now->logdir;
+    next->logdir_of_file = now->logdir_of_file;
+    now->logdir_of_file = logdir;
+}
+
+static void configure(struct daemon *d)
+{
+    log_configure(d->config.level, d->config.log_json);
+    registry_configure(d->registry, &d->config.ceilings, &d->config.rules);
+}
+
+/* SIGHUP. */
+static void reload(void *context)
+{
+    struct daemon *d = context;
+    char problem[CONFIG_PROBLEM_MAX];
+    struct config next;
+
+    if (!d->line.file) {
+        log_info("SIGHUP: there is no configuration file to read again");
+    } else if (!config_read(&d->line, &next, problem)) {
+        log_error("%s; the old configuration is kept", problem);
+    } else {
+        keep_places(&d->config, &next);
+        config_free(&d->config);
+        d->config = next;
+        configure(d);
+        log_info("SIGHUP: %s was read again", d->line.file);
+    }
+}
+
 static int serve(struct daemon *d)
 {
     raise_file_limit();
@@ -134,12 +186,17 @@ static int serve(struct daemon *d)
         log_error("out of memory");
         return EX_OSERR;
     }
+    configure(d);
     struct server_options options = {
         .listeners = d->listeners,
         .listener_count = d->listener_count,
         .registry = d->registry,
+        .ceilings = &d->config.ceilings,
+        .reload = reload,
+        .context = d,
         .command = d->config.command ? &d->command : NULL,
         .signals = &d->signals,
+        .supervisor = &d->supervisor,
     };
     int status = server_run(&options);
     if (status != 0)
@@ -180,14 +237,36 @@ static bool open_standard_files(void)
     return fd >= 0;
 }
 
+/* 0, or an exit status and one line on stderr. */
+static int load_config(struct daemon *d)
+{
+    char problem[CONFIG_PROBLEM_MAX];
+
+    d->config = d->line;
+    if (!d->line.file || config_read(&d->line, &d->config, problem))
+        return 0;
+    fprintf(stderr, "embmond: %s\n", problem);
+    return EX_CONFIG;
+}
+
+static int say_tested(const struct config *config)
+{
+    printf("embmond: the options are fine%s%s\n", config->file ? ", and so is " : "",
+           config->file ? config->file : "");
+    return fflush(stdout) != 0 ? EX_IOERR : 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct daemon d;
     char problem[CONFIG_PROBLEM_MAX];
+    int status;
 
-    if (!open_standard_files())
+    if (!open_standard_files()) {
+        fprintf(stderr, "embmond: error: cannot open /dev/null: %s\n", strerror(errno));
         return EX_OSERR;
-    switch (config_parse(argc, argv, &d.config, problem)) {
+    }
+    switch (config_parse(argc, argv, &d.line, problem)) {
     case CONFIG_HELP:
         return fputs(config_help(), stdout) < 0 || fflush(stdout) != 0 ? EX_IOERR : 0;
     case CONFIG_VERSION:
@@ -198,7 +277,16 @@ int main(int argc, char **argv)
     case CONFIG_OK:
         break;
     }
-    command_signals_hold(&d.signals);
-    log_configure(d.config.level, d.config.log_json);
-    return run(&d);
+    status = load_config(&d);
+    if (status == 0 && d.config.test_only) {
+        status = say_tested(&d.config);
+    } else if (status == 0) {
+        command_signals_hold(&d.signals);
+        log_configure(d.config.level, d.config.log_json);
+        supervisor_open(&d.supervisor);
+        status = run(&d);
+        supervisor_close(&d.supervisor);
+    }
+    config_free(&d.config);
+    return status;
 }

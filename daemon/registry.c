@@ -8,13 +8,15 @@
 #include "daemon/rundir.h"
 #include "proto/name.h"
 
-enum { RUNS_MAX = 256, SUFFIX_MAX = 9999 };
+enum { SUFFIX_MAX = 9999 };
 
 struct registry {
     char *logdir;
     struct moment started, now;
     struct run **runs;
     size_t run_count, run_capacity;
+    struct ceilings ceilings;
+    const struct rules *rules; /* borrowed: the configuration file's, or NULL */
     struct registry_totals totals;
 };
 
@@ -25,12 +27,22 @@ struct registry *registry_new(const char *logdir, struct moment now)
     if (!registry)
         return NULL;
     registry->started = registry->now = now;
+    registry->ceilings = (struct ceilings)CEILINGS_DEFAULT;
     registry->logdir = strdup(logdir);
     if (!registry->logdir) {
         free(registry);
         return NULL;
     }
     return registry;
+}
+
+void registry_configure(struct registry *registry, const struct ceilings *ceilings,
+                        const struct rules *rules)
+{
+    registry->ceilings = *ceilings;
+    registry->rules = rules;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_configure(registry->runs[i], ceilings, rules);
 }
 
 void registry_free(struct registry *registry, struct moment now)
@@ -57,15 +69,16 @@ static bool make_room(struct registry *registry, struct moment now, const char *
 {
     struct run_status status;
 
-    for (size_t i = 0; i < registry->run_count && registry->run_count >= RUNS_MAX; i++) {
+    /* More than one when there may be fewer than before. */
+    for (size_t i = 0; i < registry->run_count && registry->run_count >= registry->ceilings.runs;) {
         run_get_status(registry->runs[i], &status);
-        if (!status.live) {
+        if (status.live)
+            i++;
+        else
             unload(registry, i, now);
-            break;
-        }
     }
-    if (registry->run_count >= RUNS_MAX) {
-        *problem = "too many runs are being recorded (256)";
+    if (registry->run_count >= registry->ceilings.runs) {
+        *problem = "too many runs are being recorded: as many as the daemon's limits.runs allows";
         return false;
     }
     if (registry->run_count == registry->run_capacity) {
@@ -99,8 +112,10 @@ static struct run *load(struct registry *registry, const char *name, const char 
     if (!make_room(registry, now, problem))
         return NULL;
     run = run_open(&options, now, problem);
-    if (run)
+    if (run) {
+        run_configure(run, &registry->ceilings, registry->rules);
         registry->runs[registry->run_count++] = run;
+    }
     return run;
 }
 

@@ -23,6 +23,11 @@ struct registry_totals {
 /* logdir: made by the caller, borrowed. NULL when out of memory. */
 struct registry *registry_new(const char *logdir, struct moment now);
 
+/* What the configuration says, of the runs that are loaded, from their next step on, and of those
+ * to come. rules: the file's, borrowed until the next call; NULL: none. */
+void registry_configure(struct registry *registry, const struct ceilings *ceilings,
+                        const struct rules *rules);
+
 /* Flushes and closes all runs. */
 void registry_free(struct registry *registry, struct moment now);
 
@@ -31,7 +36,7 @@ void registry_free(struct registry *registry, struct moment now);
 struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
                                  struct moment now, const char **problem);
 
-/* Closes what is due, flushes, unloads runs that were idle for an hour. Call at least every 100 ms
+/* Closes what is due, flushes, unloads runs that were idle for too long. Call at least every 100 ms
  * while sessions are open. */
 void registry_tick(struct registry *registry, struct moment now);
 

@@ -13,7 +13,6 @@
 enum {
     WISH_STEPS = 64,
     WISHES_MAX = 16, /* layers asked for at once when wishes are renewed */
-    IDLE_MS = 3600 * 1000,
     DESERTED_MS = 60 * 1000,
     WRITE_RETRY_MS = 1000,
 };
@@ -131,9 +130,10 @@ struct run *run_open(const struct run_options *options, struct moment now, const
     run->every = 1;
     run->heard_ms = now.ms;
     baseline_init(&run->baseline);
-    run->steps = steps_new(options->world_size, RUN_BYTE_BUDGET, now);
+    run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
     if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
         goto fail;
+    run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
     run->alerts = alerts_new(run->name, on_change, run);
     if (!run->alerts || !open_files(run, options, now, problem))
         goto fail;
@@ -143,6 +143,14 @@ struct run *run_open(const struct run_options *options, struct moment now, const
 fail:
     run_destroy(run);
     return NULL;
+}
+
+void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules)
+{
+    run->byte_budget = ceilings->run_bytes;
+    run->idle_ms = ceilings->idle_seconds * 1000;
+    steps_set_budget(run->steps, (size_t)(ceilings->run_bytes / 2));
+    rules_set_base(&run->rules, rules);
 }
 
 /* ---- a step's way */
@@ -303,7 +311,7 @@ void run_flush(struct run *run, struct moment now)
 
 bool run_idle(const struct run *run, struct moment now)
 {
-    return !is_live(run) && moment_since(now, run->heard_ms) >= IDLE_MS;
+    return !is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;
 }
 
 void run_end(struct run *run, struct moment now)

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include "daemon/alert/change.h"
+#include "daemon/ceilings.h"
+#include "daemon/detect/rules.h"
 #include "daemon/model.h"
 #include "daemon/moment.h"
 #include "proto/message.h"
@@ -38,6 +40,10 @@ struct run_options {
 /* Makes the folder, opens the event file, reads where an earlier writer stopped. NULL and *problem
  * (a static sentence) when that fails. */
 struct run *run_open(const struct run_options *options, struct moment now, const char **problem);
+
+/* What the configuration says of it, from the next step on. rules: the file's, borrowed; NULL:
+ * none. Without this the defaults hold. */
+void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules);
 
 /* Ends all open steps, closes what fires, flushes. NULL is fine. */
 void run_close(struct run *run, struct moment now);
@@ -75,6 +81,9 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
                             const char **problem);
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
                             struct moment now);
+enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, struct moment now);
+enum nack_reason run_shape(struct run_member *member, const struct msg_shape *shape,
+                           struct moment now);
 enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
                             struct moment now);
 enum nack_reason run_step_end(struct run_member *member, const struct msg_step_end *end,
@@ -91,7 +100,7 @@ void run_tick(struct run *run, struct moment now);
 /* Writes what is queued; after a failure again only when a second has passed. */
 void run_flush(struct run *run, struct moment now);
 
-/* True when no session is connected and none was heard for an hour: may be closed. */
+/* True when no session is connected and none was heard for `idle_seconds`: may be closed. */
 bool run_idle(const struct run *run, struct moment now);
 
 /* ---- what is asked about it */

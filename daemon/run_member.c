@@ -271,8 +271,7 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
     enum nack_reason reason, of_rules;
 
     /* What is declared again after a reconnect is not new. */
-    run->model.closed =
-        record_bytes(run->record) + steps_bytes(run->steps) > 2 * (size_t)RUN_BYTE_BUDGET;
+    run->model.closed = record_bytes(run->record) + steps_bytes(run->steps) > run->byte_budget;
     reason = member_layers(member, &run->model, layers, problem);
     if (run->model.closed && reason == NACK_LIMIT)
         *problem = "the run's memory is used up: no more layers";
@@ -299,6 +298,24 @@ enum nack_reason run_sample(struct run_member *member, const struct msg_sample *
                                    (size_t)target.variable - 1, sample->signal, &sample->summary));
     relieve(member->run, now);
     return count_post(member, sample->sequence, reason);
+}
+
+enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, struct moment now)
+{
+    struct member_target target = member_target(member, ids->target);
+
+    run_heartbeat(member, NULL, now);
+    return count_post(member, ids->sequence, target.layer > 0 ? 0 : NACK_UNKNOWN);
+}
+
+enum nack_reason run_shape(struct run_member *member, const struct msg_shape *shape,
+                           struct moment now)
+{
+    struct member_target target = member_target(member, shape->target);
+
+    run_heartbeat(member, NULL, now);
+    return count_post(member, shape->sequence,
+                      target.layer > 0 || target.variable > 0 ? 0 : NACK_UNKNOWN);
 }
 
 enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,

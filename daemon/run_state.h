@@ -14,8 +14,6 @@
 
 enum { COMPLAINTS_MAX = 16 }; /* different lines about what trainers declared */
 
-enum { RUN_BYTE_BUDGET = 64 << 20 }; /* of open steps; and again of windows */
-
 struct run {
     char *name, *wanted, *key;
     uint32_t world_size;
@@ -27,6 +25,8 @@ struct run {
     struct baseline baseline;
     struct measures measures;
     struct rules rules;
+    uint64_t byte_budget; /* of open steps and windows */
+    uint64_t idle_ms;     /* without a word until it may be closed */
     double
         *norms; /* [norm_count]: each layer's gradient norm at its last training step; -1: none */
     size_t norm_count;

@@ -8,6 +8,7 @@
 
 #include "daemon/connection.h"
 #include "daemon/log.h"
+#include "daemon/reserve.h"
 
 enum {
     TICK_MS = 100,
@@ -19,6 +20,7 @@ enum {
 };
 
 struct server {
+    const struct server_options *options; /* borrowed */
     uv_loop_t loop;
     uv_pipe_t listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
@@ -28,6 +30,7 @@ struct server {
     struct connections connections;
     struct registry *registry;
     struct command *command; /* NULL: none */
+    struct supervisor *supervisor;
     uint64_t next_second_ms;
     uint64_t deadline_ms; /* when to end at the latest; 0: not ending */
     bool starved;         /* a peer waits until there is memory */
@@ -103,6 +106,7 @@ static void finish_if_drained(struct server *server)
 static void begin_stop(struct server *server)
 {
     server->deadline_ms = moment_now().ms + STOP_MS;
+    supervisor_stopping(server->supervisor);
     close_listeners(server);
     connections_settle(&server->connections);
     finish_if_drained(server);
@@ -127,7 +131,7 @@ static void on_signal(uv_signal_t *signal, int number)
     if (server->command) {
         on_command_signal(server, number);
     } else if (number == SIGHUP) {
-        log_info("SIGHUP: there is no configuration file to read again");
+        server->options->reload(server->options->context);
     } else if (server->deadline_ms == 0) {
         log_info("%s: taking in what was received, then ending", strsignal(number));
         begin_stop(server);
@@ -148,6 +152,7 @@ static void on_tick(uv_timer_t *timer)
     registry_tick(server->registry, now);
     connections_tick(&server->connections, now, second);
     registry_flush(server->registry);
+    supervisor_turns(server->supervisor, now.ms);
     retry_starved(server);
     finish_if_drained(server);
 }
@@ -209,25 +214,35 @@ static int start(struct server *server, const struct server_options *options)
 int server_run(const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof *server);
-    int error = server ? uv_loop_init(&server->loop) : UV_ENOMEM;
+    int error =
+        server ? uv_replace_allocator(reserve_malloc, reserve_realloc, reserve_calloc, reserve_free)
+               : UV_ENOMEM;
+
+    if (!error)
+        error = uv_loop_init(&server->loop);
 
     if (error) {
         log_error("cannot start the event loop: %s", uv_strerror(error));
         free(server);
         return EX_OSERR;
     }
+    server->options = options;
     server->registry = options->registry;
     server->command = options->command;
+    server->supervisor = options->supervisor;
     server->connections.loop = &server->loop;
     server->connections.registry = options->registry;
+    server->connections.ceilings = options->ceilings;
     error = start(server, options);
     command_signals_release(options->signals);
     if (error) {
         log_error("cannot serve: %s", uv_strerror(error));
         server->status = EX_OSERR;
         finish(server);
-    } else if (server->command) {
-        on_command_signal(server, SIGCHLD); /* it may have ended before its signal was heard */
+    } else {
+        supervisor_ready(server->supervisor);
+        if (server->command) /* it may have ended before its signal was heard */
+            on_command_signal(server, SIGCHLD);
     }
     uv_run(&server->loop, UV_RUN_DEFAULT);
     uv_loop_close(&server->loop);

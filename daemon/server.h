@@ -5,18 +5,24 @@
 
 #include <stddef.h>
 
+#include "daemon/ceilings.h"
 #include "daemon/command.h"
 #include "daemon/listen.h"
 #include "daemon/registry.h"
+#include "daemon/supervisor.h"
 
 enum { SERVER_LISTENERS_MAX = 16 };
 
 struct server_options {
-    struct listener *listeners; /* their sockets are taken; the rest stays the caller's */
-    size_t listener_count;      /* <= SERVER_LISTENERS_MAX */
-    struct registry *registry;  /* borrowed */
-    struct command *command;    /* borrowed; NULL: none */
+    struct listener *listeners;      /* their sockets are taken; the rest stays the caller's */
+    size_t listener_count;           /* <= SERVER_LISTENERS_MAX */
+    struct registry *registry;       /* borrowed */
+    const struct ceilings *ceilings; /* borrowed; reload() may change them */
+    void (*reload)(void *context);   /* SIGHUP: reads the configuration again */
+    void *context;
+    struct command *command;               /* borrowed; NULL: none */
     const struct command_signals *signals; /* held until the server hears them itself */
+    struct supervisor *supervisor;         /* borrowed: told when we serve, turn, and end */
 };
 
 /* Serves until a signal ends it or, with a command, until that has ended and its posts are in. All

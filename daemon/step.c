@@ -386,6 +386,11 @@ struct step *steps_early(struct steps *steps, uint32_t *rank)
     return NULL;
 }
 
+void steps_set_budget(struct steps *steps, size_t byte_budget)
+{
+    steps->byte_budget = byte_budget;
+}
+
 bool steps_full(const struct steps *steps)
 {
     bool full = steps->bytes > steps->byte_budget;

@@ -66,6 +66,7 @@ struct steps; /* opaque: the open steps of one run */
 
 /* byte_budget: of open steps; above it the oldest closes early. NULL: out of memory. */
 struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment now);
+void steps_set_budget(struct steps *steps, size_t byte_budget);
 void steps_free(struct steps *steps);
 
 enum steps_result { STEPS_OK, STEPS_LATE, STEPS_NO_MEMORY, STEPS_WRAPS };

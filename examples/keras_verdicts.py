@@ -26,7 +26,7 @@ SEEDS = {
     7: ("adam", 1024, {"keras_recommender": 0.002, "keras_sentiment": 0.003}, 300),
     8: ("sgd", 1024, {"keras_recommender": 0.3, "keras_sentiment": 1.0}, 300),
     9: ("adam", 4096, {"keras_recommender": 0.004, "keras_sentiment": 0.005}, 200),
-    10: ("sgd", 4096, {"keras_recommender": 0.2, "keras_sentiment": 1.0}, 200),
+    10: ("sgd", 4096, {"keras_recommender": 0.4, "keras_sentiment": 0.5}, 300),
 }
 STEPS = {"vanishing": 60, "exploding": 60, "diverging": 60}  # the others as long as the healthy one
 SHOWN = {"none": "none (healthy)", "vanishing": "vanishing: six sigmoid layers that start small",

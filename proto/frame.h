@@ -43,6 +43,8 @@ enum frame_type {
     FRAME_WISH = 13,
     FRAME_QUERY = 14,
     FRAME_REPLY = 15,
+    FRAME_IDS = 16,
+    FRAME_SHAPE = 17,
 };
 
 enum frame_result {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "proto/frame.h"
+#include "proto/ids.h"
 #include "proto/summary.h"
 
 enum {
@@ -102,6 +103,28 @@ struct msg_sample {
     struct summary summary; /* decoded: its counts are borrowed, do not summary_free() */
 };
 
+struct msg_ids {
+    uint64_t sequence;
+    uint32_t target, phase;
+    uint64_t step;
+    bool fed;          /* at the model's boundary, before the framework casts */
+    const char *input; /* the input's name, or "" */
+    uint32_t dtype;
+    struct ids_stats stats;
+};
+
+struct msg_shape {
+    uint64_t sequence;
+    uint32_t target, phase;
+    uint64_t step;
+    uint32_t role;          /* enum embmon_shape_role */
+    uint32_t index, inputs; /* of an input: which of how many; else 0 and 0 */
+    int64_t axis;           /* of a concatenation */
+    uint32_t dtype;
+    const int64_t *dims; /* with the batch; -1: not known */
+    size_t dim_count;
+};
+
 struct msg_scalar {
     uint64_t sequence;
     uint32_t phase;
@@ -187,6 +210,8 @@ struct message {
         struct msg_wish wish;
         struct msg_query query;
         struct msg_reply reply;
+        struct msg_ids ids;
+        struct msg_shape shape;
     };
 };
 
@@ -209,7 +234,8 @@ enum message_result {
 enum message_result message_decode(struct message_decoder *decoder, const struct frame *frame,
                                    struct message *message, const char **problem);
 
-/* The sequence number of a numbered message (Sample, Scalar, StepEnd, Epoch); 0 for the others. */
+/* The sequence number of a numbered message (Sample, Ids, Shape, Scalar, StepEnd, Epoch); 0 for the
+ * others. */
 uint64_t message_sequence(const struct message *message);
 
 /* Bytes of the whole frame message_encode() writes. */

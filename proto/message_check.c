@@ -88,7 +88,7 @@ static const char *check_layer(const struct msg_layer *layer)
         return "a layer's id is above 2^20";
     if (!name_is_path(layer->path))
         return "a layer's path is not 1 ... 255 bytes of UTF-8, parts joined by single '/'";
-    if (layer->kind > EMBMON_ATTENTION)
+    if (layer->kind > EMBMON_POOLING)
         return "a layer's kind is unknown";
     if (!is_text(layer->activation, WORD_MAX))
         return "an activation's name is not at most 255 bytes of UTF-8 without control characters";
@@ -168,6 +168,40 @@ static const char *check_sample(const struct msg_sample *sample)
     return summary_check(&sample->summary);
 }
 
+static const char *check_ids(const struct msg_ids *ids)
+{
+    const char *problem = check_place(ids->sequence, ids->phase, ids->step);
+
+    if (problem)
+        return problem;
+    if (ids->target > ID_MAX)
+        return "the target's id is above 2^20";
+    if (!is_path_or_empty(ids->input))
+        return "the input's name is not 1 ... 255 bytes of UTF-8, parts joined by single '/'";
+    if (ids->dtype == 0 || ids->dtype > EMBMON_I64)
+        return "a dtype is unknown";
+    return ids_check(&ids->stats);
+}
+
+static const char *check_shape_post(const struct msg_shape *shape)
+{
+    const char *problem = check_place(shape->sequence, shape->phase, shape->step);
+
+    if (problem)
+        return problem;
+    if (shape->target > ID_MAX)
+        return "the target's id is above 2^20";
+    if (shape->role < EMBMON_SHAPE_INPUT || shape->role > EMBMON_SHAPE_GRADIENT)
+        return "the role is none of 1 (input), 2 (output), 3 (gradient)";
+    if ((shape->role == EMBMON_SHAPE_INPUT) != (shape->inputs > 0))
+        return "an input has no number of inputs, or another shape has one";
+    if (shape->inputs > INPUTS_MAX || (shape->index > 0 && shape->index >= shape->inputs))
+        return "the input's index is not below their number, at most 64";
+    if (shape->axis < -SHAPE_MAX || shape->axis >= SHAPE_MAX)
+        return "the axis is not -8 ... 7";
+    return check_shape(shape->dims, shape->dim_count, shape->dtype);
+}
+
 static const char *check_scalar(const struct msg_scalar *scalar)
 {
     const char *problem = check_place(scalar->sequence, scalar->phase, scalar->step);
@@ -245,6 +279,10 @@ const char *message_check(const struct message *message)
         return check_layers(&message->layers);
     case FRAME_SAMPLE:
         return check_sample(&message->sample);
+    case FRAME_IDS:
+        return check_ids(&message->ids);
+    case FRAME_SHAPE:
+        return check_shape_post(&message->shape);
     case FRAME_SCALAR:
         return check_scalar(&message->scalar);
     case FRAME_STEP_END:

@@ -1,5 +1,5 @@
-/* The messages and their fields as lists for the preprocessor: for message.c, and for the tool that
- * prints messages in the tests. */
+/* The messages and their fields as lists for the preprocessor: for message.c and
+ * message_encode.c, and for the tool that prints messages in the tests. */
 #ifndef EMBMON_PROTO_MESSAGE_FIELDS_H
 #define EMBMON_PROTO_MESSAGE_FIELDS_H
 
@@ -21,6 +21,16 @@
     N(count) N(parts) N(zeros) N(nans) N(positive_infinities) N(negative_infinities) \
     N(min) N(max) N(sum) N(absolute_sum) N(square_sum)
 #define SAMPLE_FIELDS(N, T)    N(sequence) N(target) N(signal) N(phase) N(step)
+#define IDS_STATS_FIELDS(N, T) \
+    N(count) N(sequences) N(sequence_length) N(negative) N(beyond) N(worst) N(worst_position) \
+    N(fractional) N(fractional_value) N(fractional_position) \
+    N(inexact) N(inexact_value) N(inexact_position) N(padded) N(leading) N(trailing) N(full) \
+    N(empty) N(empty_sequence) N(length_min) N(length_max) N(varied) \
+    N(masked) N(mismatched) N(mismatch_position) N(unique) N(unique_error) N(busiest_error) \
+    N(rows_seen)
+#define IDS_FIELDS(N, T)       N(sequence) N(target) N(phase) N(step) N(fed) T(input) N(dtype)
+#define SHAPE_FIELDS(N, T) \
+    N(sequence) N(target) N(phase) N(step) N(role) N(index) N(inputs) N(axis) N(dtype)
 #define SCALAR_FIELDS(N, T)    N(sequence) N(phase) N(step) T(name) N(value)
 #define STEP_END_FIELDS(N, T)  N(sequence) N(phase) N(step) N(posted) N(dropped)
 #define EPOCH_FIELDS(N, T)     N(sequence) N(epoch) N(step)
@@ -50,6 +60,15 @@
     X(FRAME_NOTICE, notice, Embmon__Notice, NOTICE_FIELDS)                                         \
     X(FRAME_WISH, wish, Embmon__Wish, WISH_FIELDS)                                                 \
     X(FRAME_QUERY, query, Embmon__Query, QUERY_FIELDS)                                             \
-    X(FRAME_REPLY, reply, Embmon__Reply, REPLY_FIELDS)
+    X(FRAME_REPLY, reply, Embmon__Reply, REPLY_FIELDS)                                             \
+    X(FRAME_IDS, ids, Embmon__Ids, IDS_FIELDS)                                                     \
+    X(FRAME_SHAPE, shape, Embmon__Shape, SHAPE_FIELDS)
+
+/* The lists of Layers: field number, the part's name and generated struct, the list's name. */
+#define LAYERS_LISTS(X)                                                                            \
+    X(1, layer, Embmon__Layer, layers)                                                             \
+    X(2, variable, Embmon__Variable, variables)                                                    \
+    X(3, threshold, Embmon__Threshold, thresholds)                                                 \
+    X(4, ignore, Embmon__Ignore, ignores)
 
 #endif

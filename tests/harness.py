@@ -22,7 +22,7 @@ EMBMOND = BUILD / "embmond"
 EMBMONCTL = BUILD / "embmonctl"
 
 TYPES = ["Hello", "Welcome", "Layers", "Heartbeat", "Sample", "Scalar", "StepEnd", "Epoch", "Bye",
-         "Ack", "Nack", "Notice", "Wish", "Query", "Reply"]
+         "Ack", "Nack", "Notice", "Wish", "Query", "Reply", "Ids", "Shape"]
 NUMBER = {name: i + 1 for i, name in enumerate(TYPES)}
 PAYLOAD_MAX = 4 << 20
 DEFLATED = 1

@@ -3,17 +3,19 @@
 #   tests/setup.sh build   the C libraries, from Debian
 #   tests/setup.sh demo    the same, and what reads the reviews, and TensorBoard
 #   tests/setup.sh test    the same, and the test tools
+#   tests/setup.sh fuzz    what builds, and clang with its fuzzer
 # Debian packages need root or sudo; the Python ones go to build/venv. What is there is skipped.
 set -eu
 cd "$(dirname "$0")/.."
 what=${1:-test}
 
-packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libjansson-dev uthash-dev"
+packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libjansson-dev libyaml-dev uthash-dev"
 case $what in
 build) ;;
+fuzz) packages="$packages clang-14 libclang-rt-14-dev" ;;
 demo) packages="$packages python3-venv" ;;
 test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace" ;;
-*) echo "usage: tests/setup.sh build|demo|test" >&2; exit 64 ;;
+*) echo "usage: tests/setup.sh build|demo|test|fuzz" >&2; exit 64 ;;
 esac
 
 missing=
@@ -43,7 +45,7 @@ if [ -n "$missing" ]; then
         exit 69
     fi
 fi
-[ "$what" = build ] && exit 0
+case $what in build | fuzz) exit 0 ;; esac
 
 requirements=tests/requirements-$what.txt
 stamp=build/venv/.$what

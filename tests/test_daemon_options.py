@@ -34,7 +34,7 @@ def test_help_explains_every_option_on_stdout():
         done = run(option)
         assert (done.returncode, done.stderr) == (0, "")
         for word in ("--logdir", "./runs", "--listen", "--verbose", "--quiet", "--log-format",
-                     "--version", "--help", "-- COMMAND"):
+                     "--config", "--test-config", "--version", "--help", "-- COMMAND"):
             assert word in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 100
 
@@ -45,8 +45,8 @@ def test_version_is_one_line_on_stdout():
     assert re.fullmatch(r"embmond \d+\.\d+\.\d+\n", done.stdout)
 
 
-@pytest.mark.parametrize("arguments", [["--no-such"], ["-x"], ["--config", "f"], ["-t"],
-                                       ["--http", ":80"], ["--token-file", "f"], ["--logdi", "d"]])
+@pytest.mark.parametrize("arguments", [["--no-such"], ["-x"], ["--http", ":80"],
+                                       ["--token-file", "f"], ["--logdi", "d"], ["--conf", "f"]])
 def test_an_unknown_option_is_named(arguments):
     must_fail(64, [f"unknown option {arguments[0]}", "see embmond --help"], *arguments)
 

@@ -17,7 +17,8 @@ sys.path.insert(0, str(ROOT / "examples"))
 import monitored  # noqa: E402
 
 BUILD = monitored.BUILD
-MAN = {name: ROOT / "docs" / name for name in ("embmond.8", "embmonctl.1", "libembmon.3")}
+MAN = {name: ROOT / "docs" / name for name in ("embmond.8", "embmonctl.1", "libembmon.3",
+                                            "embmond.yaml.5")}
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEADER = ROOT / "include" / "embmon" / "embmon.h"
 
@@ -115,10 +116,33 @@ def test_exit_statuses_of_help_are_in_the_man_page(program, page):
     assert {"0", "64", "69"} <= listed
 
 
+def test_keys_of_the_configuration_are_in_the_man_page():
+    rows = re.findall(r'^    \{"(\w*)", "(\w+)", \w+', text("daemon/config_file.c"), flags=re.M)
+    section = text(MAN["embmond.yaml.5"]).split(".Sh KEYS")[1].split(".Sh EXAMPLES")[0]
+    named = {word for line in re.findall(r"^\.(?:It |Po )?Cm (.*)", section, flags=re.M)
+             for word in re.findall(r"[\w-]+", line)}
+    assert len(rows) > 25
+    assert {name for _, name in rows} <= named
+    words = re.findall(r'^static const char \*const \w+\[\] = \{(.*?)NULL',
+                       text("daemon/config_file.c"), flags=re.M | re.S)
+    assert set(re.findall(r'"([\w-]+)"', "".join(words))) <= named
+
+
+def test_ranges_and_defaults_of_limits_are_in_the_man_page():
+    code, page = enumerators("daemon"), text("docs/embmond.yaml.5")
+    rows = re.findall(r'\{"limits", "(\w+)", .*?RANGE\((.*?), (.*?)\)\},',
+                      text("daemon/config_file.c"), flags=re.S)
+    assert len(rows) == 4
+    for name, *ends in rows:
+        low, high = (eval(re.sub(r"UINT64_C\((\d+)\)?", r"\1", end).strip("()")) for end in ends)
+        said = re.search(rf"^\.It Cm {name}\n(.*?)(?=^\.(?:It|El))", page, flags=re.M | re.S)[1]
+        assert re.search(rf"\b{low} \\\(en\s{high}\s\({code[name.upper() + '_DEFAULT']}\)", said), name
+
+
 def test_environment_variables_are_documented():
     code = "".join(path.read_text() for folder in ("daemon", "client", "proto")
                    for path in sorted((ROOT / folder).rglob("*.c")))
-    read = set(re.findall(r'(?:getenv|environment)\("([A-Z_]+)"\)', code))
+    read = set(re.findall(r'(?:getenv|environment|number_in)\("([A-Z_]+)"\)', code))
     documented = set()
     for page in MAN.values():
         for line in re.findall(r"^\.(?:It Ev|.*\bEv) (.*)", page.read_text(), flags=re.M):
@@ -184,7 +208,7 @@ def test_fields_of_public_structs_are_in_the_man_page():
         explained |= set(re.findall(r"\w+", line))
     bodies = re.findall(r"struct (embmon_\w+) \{(.*?)\n\};", without_comments(HEADER.read_text()),
                         flags=re.S)
-    assert len(bodies) == 5
+    assert len(bodies) == 6
     for name, body in bodies:
         for field in re.findall(r"(\w+)(?:\[\w+\])?(?=[,;])", body.replace("(*log)", "log")):
             assert field in explained | {"size", "log_context", "line"}, f"{name}.{field}"
@@ -234,7 +258,9 @@ def test_install_puts_every_file_in_place(installed):
         "usr/lib/libembmon.a", "usr/lib/libembmon.so", "usr/lib/libembmon.so.0",
         f"usr/lib/libembmon.so.{version}", "usr/lib/pkgconfig/embmon.pc",
         "usr/share/man/man1/embmonctl.1", "usr/share/man/man3/libembmon.3",
-        "usr/share/man/man8/embmond.8"}
+        "usr/share/man/man5/embmond.yaml.5", "usr/share/man/man8/embmond.8",
+        "usr/share/doc/embmond/embmond.yaml", "usr/lib/systemd/system/embmond.service",
+        "usr/lib/systemd/system/embmond.socket"}
     for link in ("libembmon.so", "libembmon.so.0"):
         assert (installed / "usr/lib" / link).resolve().name == f"libembmon.so.{version}"
     for path in installed.rglob("usr/share/**/*.?"):
@@ -287,7 +313,7 @@ def test_frame_types_are_those_of_the_code():
     rows = table("docs/PROTOCOL.md", "type", "message", "from", "numbered", "what")
     drawn = {"FRAME_" + re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row[1]).upper(): int(row[0])
              for row in rows}
-    assert drawn == code and len(code) == 15
+    assert drawn == code and len(code) == 17
     numbered = {row[1] for row in rows if row[3] == "yes"}
     assert numbered == {name for name, fields in proto_messages().items()
                         if fields[:1] == [(1, "sequence", "uint64")]} - {"Nack"}

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WIRE = Path(os.environ.get("EMBMON_BUILD", ROOT / "build")).resolve() / "tools" / "wire"
 
 TYPES = ["Hello", "Welcome", "Layers", "Heartbeat", "Sample", "Scalar", "StepEnd", "Epoch", "Bye",
-         "Ack", "Nack", "Notice", "Wish", "Query", "Reply"]
+         "Ack", "Nack", "Notice", "Wish", "Query", "Reply", "Ids", "Shape"]
 NUMBER = {name: i + 1 for i, name in enumerate(TYPES)}
 OUR_NAME = {name: "step_end" if name == "StepEnd" else name.lower() for name in TYPES}
 DEFLATED = 1
@@ -99,7 +99,10 @@ def as_dict(message):
             out[field.name] = value.hex() if isinstance(value, bytes) else plain(value)
     if message.DESCRIPTOR.name == "Summary":
         out["extras"] = [list(pair) for pair in zip(out.pop("extra_keys"), out.pop("extra_values"))]
-    if message.DESCRIPTOR.name in ("Summary", "Layer", "Variable", "Threshold", "Ignore"):
+    if message.DESCRIPTOR.name == "IdStats":
+        out["busiest"] = [list(pair) for pair in
+                          zip(out.pop("busiest_ids"), out.pop("busiest_counts"))]
+    if message.DESCRIPTOR.name in ("Summary", "IdStats", "Layer", "Variable", "Threshold", "Ignore"):
         out["ok"] = True
     else:
         out["type"] = OUR_NAME[message.DESCRIPTOR.name]
@@ -147,6 +150,18 @@ def one_of_each(proto):
         proto.Wish(steps=65536, layer="inner/\u5c64:0"),
         proto.Query(name="alerts", run="no such run", firing=True),
         proto.Reply(status=64, last=True, text=b"\x00\xff{}\n"),
+        proto.Ids(sequence=16, target=2**20, phase=2, step=2**53 - 1, fed=True, input="\u5c64/1",
+                  dtype=1, stats=dict(
+                      count=2**40, sequences=100, sequence_length=12, negative=1, beyond=2,
+                      worst=-1e300, worst_position=2**40 - 1, fractional=3,
+                      fractional_value=math.nan, fractional_position=4, inexact=5,
+                      inexact_value=2.0**24, inexact_position=6, padded=7, leading=8, trailing=9,
+                      full=10, empty=11, empty_sequence=99, length_min=1, length_max=12, varied=13,
+                      masked=2**40, mismatched=14, mismatch_position=15, unique=16,
+                      unique_error=17, busiest_error=18, rows_seen=2**64 - 1,
+                      busiest_ids=[-2**63, 2**63 - 1], busiest_counts=[2**40, 1])),
+        proto.Shape(sequence=17, target=3, phase=1, step=4, role=1, index=63, inputs=64, axis=-8,
+                    dtype=8, dims=[-1, 0, 2**63 - 1]),
     ]
 
 
@@ -174,7 +189,7 @@ def test_what_is_sent_is_what_python_decodes(proto, how):
     data = run(b"", how)
     printed = decoded(data)
     received = list(frames(data))
-    assert [number for number, _, _ in received] == list(range(1, 16))
+    assert [number for number, _, _ in received] == list(range(1, 18))
     deflated = 0
     for (number, flags, payload), ours in zip(received, printed):
         assert flags in (0, DEFLATED)
@@ -211,13 +226,20 @@ def test_our_constants_arrive_in_python(proto):
     assert (summary.sum, summary.max) == (-5e-324, float.fromhex("0x1.fffffep127"))
     assert list(summary.extra_keys) == [1, 3] and list(summary.extra_values) == [5, 1]
     assert proto.Scalar.FromString(by_type[6]).value == -math.inf
+    ids = proto.Ids.FromString(by_type[16])
+    assert (ids.sequence, ids.input, ids.dtype, ids.fed) == (15, "input1", 8, True)
+    assert (ids.stats.count, ids.stats.worst, ids.stats.fractional_value) == (640, -2.0**63, 9.99)
+    assert list(ids.stats.busiest_ids) == [-2**63, 3] and list(ids.stats.busiest_counts) == [22, 21]
+    shape = proto.Shape.FromString(by_type[17])
+    assert (shape.role, shape.index, shape.inputs, shape.axis) == (1, 63, 64, -8)
+    assert list(shape.dims) == [-1, 12, 2**63 - 1]
     assert proto.Reply.FromString(by_type[15]).text == b'{"a":\0\xff}\n'
 
 
 def test_numbers_are_packed(proto):
     """Repeated numbers travel as one field, not as one field each."""
     by_type = {number: payload for number, _, payload in frames(run(b"", "encode"))}
-    for name in ("Layers", "Sample"):
+    for name in ("Layers", "Sample", "Ids", "Shape"):
         payload = by_type[NUMBER[name]]
         again = getattr(proto, name).FromString(payload)
         assert len(payload) == again.ByteSize()
@@ -243,8 +265,8 @@ def test_unknown_fields_are_skipped_everywhere(proto):
 
 
 def test_unknown_types_are_skipped_and_the_next_message_is_read(proto):
-    data = frame(16, b"anything") + frame(65535, b"") + frame(0, b"\xff") + packed(proto.Bye())
-    assert decoded(data) == [{"unknown": 16}, {"unknown": 65535}, {"unknown": 0},
+    data = frame(18, b"anything") + frame(65535, b"") + frame(0, b"\xff") + packed(proto.Bye())
+    assert decoded(data) == [{"unknown": 18}, {"unknown": 65535}, {"unknown": 0},
                              {"type": "bye", "undelivered": 0}]
 
 

@@ -27,7 +27,7 @@ CODE = re.sub(r"^#.*?(?<!\\)$", "", CODE, flags=re.S | re.M)
 C_TYPES = {"uint32_t": ctypes.c_uint32, "int32_t": ctypes.c_int32, "uint64_t": ctypes.c_uint64,
            "int64_t": ctypes.c_int64, "double": ctypes.c_double, "int": ctypes.c_int,
            "size_t": ctypes.c_size_t, "const char *": ctypes.c_char_p, "char *": ctypes.c_char_p,
-           "const void *": ctypes.c_void_p, "void *": ctypes.c_void_p,
+           "const void *": ctypes.c_void_p, "const uint8_t *": ctypes.c_void_p, "void *": ctypes.c_void_p,
            "const int32_t *": POINTER(ctypes.c_int32), "const int64_t *": POINTER(ctypes.c_int64),
            "int64_t *": POINTER(ctypes.c_int64), "const uint64_t *": POINTER(ctypes.c_uint64),
            "struct embmon_client *": ctypes.c_void_p,
@@ -152,6 +152,7 @@ def test_function(name):
 
 @pytest.mark.parametrize("enum, ours", [
     ("embmon_dtype", _lib.DTYPES), ("embmon_signal", _lib.SIGNALS), ("embmon_kind", _lib.KINDS),
+    ("embmon_shape_role", {f"shape_{word}": value for word, value in _lib.SHAPE_ROLES.items()}),
     ("embmon_severity", _lib.SEVERITIES), ("embmon_alert_state", _lib.ALERT_STATES)])
 def test_enum(enum, ours, compiled):
     theirs = {name: compiled[name] for name in enums_of_header()[enum]}
@@ -167,8 +168,8 @@ def test_phases_are_called_as_in_alerts(compiled):
 
 def test_every_enum_and_constant_is_known(compiled):
     assert set(enums_of_header()) == {"embmon_dtype", "embmon_signal", "embmon_kind",
-                                      "embmon_phase", "embmon_severity", "embmon_alert_state",
-                                      "embmon_error", ""}
+                                      "embmon_shape_role", "embmon_phase", "embmon_severity",
+                                      "embmon_alert_state", "embmon_error", ""}
     assert enums_of_header()[""] == ["EMBMON_NAME_MAX", "EMBMON_RANK_MAX", "EMBMON_INPUTS_MAX"]
     for name in ("NAME_MAX", "RANK_MAX", "INPUTS_MAX", "NO_PADDING"):
         assert getattr(_lib, name) == compiled[f"EMBMON_{name}"]

@@ -23,7 +23,7 @@ CARRIED = ("libembmon.so", "embmond", "embmonctl")
 PROGRAMS = {"make": "make", "cc": "gcc", "protoc-c": "protobuf-c-compiler"}
 HEADERS = {"stdio.h": "libc6-dev", "uv.h": "libuv1-dev", "protobuf-c/protobuf-c.h":
            "libprotobuf-c-dev", "zlib.h": "zlib1g-dev", "jansson.h": "libjansson-dev",
-           "uthash.h": "uthash-dev"}
+           "yaml.h": "libyaml-dev", "uthash.h": "uthash-dev"}
 
 
 def version() -> str:

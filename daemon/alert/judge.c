@@ -46,10 +46,14 @@ no_memory:
     return false;
 }
 
-static uint32_t hold_of(const struct clause *clause, const struct measures *m, size_t layer)
+static uint32_t hold_of(const struct judgement *j, size_t d, size_t c, size_t layer)
 {
-    bool other = layer != DETECT_MODEL && m->model->layers[layer].kind != EMBMON_EMBEDDING;
+    const struct clause *clause = &detectors[d].clauses[c];
+    bool other = layer != DETECT_MODEL && j->m->model->layers[layer].kind != EMBMON_EMBEDDING;
+    uint32_t said = rules_hold(j->rules, d, layer);
 
+    if (said)
+        return said;
     return other && clause->hold_others ? clause->hold_others : clause->hold;
 }
 
@@ -176,9 +180,9 @@ static void finding_reset(struct finding *finding)
 }
 
 /* Nobody wants to hear of this layer: what was up about it is over. */
-static void leave_alone(const struct judgement *j, struct slot *slot)
+static void leave_alone(const struct judgement *j, struct slot *slot, const char *why)
 {
-    slot->silent = "ignored by the trainer";
+    slot->silent = why;
     if (slot->state != EMBMON_RESOLVED)
         slot_resolve(j->alerts, slot, "closed", j->m->step->number, j->now);
 }
@@ -192,20 +196,21 @@ static bool is_ahead(const struct judgement *j, const struct slot *slot)
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
+    const char *ignored = rules_why_ignored(j->rules, d, layer);
     const struct detector *detector = &detectors[d];
     struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
     struct finding findings[CLAUSES_MAX], *worst = NULL;
     bool told = false;
 
-    if (rules_ignored(j->rules, d, layer)) {
-        leave_alone(j, slot);
+    if (ignored) {
+        leave_alone(j, slot, ignored);
         return false;
     }
     slot->silent = NULL;
     for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
         struct finding *finding = &findings[c];
         struct tracker *tracker = &slot->clauses[c];
-        uint32_t hold = hold_of(&detector->clauses[c], j->m, layer);
+        uint32_t hold = hold_of(j, d, c, layer);
         enum verdict verdict;
 
         finding_reset(finding);

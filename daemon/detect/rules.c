@@ -9,10 +9,10 @@
 #include "daemon/glob.h"
 #include "proto/name.h"
 
-#define IGNORED SIZE_MAX /* the key of a rule that has none */
+enum { DETECTORS_MAX = 64 }; /* a bit for each */
 
 struct rule {
-    size_t detector, key; /* indices into detectors[] and limit_keys[] */
+    size_t detector, key; /* indices into detectors[] and limit_keys[], or RULE_... */
     double value;
     char layers[GLOB_MAX + 1];
 };
@@ -20,7 +20,8 @@ struct rule {
 /* What holds for one layer. */
 struct holding {
     struct limits limits;
-    uint64_t ignored; /* a bit for each detector */
+    uint64_t ignored, ignored_by_file; /* a bit for each detector */
+    uint16_t hold[DETECTORS_MAX];      /* 0: each clause's own */
 };
 
 void rules_free(struct rules *rules)
@@ -115,21 +116,13 @@ static enum nack_reason check_pattern(char problem[RULES_SENTENCE], size_t detec
                   detectors[detector].name, short_name(&shown, layers));
 }
 
-/* The rule that is the same, or a new one at the end; NULL when there is no room. */
-static struct rule *place(struct rules *rules, size_t detector, size_t key, const char *layers,
-                          char problem[RULES_SENTENCE])
+/* A new rule at the end; NULL when there is no room. */
+static struct rule *append(struct rules *rules, size_t detector, size_t key, const char *layers,
+                           char problem[RULES_SENTENCE])
 {
     size_t capacity = rules->capacity ? 2 * rules->capacity : 8;
-    struct rule *rule = rules->rules;
+    struct rule *rule;
 
-    for (size_t i = 0; i < rules->count; i++, rule++)
-        if (rule->detector == detector && rule->key == key && strcmp(rule->layers, layers) == 0)
-            return rule;
-    if (rules->count >= RULES_MAX) {
-        refuse(problem, 0, "more thresholds and ignored detectors than a run may have (%d)",
-               RULES_MAX);
-        return NULL;
-    }
     if (rules->count == rules->capacity) {
         rule = reallocarray(rules->rules, capacity, sizeof *rule);
         if (!rule) {
@@ -144,6 +137,23 @@ static struct rule *place(struct rules *rules, size_t detector, size_t key, cons
     strncpy(rule->layers, layers, GLOB_MAX);
     rules->holding_count = 0;
     return rule;
+}
+
+/* The rule that is the same, or a new one at the end; NULL when there is no room. */
+static struct rule *place(struct rules *rules, size_t detector, size_t key, const char *layers,
+                          char problem[RULES_SENTENCE])
+{
+    struct rule *rule = rules->rules;
+
+    for (size_t i = 0; i < rules->count; i++, rule++)
+        if (rule->detector == detector && rule->key == key && strcmp(rule->layers, layers) == 0)
+            return rule;
+    if (rules->count >= RULES_MAX) {
+        refuse(problem, 0, "more thresholds and ignored detectors than a run may have (%d)",
+               RULES_MAX);
+        return NULL;
+    }
+    return append(rules, detector, key, layers, problem);
 }
 
 enum nack_reason rules_threshold(struct rules *rules, const struct msg_threshold *threshold,
@@ -178,38 +188,85 @@ enum nack_reason rules_ignore(struct rules *rules, const struct msg_ignore *igno
 {
     size_t detector = detector_find(ignore->detector);
     enum nack_reason reason;
+    struct rule *rule;
 
     if (detector == detector_count)
         return no_detector(problem, ignore->detector, false);
     reason = check_pattern(problem, detector, ignore->layers);
     if (reason)
         return reason;
-    return place(rules, detector, IGNORED, ignore->layers, problem) ? 0 : NACK_LIMIT;
+    rule = place(rules, detector, RULE_IGNORE, ignore->layers, problem);
+    if (!rule)
+        return NACK_LIMIT;
+    rule->value = 1;
+    return 0;
+}
+
+bool rules_add(struct rules *rules, size_t detector, const char *layers, size_t key, double value,
+               char problem[RULES_SENTENCE])
+{
+    struct rule *rule;
+
+    if (check_pattern(problem, detector, layers))
+        return false;
+    if (rules->count >= RULES_FILE_MAX) {
+        refuse(problem, 0, "more settings of detectors than there may be (%d)", RULES_FILE_MAX);
+        return false;
+    }
+    rule = append(rules, detector, key, layers, problem);
+    if (rule)
+        rule->value = value;
+    return rule != NULL;
+}
+
+void rules_set_base(struct rules *rules, const struct rules *base)
+{
+    rules->base = base;
+    rules->holding_count = 0;
 }
 
 /* ---- what follows from them */
 
+static void apply(const struct rule *rule, bool of_file, struct holding *holding)
+{
+    uint64_t bit = UINT64_C(1) << rule->detector;
+
+    if (rule->key == RULE_HOLD) {
+        holding->hold[rule->detector] = (uint16_t)rule->value;
+    } else if (rule->key == RULE_IGNORE) {
+        bool ignored = rule->value > 0;
+
+        holding->ignored = ignored ? holding->ignored | bit : holding->ignored & ~bit;
+        holding->ignored_by_file =
+            ignored && of_file ? holding->ignored_by_file | bit : holding->ignored_by_file & ~bit;
+    } else {
+        memcpy((char *)&holding->limits + limit_keys[rule->key].offset, &rule->value,
+               sizeof rule->value);
+    }
+}
+
+static void apply_all(const struct rules *rules, bool of_file, const char *path,
+                      struct holding *holding)
+{
+    for (size_t i = 0; i < rules->count; i++) {
+        if (glob_match_path(rules->rules[i].layers, path))
+            apply(&rules->rules[i], of_file, holding);
+    }
+}
+
 static void hold(const struct rules *rules, const char *path, struct holding *holding)
 {
     *holding = (struct holding){.limits = limits_default};
-    for (size_t i = 0; i < rules->count; i++) {
-        const struct rule *rule = &rules->rules[i];
-
-        if (!glob_match_path(rule->layers, path))
-            continue;
-        if (rule->key == IGNORED)
-            holding->ignored |= UINT64_C(1) << rule->detector;
-        else
-            memcpy((char *)&holding->limits + limit_keys[rule->key].offset, &rule->value,
-                   sizeof rule->value);
-    }
+    if (rules->base)
+        apply_all(rules->base, true, path, holding);
+    apply_all(rules, false, path, holding);
 }
 
 bool rules_resolve(struct rules *rules, const struct model *model)
 {
     size_t wanted = model->layer_count + 1;
 
-    if (rules->count == 0)
+    if (rules->count == 0 && !(rules->base && rules->base->count > 0))
         return true;
     if (wanted > rules->holding_capacity) {
         struct holding *more = reallocarray(rules->holdings, wanted, sizeof *more);
@@ -247,4 +304,21 @@ bool rules_ignored(const struct rules *rules, size_t detector, size_t layer)
     const struct holding *holding = holding_of(rules, layer);
 
     return holding && (holding->ignored >> detector & 1);
+}
+
+const char *rules_why_ignored(const struct rules *rules, size_t detector, size_t layer)
+{
+    const struct holding *holding = holding_of(rules, layer);
+
+    if (!rules_ignored(rules, detector, layer))
+        return NULL;
+    return holding->ignored_by_file >> detector & 1 ? "ignored by the configuration file"
+                                                    : "ignored by the trainer";
+}
+
+uint32_t rules_hold(const struct rules *rules, size_t detector, size_t layer)
+{
+    const struct holding *holding = holding_of(rules, layer);
+
+    return holding ? holding->hold[detector] : 0;
 }

@@ -109,6 +109,7 @@ enum embmon_signal {
     EMBMON_ACTIVATION = 2, /* a layer's output */
     EMBMON_WEIGHT = 3,     /* the whole variable, before the step's update */
     EMBMON_UPDATE = 4,     /* new weight minus old weight */
+    EMBMON_IDS = 5,        /* what goes into an embedding; for embmon_wanted() alone */
 };
 
 enum embmon_kind {
@@ -119,6 +120,16 @@ enum embmon_kind {
     EMBMON_CONV = 4,
     EMBMON_NORM = 5,
     EMBMON_ATTENTION = 6,
+    EMBMON_CONCATENATE = 7, /* joins its inputs along an axis */
+    EMBMON_MERGE = 8,       /* adds, multiplies, ... its inputs element by element */
+    EMBMON_POOLING = 9,     /* averages over a sequence */
+};
+
+/* Whose shape it is. */
+enum embmon_shape_role {
+    EMBMON_SHAPE_INPUT = 1,
+    EMBMON_SHAPE_OUTPUT = 2,
+    EMBMON_SHAPE_GRADIENT = 3, /* of a variable's gradient */
 };
 
 enum embmon_phase {
@@ -296,6 +307,52 @@ struct embmon_summary {
 EMBMON_API EMBMON_NONNULL(1, 5) int embmon_post_summary(struct embmon_client *client, int id,
                                                         enum embmon_signal signal, int64_t step,
                                                         const struct embmon_summary *summary);
+
+/* What reaches an embedding: range, padding, true lengths, distinct and busiest rows are counted,
+ * the ids themselves stay here. layer: of a layer; its rows and padding_id are what the ids are
+ * compared with (rows 0: none is beyond them). ids: count elements of any dtype; may be NULL when
+ * count is 0. Floats are truncated toward zero, as frameworks do, and fractions, NaNs and what the
+ * dtype cannot hold exactly are counted. sequence_length: 0 when these are no sequences, else count
+ * is a multiple of it. mask: count bytes, 0 for what is masked, or NULL. Scratch is bounded as that
+ * of embmon_post_rows(), and one bit per row of the table says which were looked up in this epoch
+ * of training (up to 2^31 rows in all tables). Returns and errors as embmon_post(), signal
+ * EMBMON_IDS; EUNKNOWN for a variable's id; EINVAL (sequence_length). */
+EMBMON_API EMBMON_NONNULL(1) int embmon_post_ids(struct embmon_client *client, int layer,
+                                                 int64_t step, const void *ids, size_t count,
+                                                 enum embmon_dtype dtype, size_t sequence_length,
+                                                 const uint8_t *mask);
+
+/* The same ids as the user fed them: at the model's boundary, before the framework casts. input:
+ * the input's name, a path, or "". Otherwise as embmon_post_ids(); ENAME. */
+EMBMON_API EMBMON_NONNULL(1, 3) int embmon_post_fed(struct embmon_client *client, int layer,
+                                                    const char *input, int64_t step,
+                                                    const void *ids, size_t count,
+                                                    enum embmon_dtype dtype,
+                                                    size_t sequence_length);
+
+/* A shape somewhere along the graph. */
+struct embmon_shape {
+    uint32_t size;
+    uint32_t role;       /* enum embmon_shape_role */
+    uint32_t index;      /* of an input: which of `inputs`; else 0 */
+    uint32_t inputs;     /* of an input: how many tensors the layer reads, <= EMBMON_INPUTS_MAX;
+                            else 0 */
+    int32_t axis;        /* along which a concatenation joins, -8 ... 7; else 0 */
+    uint32_t rank;       /* dimensions in dims, <= EMBMON_RANK_MAX */
+    const int64_t *dims; /* with the batch, -1 for what is not known; NULL when rank is 0 */
+    int32_t dtype;       /* enum embmon_dtype, 0 when unknown */
+};
+#define EMBMON_SHAPE_INIT                                                                          \
+    {                                                                                              \
+        sizeof(struct embmon_shape), EMBMON_SHAPE_OUTPUT, 0, 0, 0, 0, NULL, 0                      \
+    }
+
+/* Posts a shape of a layer or a variable: when it is new, not at every step. It is wanted at every
+ * step. Returns 1 when accepted. Errors: EUNKNOWN, EINVAL (step, role, index, inputs, axis, rank,
+ * dims), EDTYPE, EDROPPED, ECLOSED. */
+EMBMON_API EMBMON_NONNULL(1, 4) int embmon_post_shape(struct embmon_client *client, int id,
+                                                      int64_t step,
+                                                      const struct embmon_shape *shape);
 
 /* A named value of the model: "loss", "learning_rate", "batch_size", "clipped_fraction" are known
  * to the detectors and to TensorBoard by these names; others appear as scalars/<name>. value may be

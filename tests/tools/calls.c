@@ -13,7 +13,7 @@ static void marker(void)
 
 /* Also with what is larger than malloc() would give without asking the kernel. */
 static float gradient[1 << 18];
-static int64_t ids[1 << 14];
+static int64_t ids[1 << 18];
 
 static void declare(struct embmon_client *client)
 {
@@ -26,11 +26,14 @@ static void declare(struct embmon_client *client)
     info.path = "dense";
     embmon_layer(client, &info);
     embmon_variable(client, 1, "kernel", shape, 2, EMBMON_F32);
+    info.path = "large", info.kind = EMBMON_EMBEDDING, info.rows = 1 << 30, info.columns = 16;
+    embmon_layer(client, &info);
 }
 
 static void train(struct embmon_client *client)
 {
     struct embmon_client_stats stats = EMBMON_CLIENT_STATS_INIT;
+    struct embmon_shape shape = EMBMON_SHAPE_INIT;
     struct embmon_notice notice = EMBMON_NOTICE_INIT;
     char run[64];
 
@@ -38,6 +41,10 @@ static void train(struct embmon_client *client)
         embmon_post(client, 0, EMBMON_GRADIENT, step, gradient, 1 << 18, EMBMON_F32);
         embmon_post_rows(client, 0, EMBMON_GRADIENT, step, ids, EMBMON_I64, gradient, 1 << 14, 16,
                          EMBMON_F32);
+        embmon_post_ids(client, 0, step, ids, 1 << 18, EMBMON_I64, 1 << 10, NULL);
+        embmon_post_fed(client, 0, "input1", step, gradient, 1 << 18, EMBMON_F32, 0);
+        embmon_post_ids(client, 3, step, ids, 1 << 18, EMBMON_I64, 1, NULL);
+        embmon_post_shape(client, 1, step, &shape);
         embmon_post(client, 2, EMBMON_GRADIENT, step, gradient, 16, EMBMON_F32);
         embmon_post_scalar(client, "loss", step, 1);
         embmon_wanted(client, 0, EMBMON_WEIGHT);
@@ -59,8 +66,8 @@ int main(int argc, char **argv)
 
     for (int i = 0; i < 1 << 18; i++)
         gradient[i] = (float)(i % 97 - 48) / 1000;
-    for (int i = 0; i < 1 << 14; i++)
-        ids[i] = i * 7919 % 5000;
+    for (int64_t i = 0; i < 1 << 18; i++)
+        ids[i] = i < 1 << 14 ? i * 7919 % 5000 : i * 4001;
     if (embmon_open(NULL, &client) < 0)
         return 1;
     marker();

@@ -103,6 +103,17 @@ static void print_summary(const struct summary *from)
     printf("]}");
 }
 
+static void print_id_stats(const struct ids_stats *from)
+{
+    printf(",\"stats\":{\"ok\":true");
+    IDS_STATS_FIELDS(PRINT_NUMBER, PRINT_TEXT)
+    printf(",\"busiest\":[");
+    for (uint32_t i = 0; i < from->busiest_count; i++)
+        printf("%s[%lld,%llu]", i ? "," : "", (long long)from->busiest[i].id,
+               (unsigned long long)from->busiest[i].count);
+    printf("]}");
+}
+
 static void print_layer(const struct msg_layer *from)
 {
     printf("{\"ok\":true");
@@ -171,6 +182,10 @@ static void print_message(const struct message *message)
         print_hex(message->hello.session, SESSION_BYTES);
     } else if (message->type == FRAME_SAMPLE) {
         print_summary(&message->sample.summary);
+    } else if (message->type == FRAME_IDS) {
+        print_id_stats(&message->ids.stats);
+    } else if (message->type == FRAME_SHAPE) {
+        PRINT_ARRAY("dims", message->shape.dims, message->shape.dim_count);
     } else if (message->type == FRAME_REPLY) {
         printf(",\"text\":");
         print_hex(message->reply.text, message->reply.length);

@@ -7,7 +7,7 @@
 
 #include "proto/message.h"
 
-enum { ONE_OF_EACH = 15 };
+enum { ONE_OF_EACH = 17 };
 
 static inline struct message one_layers(void)
 {
@@ -71,6 +71,60 @@ static inline struct message one_sample(void)
                                        .positive = {2039, 1, positive, 1},
                                        .extras = {{1, 5}, {3, 1}},
                                        .extra_count = 2};
+    return message;
+}
+
+static inline struct message one_ids(void)
+{
+    struct message message = {.type = FRAME_IDS};
+
+    message.ids = (struct msg_ids){.sequence = 15,
+                                   .target = 1 << 20,
+                                   .phase = 2,
+                                   .step = STEP_MAX - 1,
+                                   .fed = true,
+                                   .input = "input1",
+                                   .dtype = 8,
+                                   .stats = {.count = 640,
+                                             .sequences = 64,
+                                             .sequence_length = 10,
+                                             .negative = 1,
+                                             .beyond = 2,
+                                             .worst = -0x1p63,
+                                             .worst_position = 3,
+                                             .fractional = 4,
+                                             .fractional_value = 9.99,
+                                             .fractional_position = 5,
+                                             .inexact = 6,
+                                             .inexact_value = 0x1p24,
+                                             .inexact_position = 7,
+                                             .padded = 8,
+                                             .leading = 9,
+                                             .trailing = 10,
+                                             .full = 11,
+                                             .empty = 12,
+                                             .empty_sequence = 13,
+                                             .length_min = 1,
+                                             .length_max = 9,
+                                             .varied = 14,
+                                             .masked = 640,
+                                             .mismatched = 16,
+                                             .mismatch_position = 17,
+                                             .unique = 18,
+                                             .unique_error = 19,
+                                             .busiest_error = 20,
+                                             .rows_seen = UINT64_MAX,
+                                             .busiest = {{INT64_MIN, 22}, {3, 21}},
+                                             .busiest_count = 2}};
+    return message;
+}
+
+static inline struct message one_shape(void)
+{
+    static const int64_t dims[] = {-1, 12, INT64_MAX};
+    struct message message = {.type = FRAME_SHAPE};
+
+    message.shape = (struct msg_shape){16, 5, 3, 9, 1, 63, 64, -8, 4, dims, 3};
     return message;
 }
 
@@ -138,6 +192,10 @@ static inline struct message one_of_each(size_t i)
     case FRAME_QUERY:
         m.query = (struct msg_query){"alerts", "reviews", true};
         break;
+    case FRAME_IDS:
+        return one_ids();
+    case FRAME_SHAPE:
+        return one_shape();
     case FRAME_REPLY:
         m.reply = (struct msg_reply){64, true, (const uint8_t *)"{\"a\":\0\xff}\n", 9};
         break;

@@ -116,6 +116,18 @@ static void the_first_loss_is_the_median_of_five_finite_ones(void **state)
     assert_true(baseline_first_loss(&b) == 3);
 }
 
+static void a_loss_that_diverged_at_once_is_no_first_loss(void **state)
+{
+    (void)state;
+    baseline_loss(&b, 1.5);
+    baseline_loss(&b, 1358);
+    baseline_loss(&b, -194213);
+    baseline_loss(&b, 15.5); /* above 10 x 1.5 */
+    assert_true(baseline_first_loss(&b) == 1.5);
+    baseline_loss(&b, 14.5);
+    assert_true(baseline_first_loss(&b) == 8);
+}
+
 static void the_first_loss_is_at_least_a_tenth_with_its_sign(void **state)
 {
     (void)state;
@@ -244,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_recent_maximum_is_of_the_last_ten, start, stop),
         cmocka_unit_test_setup_teardown(the_first_loss_is_the_median_of_five_finite_ones, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(a_loss_that_diverged_at_once_is_no_first_loss, start, stop),
         cmocka_unit_test_setup_teardown(the_first_loss_is_at_least_a_tenth_with_its_sign, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_restart_forgets_all_but_the_first_loss, start, stop),

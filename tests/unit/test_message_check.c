@@ -39,7 +39,7 @@ static void one_of_each_is_good(void **state)
 
 static void an_unknown_type_is_refused(void **state)
 {
-    struct message m = {.type = (enum frame_type)16};
+    struct message m = {.type = (enum frame_type)18};
 
     (void)state;
     assert_string_equal(message_check(&m), "the type is unknown");
@@ -149,7 +149,7 @@ static void layers_are_checked(void **state)
     CHECK_LAYER(layer.path = letters(255), "");
     CHECK_LAYER(layer.path = letters(256), path);
     CHECK_LAYER(layer.kind = 6, "");
-    CHECK_LAYER(layer.kind = 7, "a layer's kind is unknown");
+    CHECK_LAYER(layer.kind = 10, "a layer's kind is unknown");
     CHECK_LAYER(layer.activation = "", "");
     CHECK_LAYER(layer.activation = "\x80",
                 "an activation's name is not at most 255 bytes of UTF-8 without control "
@@ -201,6 +201,12 @@ static void places_are_checked(void **state)
     CHECK(FRAME_STEP_END, m.step_end.sequence = 0, sequence);
     CHECK(FRAME_STEP_END, m.step_end.phase = UINT32_MAX, phase);
     CHECK(FRAME_STEP_END, m.step_end.step = UINT64_MAX, step);
+    CHECK(FRAME_IDS, m.ids.sequence = 0, sequence);
+    CHECK(FRAME_IDS, m.ids.phase = 0, phase);
+    CHECK(FRAME_IDS, m.ids.step = STEP_MAX, step);
+    CHECK(FRAME_SHAPE, m.shape.sequence = 0, sequence);
+    CHECK(FRAME_SHAPE, m.shape.phase = 4, phase);
+    CHECK(FRAME_SHAPE, m.shape.step = STEP_MAX, step);
     CHECK(FRAME_EPOCH, m.epoch.sequence = 0, sequence);
     CHECK(FRAME_EPOCH, m.epoch.step = STEP_MAX, step);
     CHECK(FRAME_EPOCH, m.epoch.epoch = STEP_MAX, "the epoch is not below 2^53");
@@ -224,6 +230,54 @@ static void samples_and_scalars_are_checked(void **state)
     CHECK(FRAME_SCALAR, m.scalar.name = "", name);
     CHECK(FRAME_SCALAR, m.scalar.name = "loss/", name);
     CHECK(FRAME_SCALAR, m.scalar.name = "lo\nss", name);
+}
+
+static void ids_are_checked(void **state)
+{
+    static const char input[] =
+        "the input's name is not 1 ... 255 bytes of UTF-8, parts joined by single '/'";
+
+    (void)state;
+    CHECK(FRAME_IDS, m.ids.target = ID_MAX + 1, "the target's id is above 2^20");
+    CHECK(FRAME_IDS, m.ids.input = "", "");
+    CHECK(FRAME_IDS, m.ids.input = letters(255), "");
+    CHECK(FRAME_IDS, m.ids.input = letters(256), input);
+    CHECK(FRAME_IDS, m.ids.input = "a//b", input);
+    CHECK(FRAME_IDS, m.ids.dtype = 1, "");
+    CHECK(FRAME_IDS, m.ids.dtype = 0, "a dtype is unknown");
+    CHECK(FRAME_IDS, m.ids.dtype = 9, "a dtype is unknown");
+    CHECK(FRAME_IDS, m.ids.stats.unique = 641, "there are more distinct ids than ids");
+    CHECK(FRAME_IDS, (m.ids.stats = (struct ids_stats){0}), ""); /* an empty batch */
+}
+
+static void shapes_are_checked(void **state)
+{
+    static const int64_t dims[SHAPE_MAX + 1] = {0}, negative[] = {3, -2};
+    static const char role[] = "the role is none of 1 (input), 2 (output), 3 (gradient)";
+    static const char index[] = "the input's index is not below their number, at most 64";
+    static const char inputs[] = "an input has no number of inputs, or another shape has one";
+
+    (void)state;
+    CHECK(FRAME_SHAPE, m.shape.target = ID_MAX + 1, "the target's id is above 2^20");
+    CHECK(FRAME_SHAPE, m.shape.role = 0, role);
+    CHECK(FRAME_SHAPE, m.shape.role = 4, role);
+    CHECK(FRAME_SHAPE, m.shape.role = 2, inputs);
+    CHECK(FRAME_SHAPE, m.shape.inputs = 0, inputs);
+    CHECK(FRAME_SHAPE, (m.shape.role = 3, m.shape.inputs = m.shape.index = 0), "");
+    CHECK(FRAME_SHAPE, (m.shape.role = 3, m.shape.inputs = 0, m.shape.index = 1), index);
+    CHECK(FRAME_SHAPE, m.shape.index = 64, index);
+    CHECK(FRAME_SHAPE, m.shape.inputs = 63, index);
+    CHECK(FRAME_SHAPE, m.shape.inputs = 65, index);
+    CHECK(FRAME_SHAPE, m.shape.axis = 7, "");
+    CHECK(FRAME_SHAPE, m.shape.axis = 8, "the axis is not -8 ... 7");
+    CHECK(FRAME_SHAPE, m.shape.axis = -9, "the axis is not -8 ... 7");
+    CHECK(FRAME_SHAPE, (m.shape.dims = dims, m.shape.dim_count = SHAPE_MAX), "");
+    CHECK(FRAME_SHAPE, (m.shape.dims = dims, m.shape.dim_count = SHAPE_MAX + 1),
+          "a shape has more than 8 dimensions");
+    CHECK(FRAME_SHAPE, (m.shape.dims = negative, m.shape.dim_count = 2),
+          "a dimension of a shape is below -1");
+    CHECK(FRAME_SHAPE, m.shape.dtype = 0, "");
+    CHECK(FRAME_SHAPE, m.shape.dtype = 9, "a dtype is unknown");
 }
 
 static void what_the_daemon_says_is_checked(void **state)
@@ -290,6 +344,8 @@ int main(void)
         cmocka_unit_test(variables_are_checked),
         cmocka_unit_test(places_are_checked),
         cmocka_unit_test(samples_and_scalars_are_checked),
+        cmocka_unit_test(ids_are_checked),
+        cmocka_unit_test(shapes_are_checked),
         cmocka_unit_test(what_the_daemon_says_is_checked),
         cmocka_unit_test(queries_are_checked),
     };

@@ -77,7 +77,7 @@ static void what_is_out_of_range_is_refused(void **state)
     assert_int_equal(add(m, path), 0);
     assert_string_equal(model_target(m, 0)->name, path);
     info.path = "x";
-    info.kind = 7;
+    info.kind = EMBMON_POOLING + 1;
     assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
     info.kind = 0, info.dtype = 9;
     assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
@@ -95,6 +95,34 @@ static void what_is_out_of_range_is_refused(void **state)
     assert_int_equal(model_add_variable(m, 0, "v", NULL, 0, 9), EMBMON_EDTYPE);
     assert_int_equal(model_add_variable(m, 0, "v", NULL, 0, 0), 1);
     assert_int_equal(model_add_variable(m, 1, "w", NULL, 0, 0), EMBMON_EUNKNOWN);
+    model_free(m);
+}
+
+static void tables_have_bits_for_their_rows_and_a_new_epoch_clears_all(void **state)
+{
+    struct model *m = model_new();
+    struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
+    const struct target *a, *b;
+
+    (void)state;
+    assert_int_equal(add(m, "dense"), 0);
+    assert_null(model_target(m, 0)->seen);
+    info.kind = EMBMON_EMBEDDING;
+    info.path = "a", info.rows = 10;
+    a = model_target(m, model_add_layer(m, &info));
+    info.path = "b", info.rows = 100000;
+    b = model_target(m, model_add_layer(m, &info));
+    assert_true(a->seen && b->seen && a->seen != b->seen);
+    seen_mark(a->seen, 9);
+    seen_mark(b->seen, 99999);
+    assert_int_equal(model_add_layer(m, &info), b->id); /* declared again: the same bits */
+    assert_int_equal(seen_count(b->seen), 1);
+    model_new_epoch(m);
+    assert_int_equal(seen_count(a->seen), 0);
+    assert_int_equal(seen_count(b->seen), 0);
+    info.path = "c", info.rows = SEEN_ROWS + 1;
+    assert_null(model_target(m, model_add_layer(m, &info))->seen);
+    model_new_epoch(m);
     model_free(m);
 }
 
@@ -211,6 +239,7 @@ int main(void)
         cmocka_unit_test(ids_are_given_in_the_order_of_declaration),
         cmocka_unit_test(what_differs_from_before_is_refused),
         cmocka_unit_test(what_is_out_of_range_is_refused),
+        cmocka_unit_test(tables_have_bits_for_their_rows_and_a_new_epoch_clears_all),
         cmocka_unit_test(there_is_a_limit_of_layers_and_one_of_variables),
         cmocka_unit_test(batches_tell_all_once_and_then_what_is_new),
         cmocka_unit_test(threads_that_declare_the_same_get_the_same_ids),

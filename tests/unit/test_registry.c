@@ -345,6 +345,51 @@ static void an_idle_run_is_unloaded_after_an_hour(void **state)
     peer_close(&live, 3600001);
 }
 
+static void fewer_runs_than_before_unload_the_quiet_ones(void **state)
+{
+    struct ceilings ceilings = CEILINGS_DEFAULT;
+    struct peer live = joined(1, (struct hello){.name = "live"}, 0), quiet, more;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof name, "q%d", i);
+        quiet = joined((uint8_t)(2 + i), (struct hello){.name = name}, 1);
+        peer_close(&quiet, 2);
+    }
+    assert_int_equal(registry_runs(registry), 5);
+    ceilings.runs = 2;
+    registry_configure(registry, &ceilings, NULL);
+    assert_int_equal(registry_runs(registry), 5); /* until one more wants in */
+    more = joined(9, (struct hello){.name = "more"}, 3);
+    assert_int_equal(registry_runs(registry), 2);
+    assert_non_null(registry_find(registry, "live"));
+    assert_run(more, "more");
+    quiet = joined(10, (struct hello){.name = "late"}, 4);
+    assert_refused(&quiet, "as many as the daemon's limits.runs allows");
+    peer_close(&quiet, 5);
+    peer_close(&more, 5);
+    peer_close(&live, 5);
+}
+
+static void an_idle_run_is_unloaded_when_the_configuration_says(void **state)
+{
+    struct ceilings ceilings = CEILINGS_DEFAULT;
+    struct peer a = joined(1, (struct hello){0}, 0), b;
+
+    (void)state;
+    ceilings.idle_seconds = 60;
+    registry_configure(registry, &ceilings, NULL);
+    b = joined(2, (struct hello){.name = "b"}, 0); /* before and after: both know it */
+    peer_close(&a, 1000);
+    peer_close(&b, 1000);
+    registry_tick(registry, at(59999));
+    assert_int_equal(registry_runs(registry), 2);
+    registry_tick(registry, at(60000));
+    assert_int_equal(registry_runs(registry), 0);
+}
+
 static void beyond_256_runs_a_quiet_one_makes_room(void **state)
 {
     struct peer live = joined(1, (struct hello){.name = "live"}, 0), last;
@@ -430,6 +475,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_after_an_hour, start, stop),
         cmocka_unit_test_setup_teardown(beyond_256_runs_a_quiet_one_makes_room, start, stop),
         cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_joins_one_run, start, stop),
+        cmocka_unit_test_setup_teardown(fewer_runs_than_before_unload_the_quiet_ones, start, stop),
+        cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_when_the_configuration_says, start,
+                                        stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

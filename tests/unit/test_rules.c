@@ -201,6 +201,113 @@ static void a_run_has_256_rules(void **state)
     assert_true(limits_of(a)->spike_layer == 8);
 }
 
+/* ---- what the configuration file says lies below them */
+
+static struct rules of_file;
+
+static int forget_file(void **state)
+{
+    rules_free(&of_file);
+    return training_end(state);
+}
+
+static void file_says(const char *detector, const char *layers, size_t key, double value)
+{
+    assert_true(rules_add(&of_file, detector_find(detector), layers, key, value, problem));
+    rules_set_base(&training.rules, &of_file);
+}
+
+static size_t key_of(const char *detector, const char *key)
+{
+    size_t k = 0;
+
+    while (strcmp(limit_keys[k].detector, detector) != 0 || strcmp(limit_keys[k].key, key) != 0)
+        assert_true(++k < limit_key_count);
+    return k;
+}
+
+static void file_sets(const char *detector, const char *layers, const char *key, double value)
+{
+    file_says(detector, layers, key_of(detector, key), value);
+}
+
+static void of_the_file_the_last_that_matches_counts(void **state)
+{
+    size_t a = embedding("in/a"), b = embedding("in/b");
+
+    (void)state;
+    file_sets("gradient_spike", "*", "layer", 20);
+    file_sets("gradient_spike", "a", "layer", 30);
+    assert_true(limits_of(a)->spike_layer == 30 && limits_of(b)->spike_layer == 20);
+    file_sets("gradient_spike", "*", "layer", 40); /* the same again, later: not its old place */
+    assert_true(limits_of(a)->spike_layer == 40 && limits_of(b)->spike_layer == 40);
+    file_says("gradient_spike", "*", RULE_IGNORE, 1);
+    assert_true(ignored("gradient_spike", a) && ignored("gradient_spike", b));
+    file_says("gradient_spike", "b", RULE_IGNORE, 0);
+    assert_true(ignored("gradient_spike", a) && !ignored("gradient_spike", b));
+    assert_int_equal(rules_hold(&training.rules, detector_find("gradient_spike"), a), 0);
+    file_says("gradient_spike", "in/*", RULE_HOLD, 5);
+    file_says("gradient_spike", "b", RULE_HOLD, HOLD_MAX);
+    (void)limits_of(a);
+    assert_int_equal(rules_hold(&training.rules, detector_find("gradient_spike"), a), 5);
+    assert_int_equal(rules_hold(&training.rules, detector_find("gradient_spike"), b), HOLD_MAX);
+    assert_int_equal(rules_hold(&training.rules, detector_find("gradient_vanishing"), a), 0);
+}
+
+static void the_trainer_wins_over_the_file(void **state)
+{
+    size_t a = embedding("a"), spike = detector_find("gradient_spike");
+
+    (void)state;
+    assert_int_equal(set("gradient_spike", "*", "layer", 5), 0);
+    file_sets("gradient_spike", "a", "layer", 30);
+    file_sets("gradient_spike", "a", "model", 2);
+    assert_true(limits_of(a)->spike_layer == 5 && limits_of(a)->spike_model == 2);
+    file_says("gradient_spike", "*", RULE_IGNORE, 1);
+    (void)limits_of(a);
+    assert_string_equal(rules_why_ignored(&training.rules, spike, a),
+                        "ignored by the configuration file");
+    file_says("gradient_spike", "*", RULE_IGNORE, 0);
+    assert_int_equal(ignore("gradient_spike", "a"), 0);
+    (void)limits_of(a);
+    assert_string_equal(rules_why_ignored(&training.rules, spike, a), "ignored by the trainer");
+    rules_clear(&training.rules); /* another training of the run: the file's stay */
+    assert_true(limits_of(a)->spike_layer == 30);
+    assert_null(rules_why_ignored(&training.rules, spike, a));
+    rules_set_base(&training.rules, NULL);
+    assert_ptr_equal(limits_of(a), &limits_default);
+}
+
+static void another_file_counts_once_it_is_resolved(void **state)
+{
+    struct rules other = {0};
+    size_t a = embedding("a");
+
+    (void)state;
+    file_sets("gradient_spike", "*", "layer", 30);
+    assert_true(limits_of(a)->spike_layer == 30);
+    assert_true(rules_add(&other, detector_find("gradient_spike"), "*",
+                          key_of("gradient_spike", "model"), 9, problem));
+    rules_set_base(&training.rules, &other);
+    assert_true(limits_of(a)->spike_layer == 8 && limits_of(a)->spike_model == 9);
+    rules_set_base(&training.rules, NULL);
+    rules_free(&other);
+}
+
+static void what_a_file_may_not_say_is_refused(void **state)
+{
+    size_t diverged = detector_find("loss_diverged");
+
+    (void)state;
+    assert_false(rules_add(&of_file, diverged, "a*", RULE_HOLD, 3, problem));
+    assert_string_equal(problem, "loss_diverged judges the whole model: its layers are \"*\", not "
+                                 "\"a*\"");
+    for (int i = 0; i < RULES_FILE_MAX; i++)
+        assert_true(rules_add(&of_file, diverged, "*", RULE_HOLD, 3, problem));
+    assert_false(rules_add(&of_file, diverged, "*", RULE_HOLD, 3, problem));
+    assert_string_equal(problem, "more settings of detectors than there may be (1024)");
+}
+
 /* ---- what the detectors make of it */
 
 static size_t a, b;
@@ -310,6 +417,55 @@ static void an_alert_that_is_ignored_from_now_on_is_closed(void **state)
     assert_int_equal(times_told("gradient_vanishing"), 3);
 }
 
+static void a_hold_of_the_file_is_the_alerts_hold(void **state)
+{
+    (void)state;
+    two_layers();
+    file_says("gradient_vanishing", "*", RULE_HOLD, 4); /* 10, and 150 for layers like b */
+    file_says("gradient_vanishing", "b", RULE_HOLD, 2);
+    size_t last = dense("in/last");
+    for (int i = 0; i < 4; i++) {
+        gradient(a, 0);
+        gradient(b, 0);
+        gradient(last, 0.4);
+        step_done();
+    }
+    must_be("gradient_vanishing", "in/b", EMBMON_FIRING, 1);
+    must_be("gradient_vanishing", "in/a", EMBMON_FIRING, 3);
+}
+
+static void a_hold_goes_for_every_clause(void **state)
+{
+    (void)state;
+    two_layers();
+    file_says("gradient_exploding", "*", RULE_HOLD, 2); /* of updates that are too large it is 1 */
+    for (int i = 0; i < 3; i++) {
+        gradient(a, 0.4);
+        post_even(table(a), EMBMON_WEIGHT, 100, 1);
+        post_even(table(a), EMBMON_UPDATE, 100, i > 0 ? 5 : 0.1);
+        step_done();
+    }
+    must_be("gradient_exploding", "in/a", EMBMON_FIRING, 2);
+    assert_int_equal(last_told("gradient_exploding", "in/a")->before, EMBMON_PENDING);
+}
+
+static void a_file_read_again_counts_from_the_next_step_on(void **state)
+{
+    (void)state;
+    two_layers();
+    steps_with(12, 0, 0.4);
+    must_be("gradient_vanishing", "in/a", EMBMON_FIRING, 9);
+    file_says("gradient_vanishing", "a", RULE_IGNORE, 1);
+    steps_with(1, 0, 0.4);
+    must_be("gradient_vanishing", "in/a", EMBMON_RESOLVED, 12);
+    assert_string_equal(last_told("gradient_vanishing", "in/a")->reason, "closed");
+    assert_string_equal(alerts_silent(training.alerts, detector_find("gradient_vanishing"), a),
+                        "ignored by the configuration file");
+    file_says("gradient_vanishing", "a", RULE_IGNORE, 0);
+    steps_with(10, 0, 0.4);
+    must_be("gradient_vanishing", "in/a", EMBMON_FIRING, 22);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +484,19 @@ int main(void)
         training_test(an_ignored_detector_is_silent_and_says_why),
         training_test(a_layer_whose_nan_is_ignored_leaves_the_name_to_the_next),
         training_test(an_alert_that_is_ignored_from_now_on_is_closed),
+        cmocka_unit_test_setup_teardown(of_the_file_the_last_that_matches_counts, training_begin,
+                                        forget_file),
+        cmocka_unit_test_setup_teardown(the_trainer_wins_over_the_file, training_begin,
+                                        forget_file),
+        cmocka_unit_test_setup_teardown(another_file_counts_once_it_is_resolved, training_begin,
+                                        forget_file),
+        cmocka_unit_test_setup_teardown(what_a_file_may_not_say_is_refused, training_begin,
+                                        forget_file),
+        cmocka_unit_test_setup_teardown(a_hold_of_the_file_is_the_alerts_hold, training_begin,
+                                        forget_file),
+        cmocka_unit_test_setup_teardown(a_hold_goes_for_every_clause, training_begin, forget_file),
+        cmocka_unit_test_setup_teardown(a_file_read_again_counts_from_the_next_step_on,
+                                        training_begin, forget_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,15 +247,40 @@ static void over_budget_new_layers_are_refused_and_known_ones_are_not(void **sta
         if (declare(member, i, path, &problem) == NACK_LIMIT)
             break;
         assert_int_equal(post(member, ++sequence, i, i / 64, tensor_of(wide, 4), 1), 0);
-        assert_true(steps_bytes(run->steps) < (size_t)RUN_BYTE_BUDGET + (1 << 20));
+        assert_true(steps_bytes(run->steps) < (size_t)RUN_BYTES_DEFAULT / 2 + (1 << 20));
     }
     assert_in_range(sequence, 2048, LAYERS_MAX - 1);
-    assert_in_range(status().bytes, 2 * (size_t)RUN_BYTE_BUDGET,
-                    2 * (size_t)RUN_BYTE_BUDGET + (2 << 20));
+    assert_in_range(status().bytes, (size_t)RUN_BYTES_DEFAULT,
+                    (size_t)RUN_BYTES_DEFAULT + (2 << 20));
     assert_non_null(strstr(problem, "memory is used up"));
     member_unmap(member); /* it reconnects */
     assert_int_equal(declare(member, 0, "l0", &problem), 0);
     assert_int_equal(post(member, ++sequence, 0, LAYERS_MAX, TENSOR(1), 1), 0);
+}
+
+static void a_smaller_budget_holds_from_now_on(void **state)
+{
+    static const double wide[] = {1e-300, 1e300, -1e-300, -1e300};
+    struct ceilings ceilings = CEILINGS_DEFAULT;
+    struct run_member *member = join(1, 0, 0);
+    uint64_t sequence = 0;
+    const char *problem = "";
+    char path[16];
+
+    (void)state;
+    ceilings.run_bytes = 4 << 20;
+    run_configure(run, &ceilings, NULL);
+    for (uint32_t i = 0; i < LAYERS_MAX; i++) {
+        (void)snprintf(path, sizeof path, "l%u", i);
+        if (declare(member, i, path, &problem) == NACK_LIMIT)
+            break;
+        assert_int_equal(post(member, ++sequence, i, i / 64, tensor_of(wide, 4), 1), 0);
+        assert_true(steps_bytes(run->steps) < (2 << 20) + (1 << 20));
+    }
+    assert_in_range(sequence, 64, 512);
+    assert_non_null(strstr(problem, "memory is used up"));
+    run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
+    assert_int_equal(declare(member, (uint32_t)sequence, path, &problem), 0);
 }
 
 struct told {
@@ -484,6 +509,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(posts_that_never_end_a_step_cannot_pile_up, start, stop),
         cmocka_unit_test_setup_teardown(over_budget_new_layers_are_refused_and_known_ones_are_not,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_smaller_budget_holds_from_now_on, start, stop),
         cmocka_unit_test_setup_teardown(the_largest_every_is_told_to_those_who_are_there, start_4,
                                         stop),
         cmocka_unit_test_setup_teardown(a_second_connection_of_a_session_supersedes_the_first,

@@ -31,6 +31,8 @@ static void steps_that_are_multiples_are_sampled(void **state)
     assert_true(wants(&s, EMBMON_GRADIENT, 0));
     assert_false(wants(&s, EMBMON_GRADIENT, 3));
     assert_true(wants(&s, EMBMON_ACTIVATION, 4));
+    assert_true(wants(&s, EMBMON_IDS, 4));
+    assert_false(wants(&s, EMBMON_IDS, 5));
     assert_true(wants(&s, 0, 8));
     sampling_close(&s);
 }
@@ -87,9 +89,11 @@ static void a_wish_covers_so_many_steps_from_the_next_on(void **state)
         assert_true(wants(&s, 0, step));
         assert_true(wants(&s, EMBMON_ACTIVATION, step));
         assert_true(wants(&s, EMBMON_WEIGHT, step));
+        assert_true(wants(&s, EMBMON_IDS, step));
         assert_true(sampling_wanted(&s, 4, EMBMON_GRADIENT, step)); /* another layer */
         assert_false(sampling_wanted(&s, 4, EMBMON_ACTIVATION, step));
         assert_false(sampling_wanted(&s, 4, EMBMON_WEIGHT, step));
+        assert_false(sampling_wanted(&s, 4, EMBMON_IDS, step));
         sampling_step(&s, EMBMON_TRAIN, step);
     }
     assert_false(wants(&s, EMBMON_GRADIENT, 104));

@@ -249,6 +249,49 @@ static void when_the_queue_is_full_anomalies_and_ends_of_steps_stay(void **to)
     world_close((void **)&w);
 }
 
+static void ids_that_are_no_rows_and_shapes_stay_too(void **to)
+{
+    struct sender_world *w = world_open_with(1000);
+    struct message m;
+    uint64_t kept[3] = {0};
+
+    (void)to;
+    for (uint64_t step = 0; step < 40; step++) {
+        struct message *made = world_record(w, step == 2 ? FRAME_SHAPE : FRAME_IDS);
+
+        if (step == 2) {
+            made->shape = (struct msg_shape){
+                .phase = EMBMON_TRAIN, .step = step, .role = EMBMON_SHAPE_OUTPUT};
+        } else {
+            made->ids = (struct msg_ids){.phase = EMBMON_TRAIN, .step = step, .dtype = EMBMON_I8};
+            made->ids.stats.count = 1;
+            made->ids.stats.negative = step == 3;
+            made->ids.stats.beyond = step == 4;
+            made->ids.stats.fractional = step == 5;
+        }
+        world_commit(made);
+        world_turn(w, 0);
+    }
+    world_greet(w, 0);
+    assert_true(atomic_load(&w->state.counters.dropped) > 10);
+    while (fake_next(w->fake, &m, 0)) {
+        if (m.type == FRAME_SHAPE) {
+            assert_int_equal(message_sequence(&m), 3);
+            kept[0]++;
+        } else if (m.type == FRAME_IDS && m.ids.step >= 3 && m.ids.step <= 5) {
+            assert_int_equal(message_sequence(&m), m.ids.step + 1);
+            kept[1]++;
+        } else if (m.type == FRAME_IDS) {
+            assert_true(m.ids.step > 5); /* the newest of the others */
+            kept[2]++;
+        }
+    }
+    assert_int_equal(kept[0], 1);
+    assert_int_equal(kept[1], 3);
+    assert_true(kept[2] > 0);
+    world_close((void **)&w);
+}
+
 static void conservation_holds_through_drops_acks_and_nacks(void **to)
 {
     struct sender_world *w = world_open_with(2000);
@@ -369,6 +412,7 @@ int main(void)
         WITH_WORLD(a_heartbeat_goes_every_second),
         WITH_WORLD(the_end_of_a_step_counts_its_posts_and_what_was_dropped),
         cmocka_unit_test(when_the_queue_is_full_anomalies_and_ends_of_steps_stay),
+        cmocka_unit_test(ids_that_are_no_rows_and_shapes_stay_too),
         cmocka_unit_test(conservation_holds_through_drops_acks_and_nacks),
         cmocka_unit_test(a_daemon_that_does_not_read_costs_drops_and_no_more),
         WITH_WORLD(the_sender_rests_longer_when_nothing_is_posted),

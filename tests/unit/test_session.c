@@ -409,35 +409,6 @@ static void a_rank_eight_steps_ahead_is_not_read_from(void **state)
     peer_close(&slow, 40);
 }
 
-static void an_alert_is_told_to_every_rank_with_a_wish(void **state)
-{
-    struct peer sick = peer_join(registry, 1, (struct hello){.world = 2}, 0);
-    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
-
-    (void)state;
-    peer_stay(&other);
-    peer_post(&sick, 0, 0, NAN, 10);
-    assert_int_equal(sick.heard.count[FRAME_NOTICE], 0);
-    peer_end(&sick, 0, 10); /* judged at the first rank's end, while the step is open */
-    assert_int_equal(status_of("run").step, -1);
-    assert_int_equal(sick.heard.count[FRAME_NOTICE], 1);
-    assert_int_equal(other.wakes, 2);
-    peer_listen(&other);
-    assert_int_equal(other.heard.count[FRAME_NOTICE], 1);
-    assert_string_equal(other.heard.detector, "gradient_nonfinite");
-    assert_string_equal(other.heard.layer, "table");
-    assert_int_equal(other.heard.state, EMBMON_FIRING);
-    assert_int_equal(other.heard.notice_step, 0);
-    assert_int_equal(other.heard.count[FRAME_WISH], 1);
-    assert_int_equal(other.heard.wish_steps, 64);
-    peer_step(&other, 0, 1, 20);
-    assert_int_equal(status_of("run").step, 0);
-    assert_int_equal(status_of("run").firing, 1);
-    assert_int_equal(sick.heard.count[FRAME_NOTICE], 1); /* and not told again */
-    peer_close(&sick, 40);
-    peer_close(&other, 40);
-}
-
 static void a_query_is_answered_without_a_hello_one_a_connection(void **state)
 {
     uint8_t stream[256];
@@ -453,21 +424,6 @@ static void a_query_is_answered_without_a_hello_one_a_connection(void **state)
     assert_int_equal(peer.result, SESSION_CLOSE);
     assert_int_equal(registry_totals(registry)->invalid_frames, 0);
     peer_close(&peer, 2);
-}
-
-static void a_larger_every_is_announced_to_all_ranks(void **state)
-{
-    struct peer first = peer_join(registry, 1, (struct hello){.world = 2, .every = 2}, 0), second;
-
-    (void)state;
-    assert_int_equal(first.heard.every, 2);
-    second = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1, .every = 8}, 1);
-    assert_int_equal(second.heard.every, 8);
-    assert_int_equal(second.heard.count[FRAME_WELCOME], 1);
-    peer_listen(&first);
-    assert_int_equal(first.heard.every, 8);
-    peer_close(&first, 2);
-    peer_close(&second, 2);
 }
 
 int main(void)
@@ -503,10 +459,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_frame_that_does_not_become_whole_is_given_up_after_30_seconds, start, stop),
         cmocka_unit_test_setup_teardown(a_rank_eight_steps_ahead_is_not_read_from, start, stop),
-        cmocka_unit_test_setup_teardown(an_alert_is_told_to_every_rank_with_a_wish, start, stop),
         cmocka_unit_test_setup_teardown(a_query_is_answered_without_a_hello_one_a_connection, start,
                                         stop),
-        cmocka_unit_test_setup_teardown(a_larger_every_is_announced_to_all_ranks, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

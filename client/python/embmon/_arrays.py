@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from . import _lib
+from ._arguments import INT64_MAX
 from .errors import DtypeError, InvalidArgumentError
 
 SIZES = {_lib.DTYPES[name]: size for name, size in
@@ -247,3 +248,68 @@ def view(array: Any, dtype: Any = None) -> View:
         return numpy_view(numpy.asarray(array), dtype)
     raise DtypeError(f"{type(array).__name__} is not an array: give a numpy array, or an object "
                      "with the buffer protocol or DLPack")
+
+
+# ---- ids and masks
+
+# The signed dtype that holds the next larger range; of uint64 what is beyond it is cut to its end.
+_SIGNED = {1: "int16", 2: "int32", 4: "int64", 8: "int64"}
+
+
+def _numpy_of(array: Any, what: str) -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise DtypeError(f"{type(array).__name__}: {what} of this dtype need numpy") from None
+    if not is_numpy(array) and hasattr(array, "__dlpack_device__"):
+        if int(array.__dlpack_device__()[0]) not in _DLPACK_HOST:
+            raise InvalidArgumentError(f"{type(array).__name__}: it is not in host memory: copy it "
+                                       "to the CPU first")
+    return numpy.asarray(memoryview(array) if isinstance(array, (bytes, bytearray)) else array)
+
+
+def ids_view(array: Any) -> View:
+    """As view(), of ids: bool and unsigned integers too, converted to signed ones that hold them
+    (ids from 2^63 on become 2^63 - 1, outside every table like them). Plain bytes are uint8."""
+    try:
+        return view(array)
+    except DtypeError:
+        if isinstance(array, (list, tuple)):
+            raise
+        made = _numpy_of(array, "ids")
+        if made.dtype.kind == "b":
+            return numpy_view(made.astype("int8"))
+        if made.dtype.kind != "u":
+            raise
+    if made.dtype.itemsize == 8:
+        made = made.clip(max=made.dtype.type(INT64_MAX))
+    return numpy_view(made.astype(_SIGNED[made.dtype.itemsize]))
+
+
+def last_dimension(array: Any) -> int:
+    """The length of the last of two or more dimensions; 0: there are fewer."""
+    shape = getattr(array, "shape", None)
+    if shape is None:
+        try:
+            shape = memoryview(array).shape
+        except TypeError:
+            return 0
+    return int(shape[-1]) if len(shape) > 1 else 0
+
+
+def mask_view(mask: Any, count: int) -> tuple[int | None, Any]:
+    """(address of count bytes, owner): 0 for what is masked. A copy for all but contiguous bytes and
+    bool. InvalidArgumentError where it has not as many elements."""
+    try:
+        memory = memoryview(mask)
+        plain = memory.format in ("?", "B", "b") and memory.c_contiguous
+    except (TypeError, ValueError, BufferError):
+        plain = False
+    if not plain:
+        memory = memoryview((_numpy_of(mask, "masks") != 0).tobytes())
+    if memory.nbytes != count:
+        raise InvalidArgumentError(f"a mask of {memory.nbytes} elements for {count} ids")
+    if count == 0:
+        return None, memory
+    held = _Held(memory)
+    return held.address, held

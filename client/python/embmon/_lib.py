@@ -31,9 +31,10 @@ ERRORS = {
 # but for the phases, which are called as in alerts.
 
 DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4, "i8": 5, "i16": 6, "i32": 7, "i64": 8}
-SIGNALS = {"gradient": 1, "activation": 2, "weight": 3, "update": 4}
+SIGNALS = {"gradient": 1, "activation": 2, "weight": 3, "update": 4, "ids": 5}
 KINDS = {"other": 0, "embedding": 1, "dense": 2, "recurrent": 3, "conv": 4, "norm": 5,
-         "attention": 6}
+         "attention": 6, "concatenate": 7, "merge": 8, "pooling": 9}
+SHAPE_ROLES = {"input": 1, "output": 2, "gradient": 3}
 PHASES = {"training": 1, "validation": 2, "inference": 3}
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
 ALERT_STATES = {"resolved": 0, "pending": 1, "firing": 2}
@@ -98,8 +99,16 @@ class ClientStats(ctypes.Structure):
                 ("post_ns", c_uint64)]
 
 
+class Shape(ctypes.Structure):
+    """struct embmon_shape"""
+
+    _fields_ = [("size", c_uint32), ("role", c_uint32), ("index", c_uint32), ("inputs", c_uint32),
+                ("axis", c_int32), ("rank", c_uint32), ("dims", POINTER(c_int64)),
+                ("dtype", c_int32)]
+
+
 STRUCTS = {"embmon_options": Options, "embmon_layer_info": LayerInfo, "embmon_summary": Summary,
-           "embmon_notice": Notice, "embmon_client_stats": ClientStats}
+           "embmon_shape": Shape, "embmon_notice": Notice, "embmon_client_stats": ClientStats}
 
 # ---- functions: name -> (result, arguments). A client is a void *; so is tensor data.
 
@@ -116,6 +125,11 @@ FUNCTIONS = {
     "embmon_post_rows": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_int, c_void_p,
                                  c_size_t, c_size_t, c_int]),
     "embmon_post_summary": (c_int, [c_void_p, c_int, c_int, c_int64, POINTER(Summary)]),
+    "embmon_post_ids": (c_int, [c_void_p, c_int, c_int64, c_void_p, c_size_t, c_int, c_size_t,
+                                c_void_p]),
+    "embmon_post_fed": (c_int, [c_void_p, c_int, c_char_p, c_int64, c_void_p, c_size_t, c_int,
+                                c_size_t]),
+    "embmon_post_shape": (c_int, [c_void_p, c_int, c_int64, POINTER(Shape)]),
     "embmon_post_scalar": (c_int, [c_void_p, c_char_p, c_int64, c_double]),
     "embmon_wanted": (c_int, [c_void_p, c_int, c_int]),
     "embmon_step": (c_int, [c_void_p, c_int64]),

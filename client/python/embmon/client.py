@@ -95,11 +95,12 @@ class Client:
         an alert means this order. The same path again gives the same id.
 
         path: "inner_model/embedding_1", at most 255 bytes. kind: "embedding", "dense",
-        "recurrent", "conv", "norm", "attention" or "other". activation: "relu", .... sharded:
-        each rank holds a part of the variable, so that norms add over ranks. rows, columns,
-        padding_id: of an embedding: number of ids, width of a row, the id of padding. inputs:
-        layers this one reads (ids or paths, at most 64). shape, dtype: of the output, None or -1
-        for a dimension that varies, at most 8 dimensions.
+        "recurrent", "conv", "norm", "attention", "concatenate" (joins its inputs along an axis),
+        "merge" (adds, multiplies, ... them), "pooling" (averages over a sequence) or "other".
+        activation: "relu", .... sharded: each rank holds a part of the variable, so that norms add
+        over ranks. rows, columns, padding_id: of an embedding: number of ids, width of a row, the
+        id of padding. inputs: layers this one reads (ids or paths, at most 64). shape, dtype: of
+        the output, None or -1 for a dimension that varies, at most 8 dimensions.
 
         Errors: InvalidNameError, InvalidArgumentError, UnknownTargetError (inputs), DtypeError,
         AlreadyDeclaredError (the same path, differently), LimitError (4,096 layers)."""
@@ -220,6 +221,67 @@ class Client:
         result = self._call(self._lib.embmon_post_summary, ident, number,
                             integer(step, 0, INT64_MAX, "step"), ctypes.byref(made))
         return result == 1 or self._not_accepted(result, "post of a summary to", target)
+
+    def post_ids(self, target: int | str, step: int, ids: Any, mask: Any = None,
+                 sequence_length: int | None = None) -> bool:
+        """Posts what reaches an embedding: counts of what is out of range, fractional, padding,
+        masked, distinct; never the ids themselves.
+
+        target: the layer's id or path (an unknown path is declared as a layer of kind "other");
+        the rows and padding_id it was declared with are what the ids are compared with. ids: an
+        array as in post(), of any shape; also bool and unsigned integers, which are converted.
+        Floats are truncated toward zero, as frameworks do, and fractions counted. mask: bool or
+        any numbers, as many as ids, False or 0 for what is masked. sequence_length: how many of
+        the ids in C order make a sequence, 0: these are no sequences; None: the last dimension,
+        where there are two or more.
+
+        Returns as post(); whether they are wanted says wanted(target, "ids").
+        Errors: as post(); UnknownTargetError for a variable; InvalidArgumentError (the mask's
+        size, ids that are no whole sequences)."""
+        address, count, code, owner = _arrays.ids_view(ids)
+        length = self._sequence_length(ids, sequence_length)
+        zeros, mask_owner = (None, None) if mask is None else _arrays.mask_view(mask, count)
+        result = self._call(self._lib.embmon_post_ids, self._target(target),
+                            integer(step, 0, INT64_MAX, "step"), address, count, code, length,
+                            zeros)
+        del owner, mask_owner
+        return result == 1 or self._not_accepted(result, "post of ids to", target)
+
+    def post_fed(self, target: int | str, input: str, step: int, ids: Any,
+                 sequence_length: int | None = None) -> bool:
+        """Posts the same ids as the user fed them: at the model's boundary, before the framework
+        casts. input: the input's name, or "". Otherwise as post_ids().
+
+        Errors: as post_ids(); InvalidNameError (input)."""
+        address, count, code, owner = _arrays.ids_view(ids)
+        length = self._sequence_length(ids, sequence_length)
+        result = self._call(self._lib.embmon_post_fed, self._target(target), text(input, "input"),
+                            integer(step, 0, INT64_MAX, "step"), address, count, code, length)
+        del owner
+        return result == 1 or self._not_accepted(result, "post of fed ids to", target)
+
+    def post_shape(self, target: int | str, step: int, role: str, dims: Sequence[int | None],
+                   index: int = 0, inputs: int = 0, axis: int = 0, dtype: Any = None) -> bool:
+        """Posts a shape along the graph, when it is new: it is wanted at every step.
+
+        target: a layer's or variable's id or path. role: "input", "output" or "gradient". dims:
+        with the batch, None or -1 for what is not known, at most 8. index, inputs: of an input:
+        which of how many tensors (1 ... 64) the layer reads; else 0. axis: along which a
+        concatenation joins, -8 ... 7. dtype: None where unknown, or none of those that are
+        monitored.
+
+        Returns True when accepted, False when dropped because the inbox is full.
+        Errors: InvalidArgumentError, UnknownTargetError, DtypeError, ClosedError."""
+        sizes, dimensions = as_shape(dims)
+        shape = _lib.Shape(
+            size=ctypes.sizeof(_lib.Shape), role=word(_lib.SHAPE_ROLES, role, "role"),
+            index=integer(index, 0, _lib.INPUTS_MAX, "index"),
+            inputs=integer(inputs, 0, _lib.INPUTS_MAX, "inputs"),
+            axis=integer(axis, -_lib.RANK_MAX, _lib.RANK_MAX - 1, "axis"), rank=dimensions,
+            dims=sizes, dtype=0 if dtype is None else _arrays.dtype_code(dtype))
+        result = self._call(self._lib.embmon_post_shape, self._target(target),
+                            integer(step, 0, INT64_MAX, "step"), ctypes.byref(shape))
+        return result == 1 or self._not_accepted(result, "post of a shape to", target)
 
     def scalar(self, name: str, step: int, value: float) -> bool:
         """Posts a named value of the model. "loss", "learning_rate", "batch_size" and
@@ -362,6 +424,12 @@ class Client:
         if isinstance(target, str) and target not in self._ids:
             raise errors.UnknownTargetError(f"no layer {target!r} was declared")
         return self._target(target)
+
+    @staticmethod
+    def _sequence_length(ids: Any, given: int | None) -> int:
+        if given is None:
+            return _arrays.last_dimension(ids)
+        return integer(given, 0, INT64_MAX, "sequence_length")
 
     def _waits(self) -> bool:
         """Is a post on its way?"""

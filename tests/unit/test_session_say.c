@@ -1,0 +1,153 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "daemon/session_struct.h"
+#include "tests/unit/peer.h"
+#include "tests/unit/tree.h"
+
+static struct registry *registry;
+
+static int start(void **state)
+{
+    if (tree_make(state) != 0)
+        return -1;
+    registry = registry_new(tree_path, at(0));
+    return registry ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    registry_free(registry, at(1 << 30));
+    return tree_remove(state);
+}
+
+static struct run_status status_of(const char *name)
+{
+    const struct run *run = registry_find(registry, name);
+    struct run_status status;
+
+    assert_non_null(run);
+    run_get_status(run, &status);
+    return status;
+}
+
+static void an_alert_is_told_to_every_rank_with_a_wish(void **state)
+{
+    struct peer sick = peer_join(registry, 1, (struct hello){.world = 2}, 0);
+    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+
+    (void)state;
+    peer_stay(&other);
+    peer_post(&sick, 0, 0, NAN, 10);
+    assert_int_equal(sick.heard.count[FRAME_NOTICE], 0);
+    peer_end(&sick, 0, 10); /* judged at the first rank's end, while the step is open */
+    assert_int_equal(status_of("run").step, -1);
+    assert_int_equal(sick.heard.count[FRAME_NOTICE], 1);
+    assert_int_equal(other.wakes, 2);
+    peer_listen(&other);
+    assert_int_equal(other.heard.count[FRAME_NOTICE], 1);
+    assert_string_equal(other.heard.detector, "gradient_nonfinite");
+    assert_string_equal(other.heard.layer, "table");
+    assert_int_equal(other.heard.state, EMBMON_FIRING);
+    assert_int_equal(other.heard.notice_step, 0);
+    assert_int_equal(other.heard.count[FRAME_WISH], 1);
+    assert_int_equal(other.heard.wish_steps, 64);
+    peer_step(&other, 0, 1, 20);
+    assert_int_equal(status_of("run").step, 0);
+    assert_int_equal(status_of("run").firing, 1);
+    assert_int_equal(sick.heard.count[FRAME_NOTICE], 1); /* and not told again */
+    peer_close(&sick, 40);
+    peer_close(&other, 40);
+}
+
+static void a_larger_every_is_announced_to_all_ranks(void **state)
+{
+    struct peer first = peer_join(registry, 1, (struct hello){.world = 2, .every = 2}, 0), second;
+
+    (void)state;
+    assert_int_equal(first.heard.every, 2);
+    second = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1, .every = 8}, 1);
+    assert_int_equal(second.heard.every, 8);
+    assert_int_equal(second.heard.count[FRAME_WELCOME], 1);
+    peer_listen(&first);
+    assert_int_equal(first.heard.every, 8);
+    peer_close(&first, 2);
+    peer_close(&second, 2);
+}
+
+static void advice_is_left_out_while_too_much_is_not_read(void **state)
+{
+    struct peer sick = peer_join(registry, 1, (struct hello){.world = 2}, 0);
+    struct peer deaf = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+    size_t before;
+
+    (void)state;
+    peer_stay(&deaf);
+    while (deaf.session->out.length < 256 << 10)
+        session_nack(deaf.session, 0, NACK_INVALID, "a sentence");
+    before = deaf.session->out.length;
+    peer_post(&sick, 0, 0, NAN, 10);
+    peer_end(&sick, 0, 10);
+    assert_int_equal(sick.heard.count[FRAME_NOTICE], 1);
+    assert_int_equal(deaf.session->out.length, before);
+    assert_int_equal(deaf.wakes, 0);
+    /* What is no advice still goes out. */
+    session_nack(deaf.session, 1, NACK_LATE, "its step is already closed");
+    peer_listen(&deaf);
+    assert_int_equal(deaf.heard.nack_reason, NACK_LATE);
+    assert_int_equal(deaf.heard.count[FRAME_NOTICE], 0);
+    peer_close(&sick, 40);
+    peer_close(&deaf, 40);
+}
+
+static void an_ack_is_sent_when_it_is_news(void **state)
+{
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+
+    (void)state;
+    peer_step(&peer, 0, 1, 10);
+    assert_int_equal(peer.heard.kept, 3);
+    peer.heard.count[FRAME_ACK] = 0;
+    session_ack(peer.session);
+    peer_listen(&peer);
+    assert_int_equal(peer.heard.count[FRAME_ACK], 0);
+    peer_scalar(&peer, "loss", 1, 1, 20);
+    assert_int_equal(peer.heard.count[FRAME_ACK], 1);
+    assert_int_equal(peer.heard.kept, 4);
+    peer_close(&peer, 40);
+}
+
+static void a_refusal_is_the_last_that_is_said(void **state)
+{
+    struct peer peer = peer_open(registry, 1, 0);
+    struct message bye = {.type = FRAME_BYE};
+
+    (void)state;
+    session_refuse(peer.session, "a reason");
+    peer_listen(&peer);
+    assert_int_equal(peer.heard.nack_reason, NACK_REFUSED);
+    assert_string_equal(peer.heard.nack_detail, "a reason");
+    peer_say(&peer, &bye, 1);
+    assert_int_equal(peer.result, SESSION_CLOSE);
+    assert_int_equal(peer.heard.count[FRAME_NACK], 1);
+    assert_int_equal(registry_totals(registry)->invalid_frames, 1);
+    peer_close(&peer, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_alert_is_told_to_every_rank_with_a_wish, start, stop),
+        cmocka_unit_test_setup_teardown(a_larger_every_is_announced_to_all_ranks, start, stop),
+        cmocka_unit_test_setup_teardown(advice_is_left_out_while_too_much_is_not_read, start, stop),
+        cmocka_unit_test_setup_teardown(an_ack_is_sent_when_it_is_news, start, stop),
+        cmocka_unit_test_setup_teardown(a_refusal_is_the_last_that_is_said, start, stop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
