@@ -104,7 +104,8 @@ static void free_client(struct embmon_client *client)
         return;
     forks_forget(client_is_inert(client) ? -1 : client->watch);
     sender_free(client->sender);
-    rows_scratch_close(&client->scratch);
+    rows_scratch_close(&client->tools.scratch);
+    busy_close(&client->tools.busy);
     sampling_close(&client->state.sampling);
     notices_free(client->state.notices);
     thresholds_free(client->state.thresholds);
@@ -157,7 +158,8 @@ static bool make_parts(struct embmon_client *client, const struct sender_options
     if (!state->inbox || !state->model || !state->thresholds || !state->notices ||
         !sampling_open(&state->sampling, options->every, MODEL_TARGETS))
         return false;
-    rows_scratch_open(&client->scratch); /* without it rows are summarised uncoalesced */
+    rows_scratch_open(&client->tools.scratch); /* without it rows are summarised uncoalesced */
+    busy_open(&client->tools.busy);            /* without it nobody asks whether tables collapse */
     client->sender = sender_new(state, options);
     return client->sender != NULL;
 }
@@ -188,7 +190,7 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
     if (!client)
         return EMBMON_ENOMEM;
     client->generation = forks_generation();
-    atomic_store(&client->phase, EMBMON_TRAIN);
+    atomic_store(&client->state.phase, EMBMON_TRAIN);
     client->watch = forks_watch(&client->state.socket);
     if (client->watch < 0) {
         result = client->watch;

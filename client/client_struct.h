@@ -5,18 +5,17 @@
 #include <pthread.h>
 
 #include "client/forks.h"
-#include "client/rows.h"
 #include "client/sender.h"
 #include "client/state.h"
+#include "client/tensor.h"
 
 struct embmon_client {
     struct state state;
-    struct rows_scratch scratch;
+    struct tensor_tools tools;
     struct sender *sender; /* of the thread, once it runs */
     pthread_t thread;
     _Atomic bool finished; /* the thread touches nothing any more */
-    _Atomic int phase;
-    uint32_t generation; /* of forks.h, at open */
+    uint32_t generation;   /* of forks.h, at open */
     int watch;
 };
 

@@ -167,6 +167,7 @@ static void fill_layer(struct target *t, const struct embmon_layer_info *info)
     t->dtype = info->dtype;
     t->trainable = info->trainable != 0;
     t->sharded = info->sharded != 0;
+    t->tied = info->tied != 0;
     t->rows = info->rows;
     t->columns = info->columns;
     t->padding_id = info->padding_id;
@@ -274,6 +275,7 @@ static void show_layer(const struct target *t, struct msg_layer *layer)
         .activation = t->activation,
         .trainable = t->trainable,
         .sharded = t->sharded,
+        .tied = t->tied,
         .has_padding = t->padding_id != EMBMON_NO_PADDING,
         .rows = t->rows,
         .columns = t->columns,

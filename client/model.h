@@ -22,7 +22,7 @@ struct target {
     _Atomic uint32_t state; /* of model.c */
     int32_t id, layer;      /* the same for a layer */
     int32_t kind, dtype;
-    bool trainable, sharded;
+    bool trainable, sharded, tied;
     uint32_t rank, input_count;
     uint64_t rows, columns;
     int64_t padding_id;

@@ -75,7 +75,7 @@ static struct record *sample_record(struct embmon_client *client, const struct p
     sample = &record->message.sample;
     sample->target = (uint32_t)place->target->id;
     sample->signal = (uint32_t)place->signal;
-    sample->phase = (uint32_t)atomic_load(&client->phase);
+    sample->phase = (uint32_t)atomic_load(&client->state.phase);
     sample->step = (uint64_t)place->step;
     sample->summary = *moments;
     sample->summary.negative.length = negative;
@@ -110,43 +110,25 @@ static int post_tally(struct embmon_client *client, const struct place *place,
  * -----------------------------------------------------------------------------------------------
  */
 
-/* The whole table's gradient or update: seen by its touched rows, as a sparse one is. */
-static bool is_dense_table(const struct place *place, size_t count)
+static struct tensor_place tensor_place(struct embmon_client *client, const struct place *place)
 {
-    const struct target *t = place->target;
-    uint64_t elements;
+    const struct target *layer = model_target(client->state.model, place->target->layer);
 
-    return t->id == t->layer && t->kind == EMBMON_EMBEDDING && count > 0 &&
-           (place->signal == EMBMON_GRADIENT || place->signal == EMBMON_UPDATE) &&
-           !__builtin_mul_overflow(t->rows, t->columns, &elements) && elements == count;
+    return (struct tensor_place){.target = place->target,
+                                 .layer = layer ? layer : place->target,
+                                 .signal = place->signal,
+                                 .phase = atomic_load(&client->state.phase)};
 }
 
-/* Where no row is touched there is nothing to summarise but the zeros that came: the gradient is
- * there and is 0, which is not the same as no gradient. */
-static void count_untouched(struct summary *moments, uint64_t rows, uint64_t columns)
-{
-    moments->count = moments->zeros = rows * columns;
-}
-
-static int post_dense(struct embmon_client *client, const struct place *place, const void *data,
+static int post_whole(struct embmon_client *client, const struct place *place, const void *data,
                       size_t count, enum embmon_dtype dtype)
 {
+    struct tensor_place of = tensor_place(client, place);
     struct tally tally;
     struct summary moments;
 
     tally_start(&tally);
-    if (is_dense_table(place, count)) {
-        const struct target *t = place->target;
-        uint64_t touched = rows_add_dense(&tally, data, t->rows, t->columns, dtype);
-
-        tally_moments(&tally, &moments);
-        summary_set_extra(&moments, EXTRA_ROWS_TOUCHED, (double)touched);
-        if (touched == 0)
-            count_untouched(&moments, t->rows, t->columns);
-    } else {
-        tally_add(&tally, data, count, dtype);
-        tally_moments(&tally, &moments);
-    }
+    tensor_whole(&tally, &moments, &of, data, count, dtype, &client->tools);
     return post_tally(client, place, &tally, &moments);
 }
 
@@ -166,27 +148,18 @@ int embmon_post(struct embmon_client *client, int id, enum embmon_signal signal,
     if (!posting_wanted(client, place.target->layer, place.signal, step))
         return 0;
     start = posting_now();
-    return posting_timed(client, start, post_dense(client, &place, data, count, dtype));
+    return posting_timed(client, start, post_whole(client, &place, data, count, dtype));
 }
 
 static int post_sparse(struct embmon_client *client, const struct place *place,
-                       const struct row_set *set)
+                       const struct tensor_rows *rows)
 {
+    struct tensor_place of = tensor_place(client, place);
     struct tally tally;
     struct summary moments;
-    struct row_counts counts;
 
     tally_start(&tally);
-    counts = rows_add_sparse(&tally, set, &client->scratch);
-    tally_moments(&tally, &moments);
-    if (counts.uncoalesced) {
-        summary_set_extra(&moments, EXTRA_UNCOALESCED, 1);
-    } else {
-        summary_set_extra(&moments, EXTRA_ROWS_LOOKED_UP, (double)counts.looked_up);
-        summary_set_extra(&moments, EXTRA_ROWS_TOUCHED, (double)counts.touched);
-        if (counts.touched == 0)
-            count_untouched(&moments, counts.looked_up, set->columns);
-    }
+    tensor_sparse(&tally, &moments, &of, rows, &client->tools);
     return post_tally(client, place, &tally, &moments);
 }
 
@@ -194,7 +167,7 @@ int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal si
                      const void *ids, enum embmon_dtype id_dtype, const void *values, size_t rows,
                      size_t columns, enum embmon_dtype dtype)
 {
-    struct row_set set = {ids, id_dtype, values, dtype, rows, columns, false, 0};
+    struct tensor_rows set = {ids, values, id_dtype, dtype, rows, columns};
     struct place place;
     int result = admit(client, id, (int)signal, step, &place);
     size_t bytes;
@@ -212,8 +185,6 @@ int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal si
         return EMBMON_EINVAL;
     if (!posting_wanted(client, place.target->layer, place.signal, step))
         return 0;
-    set.has_padding = place.target->padding_id != EMBMON_NO_PADDING;
-    set.padding_id = place.target->padding_id;
     start = posting_now();
     return posting_timed(client, start, post_sparse(client, &place, &set));
 }
@@ -306,7 +277,7 @@ static int post_scalar(struct embmon_client *client, const char *name, size_t le
         return EMBMON_EDROPPED;
     record->message.type = FRAME_SCALAR;
     scalar = &record->message.scalar;
-    scalar->phase = (uint32_t)atomic_load(&client->phase);
+    scalar->phase = (uint32_t)atomic_load(&client->state.phase);
     scalar->step = (uint64_t)step;
     scalar->value = value;
     memcpy(record->room, name, length + 1);
@@ -345,7 +316,7 @@ int embmon_wanted(struct embmon_client *client, int id, enum embmon_signal signa
         return EMBMON_EUNKNOWN;
     return sampling_wanted(
         sampling, target->layer, (int)signal,
-        sampling_current(sampling, (enum embmon_phase)atomic_load(&client->phase)));
+        sampling_current(sampling, (enum embmon_phase)atomic_load(&client->state.phase)));
 }
 
 static bool post_step_end(struct embmon_client *client, enum embmon_phase phase, int64_t step)
@@ -363,7 +334,7 @@ static bool post_step_end(struct embmon_client *client, enum embmon_phase phase,
 int embmon_step(struct embmon_client *client, int64_t step)
 {
     struct sampling *sampling = &client->state.sampling;
-    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->phase);
+    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->state.phase);
     bool told = true;
 
     if (client_is_inert(client))
@@ -391,6 +362,7 @@ int embmon_epoch(struct embmon_client *client, int64_t epoch)
     record = posting_record(client, 0);
     if (!record)
         return EMBMON_EDROPPED;
+    atomic_fetch_add(&client->tools.epochs, 1);
     record->message.type = FRAME_EPOCH;
     record->message.epoch =
         (struct msg_epoch){.epoch = (uint64_t)epoch, .step = next > 0 ? next - 1 : 0};
@@ -404,6 +376,6 @@ int embmon_phase(struct embmon_client *client, enum embmon_phase phase)
         return EMBMON_ECLOSED;
     if (phase != EMBMON_TRAIN && phase != EMBMON_VALIDATE && phase != EMBMON_INFER)
         return EMBMON_EINVAL;
-    atomic_store(&client->phase, (int)phase);
+    atomic_store(&client->state.phase, (int)phase);
     return 0;
 }

@@ -27,13 +27,13 @@ static struct seen_rows *rows_of(const struct place *place, enum embmon_phase ph
 static int post_batch(struct embmon_client *client, const struct place *place,
                       const struct id_batch *batch)
 {
-    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->phase);
+    enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->state.phase);
     size_t length = strlen(place->input);
     struct ids_stats stats;
     struct record *record;
     struct msg_ids *ids;
 
-    id_stats_take(&stats, batch, &client->scratch, rows_of(place, phase));
+    id_stats_take(&stats, batch, &client->tools.scratch, rows_of(place, phase));
     record = posting_record(client, length + 1);
     if (!record)
         return EMBMON_EDROPPED;
@@ -139,7 +139,7 @@ static int post_shape(struct embmon_client *client, int id, int64_t step,
         dims[i] = shape->dims[i];
     record->message.type = FRAME_SHAPE;
     record->message.shape = (struct msg_shape){.target = (uint32_t)id,
-                                               .phase = (uint32_t)atomic_load(&client->phase),
+                                               .phase = (uint32_t)atomic_load(&client->state.phase),
                                                .step = (uint64_t)step,
                                                .role = shape->role,
                                                .index = shape->index,

@@ -1,5 +1,7 @@
 #include "client/rows.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -131,33 +133,72 @@ static void streak_end(struct streak *s)
     s->length = 0;
 }
 
-/* Returns 1 when the row is touched, else 0. */
-static uint64_t streak_row(struct streak *s, size_t row)
+static struct streak streak_of(struct tally *t, const struct row_set *set)
+{
+    return (struct streak){.tally = t,
+                           .values = set->values,
+                           .columns = set->columns,
+                           .row_bytes = set->columns * dtype_size((int)set->dtype),
+                           .dtype = set->dtype};
+}
+
+/* True when the row is touched. */
+static bool streak_row(struct streak *s, size_t row)
 {
     if (!is_touched(s->values + row * s->row_bytes, s->columns, s->dtype))
-        return 0;
+        return false;
     if (s->length == 0 || s->first + s->length != row) {
         streak_end(s);
         s->first = row;
     }
     s->length++;
-    return 1;
+    return true;
 }
 
-uint64_t rows_add_dense(struct tally *t, const void *values, size_t rows, size_t columns,
-                        enum embmon_dtype dtype)
+/* Not inlined: it runs under the default floating-point mode (float_mode.h). */
+__attribute__((noinline)) static double sum_squares(const uint8_t *row, size_t columns,
+                                                    enum embmon_dtype dtype)
 {
-    struct streak streak = {.tally = t,
-                            .values = values,
-                            .columns = columns,
-                            .row_bytes = columns * dtype_size(dtype),
-                            .dtype = dtype};
-    uint64_t touched = 0;
+    double total = 0;
 
-    for (size_t row = 0; row < rows; row++)
-        touched += streak_row(&streak, row);
+    for (size_t i = 0; i < columns; i++) {
+        double value;
+
+        dtype_load(&value, row + i * dtype_size((int)dtype), 1, dtype);
+        if (isfinite(value))
+            total += value * value;
+    }
+    return isfinite(total) ? total : DBL_MAX;
+}
+
+static double squares_of(const void *row, size_t columns, enum embmon_dtype dtype)
+{
+    struct float_mode mode = float_mode_enter();
+    double squares = sum_squares(row, columns, dtype);
+
+    float_mode_leave(mode);
+    return squares;
+}
+
+struct row_counts rows_add_dense(struct tally *t, const struct row_set *set)
+{
+    struct streak streak = streak_of(t, set);
+    struct row_counts counts = {0};
+
+    for (size_t row = 0; row < set->rows; row++) {
+        bool is_padding = set->has_padding && (int64_t)row == set->padding_id;
+
+        if (!streak_row(&streak, row))
+            continue;
+        counts.touched++;
+        if (is_padding)
+            counts.padding_squares =
+                squares_of(streak.values + row * streak.row_bytes, set->columns, set->dtype);
+        else if (set->busy)
+            busy_count(set->busy, (int64_t)row, 1);
+    }
     streak_end(&streak);
-    return touched;
+    return counts;
 }
 
 /* ---- coalescing --------------------------------------------------------------------------------
@@ -212,11 +253,9 @@ static struct entry *entry_of(const struct coalescer *c, int64_t id)
     return &c->entries[at];
 }
 
-/* Chains the rows of each id in the order they came; returns how many ids were looked up. */
-static uint64_t chain_rows(struct coalescer *c, const struct row_set *set)
+/* Chains the rows of each id in the order they came. */
+static void chain_rows(struct coalescer *c, const struct row_set *set)
 {
-    uint64_t distinct = 0;
-
     for (size_t row = 0; row < set->rows; row++) {
         int64_t id = id_at(set, row);
         struct entry *entry = entry_of(c, id);
@@ -225,78 +264,96 @@ static uint64_t chain_rows(struct coalescer *c, const struct row_set *set)
         if (entry->first == 0) {
             entry->id = id;
             entry->first = place;
-            distinct += !set->has_padding || id != set->padding_id;
         } else {
             c->links[entry->last - 1] |= place;
             c->links[row] = FOLLOWER;
         }
         entry->last = place;
     }
-    return distinct;
 }
 
-/* Not inlined: it runs under the default floating-point mode (float_mode.h). */
-__attribute__((noinline)) static void sum_chain(const struct coalescer *c,
-                                                const struct row_set *set, size_t row)
+/* Adds up the rows of one id; returns how many there are. Not inlined: it runs under the default
+ * floating-point mode (float_mode.h). */
+__attribute__((noinline)) static uint64_t sum_chain(const struct coalescer *c,
+                                                    const struct row_set *set, size_t row)
 {
-    size_t element = dtype_size(set->dtype);
+    size_t element = dtype_size((int)set->dtype);
     const uint8_t *values = set->values;
 
     memset(c->sum, 0, set->columns * sizeof(double));
-    for (;;) {
+    for (uint64_t length = 1;; length++) {
         dtype_accumulate(c->sum, values + row * set->columns * element, set->columns, set->dtype);
         if ((c->links[row] & ~FOLLOWER) == 0)
-            return;
+            return length;
         row = (c->links[row] & ~FOLLOWER) - 1;
     }
 }
 
-static uint64_t add_chains(struct tally *t, const struct coalescer *c, const struct row_set *set)
+/* One id: its rows and their sum, in whichever dtype that is. */
+static void count_id(struct row_counts *counts, const struct row_set *set, int64_t id,
+                     uint64_t length, const void *sum, enum embmon_dtype dtype)
 {
-    struct streak streak = {.tally = t,
-                            .values = set->values,
-                            .columns = set->columns,
-                            .row_bytes = set->columns * dtype_size(set->dtype),
-                            .dtype = set->dtype};
-    uint64_t touched = 0;
+    if (set->has_padding && id == set->padding_id) {
+        counts->padding_squares = squares_of(sum, set->columns, dtype);
+        return;
+    }
+    counts->looked_up++;
+    counts->ids += length;
+    if (length > counts->busiest)
+        counts->busiest = length;
+    if (set->busy)
+        busy_count(set->busy, id, length);
+}
+
+static void add_chains(struct tally *t, const struct coalescer *c, const struct row_set *set,
+                       struct row_counts *counts)
+{
+    struct streak streak = streak_of(t, set);
 
     for (size_t row = 0; row < set->rows; row++) {
         struct float_mode mode;
+        uint64_t length;
 
         if (c->links[row] & FOLLOWER)
             continue;
         if (c->links[row] == 0) {
-            touched += streak_row(&streak, row);
+            counts->touched += streak_row(&streak, row);
+            count_id(counts, set, id_at(set, row), 1, streak.values + row * streak.row_bytes,
+                     set->dtype);
             continue;
         }
         mode = float_mode_enter();
-        sum_chain(c, set, row);
+        length = sum_chain(c, set, row);
         float_mode_leave(mode);
+        count_id(counts, set, id_at(set, row), length, c->sum, EMBMON_F64);
         if (!is_touched((const uint8_t *)c->sum, set->columns, EMBMON_F64))
             continue;
         tally_add(t, c->sum, set->columns, EMBMON_F64);
-        touched++;
+        counts->touched++;
     }
     streak_end(&streak);
-    return touched;
 }
 
 struct row_counts rows_add_sparse(struct tally *t, const struct row_set *set,
                                   struct rows_scratch *scratch)
 {
     struct coalescer coalescer;
-    struct row_counts counts = {0, 0, false};
+    struct row_counts counts = {0};
     size_t bytes = lay_out(&coalescer, set, NULL);
     void *memory = rows_scratch_take(scratch, bytes);
 
     if (!memory) {
-        rows_add_dense(t, set->values, set->rows, set->columns, set->dtype);
+        struct row_set as_they_come = *set;
+
+        as_they_come.busy = NULL; /* a place is no id */
+        as_they_come.has_padding = false;
+        (void)rows_add_dense(t, &as_they_come);
         counts.uncoalesced = true;
         return counts;
     }
     lay_out(&coalescer, set, memory);
-    counts.looked_up = chain_rows(&coalescer, set);
-    counts.touched = add_chains(t, &coalescer, set);
+    chain_rows(&coalescer, set);
+    add_chains(t, &coalescer, set, &counts);
     rows_scratch_give(scratch, memory, bytes);
     return counts;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/busy.h"
 #include "client/summarize.h"
 
 enum { ROWS_SCRATCH = 64 << 20, ROWS_UNITS = 16, ROWS_UNIT = ROWS_SCRATCH / ROWS_UNITS };
@@ -39,20 +40,24 @@ struct row_set {
     size_t rows, columns;
     bool has_padding;
     int64_t padding_id; /* looking it up is no look-up: it never gets a gradient */
+    struct busy *busy;  /* held; counts the look-ups of each row; NULL: nobody does */
 };
 
 struct row_counts {
-    uint64_t looked_up; /* distinct ids but the padding's; 0 when uncoalesced */
-    uint64_t touched;   /* rows with a non-zero element; 0 when uncoalesced */
-    bool uncoalesced;
+    uint64_t looked_up;     /* distinct ids but the padding's */
+    uint64_t touched;       /* rows with a non-zero element */
+    uint64_t ids;           /* as they came, but the padding's */
+    uint64_t busiest;       /* of these the most that one row has */
+    double padding_squares; /* sum of squares of the padding's row, its finite elements */
+    bool uncoalesced;       /* the others are 0 then */
 };
 
 /* Adds the touched rows to the tally, coalesced. */
 struct row_counts rows_add_sparse(struct tally *t, const struct row_set *set,
                                   struct rows_scratch *scratch);
 
-/* Adds the touched rows of a dense rows x columns tensor; returns how many there are. */
-uint64_t rows_add_dense(struct tally *t, const void *values, size_t rows, size_t columns,
-                        enum embmon_dtype dtype);
+/* Adds the touched rows of a dense rows x columns tensor: the set's ids are not read, a row is its
+ * place. Nothing is known of look-ups. */
+struct row_counts rows_add_dense(struct tally *t, const struct row_set *set);
 
 #endif

@@ -227,6 +227,7 @@ static void send_heartbeat(struct sender *s, int64_t now_ms)
     counts = state_counts(s->state);
     m.heartbeat.produced = counts.produced;
     m.heartbeat.dropped = counts.dropped;
+    m.heartbeat.phase = (uint32_t)atomic_load(&s->state->phase);
     if (put(s, &m))
         s->heartbeat_ms = now_ms;
 }

@@ -47,6 +47,7 @@ struct state {
     _Atomic bool welcomed;  /* once, for ever */
     _Atomic bool connected; /* welcomed on the present connection */
     _Atomic bool closing;
+    _Atomic int phase;           /* enum embmon_phase: of posts from now on */
     _Atomic int64_t close_by_ms; /* set before closing */
     _Atomic int socket;          /* -1: none */
 };

@@ -215,6 +215,20 @@ static load_function *loader(enum embmon_dtype dtype)
     return loaders[dtype];
 }
 
+void dtype_load(double *to, const void *data, size_t n, enum embmon_dtype dtype)
+{
+    struct block block;
+    const uint8_t *bytes = data;
+
+    for (size_t taken; n > 0; n -= taken) {
+        taken = n < BLOCK ? n : BLOCK;
+        loader(dtype)(&block, bytes, taken);
+        memcpy(to, block.value, taken * sizeof *to);
+        to += taken;
+        bytes += taken * dtype_size(dtype);
+    }
+}
+
 void dtype_accumulate(double *sums, const void *data, size_t n, enum embmon_dtype dtype)
 {
     struct block block;

@@ -33,6 +33,10 @@ struct tally {
 /* Bytes of an element; 0 for what is not a dtype. */
 size_t dtype_size(int dtype);
 
+/* to[0 ... n) = data, exactly converted but for integers above 2^53. To be called under
+ * float_mode_enter(). */
+void dtype_load(double *to, const void *data, size_t n, enum embmon_dtype dtype);
+
 /* sums[0 ... n) += data, exactly converted; n elements of a float dtype. To be called under
  * float_mode_enter(). */
 void dtype_accumulate(double *sums, const void *data, size_t n, enum embmon_dtype dtype);

@@ -7,9 +7,11 @@
 static const double ALPHA = 0.97;    /* of the exponential average */
 static const double RISE_MAX = 0.01; /* of the log level, a step */
 static const double RATE_JUMP = 3.0;
+static const double RATE_COUNTS = 0.1; /* of the highest */
 static const double SHORT_BATCH = 0.9;
 static const double LOSS_FLOOR = 0.1;
 static const double LOSS_DIVERGED = 10.0; /* times those before (or 1): no first loss any more */
+static const double LOSS_SPENT = 1e-3;    /* of the first loss */
 enum { WARM_UP_STEPS = 3 };
 
 static int by_value(const void *a, const void *b)
@@ -71,6 +73,11 @@ double norm_baseline_recent_max(const struct norm_baseline *b)
     return b->learnt == BASELINE_LEARN ? fmax(max, exp(b->top)) : max;
 }
 
+void layer_memory_reset(struct layer_memory *memory)
+{
+    *memory = (struct layer_memory){.varied = memory->varied};
+}
+
 void baseline_init(struct baseline *b)
 {
     *b = (struct baseline){.rate = NAN, .steps_since_rise = UINT32_MAX};
@@ -79,6 +86,9 @@ void baseline_init(struct baseline *b)
 void baseline_free(struct baseline *b)
 {
     free(b->layers);
+    free(b->intakes);
+    shapes_free(&b->shapes);
+    free(b->memories);
     free(b->variables);
     *b = (struct baseline){0};
 }
@@ -107,13 +117,25 @@ static void *resized(void *items, size_t count, size_t wanted, size_t size)
 bool baseline_resize(struct baseline *b, size_t layers, size_t variables)
 {
     struct norm_baseline *more_layers;
+    struct layer_memory *more_memories;
     struct variable_memory *more_variables;
+    struct intake *more_intakes;
 
     if (layers > b->layer_count) {
         more_layers = resized(b->layers, b->layer_count, layers, sizeof *more_layers);
         if (!more_layers)
             return false;
         b->layers = more_layers;
+        more_intakes = resized(b->intakes, b->layer_count, layers, sizeof *more_intakes);
+        if (!more_intakes)
+            return false;
+        b->intakes = more_intakes;
+        if (!shapes_resize(&b->shapes, layers))
+            return false;
+        more_memories = resized(b->memories, b->layer_count, layers, sizeof *more_memories);
+        if (!more_memories)
+            return false;
+        b->memories = more_memories;
         b->layer_count = layers;
     }
     if (variables > b->variable_count) {
@@ -125,6 +147,12 @@ bool baseline_resize(struct baseline *b, size_t layers, size_t variables)
         b->variable_count = variables;
     }
     return true;
+}
+
+void baseline_epoch(struct baseline *b, size_t layer)
+{
+    if (layer < b->layer_count)
+        b->intakes[layer].rows_known = false;
 }
 
 void baseline_forget_levels(struct baseline *b)
@@ -155,6 +183,11 @@ double baseline_first_loss(const struct baseline *b)
     return copysign(fmax(fabs(loss), LOSS_FLOOR), loss);
 }
 
+bool baseline_loss_spent(const struct baseline *b, double loss)
+{
+    return fabs(loss) < LOSS_SPENT * fabs(baseline_first_loss(b));
+}
+
 bool baseline_rate(struct baseline *b, double rate)
 {
     bool jumped = false;
@@ -169,7 +202,13 @@ bool baseline_rate(struct baseline *b, double rate)
         jumped = b->rate > 0 && rate > RATE_JUMP * b->rate;
     }
     b->rate = rate;
+    b->rate_max = fmax(b->rate_max, rate);
     return jumped;
+}
+
+bool baseline_rate_counts(const struct baseline *b)
+{
+    return isfinite(b->rate) && b->rate > 0 && b->rate >= RATE_COUNTS * b->rate_max;
 }
 
 bool baseline_warming_up(const struct baseline *b)

@@ -1,5 +1,6 @@
 /* What the detectors remember of the past: the usual level of each norm, the first loss, the
- * learning rate's course, the usual batch, the latest weights. (docs/ARCHITECTURE.md, "Detectors")
+ * learning rate's course, the usual batch, the latest weights, what went into embeddings, the
+ * latest shapes. (docs/ARCHITECTURE.md, "Detectors")
  *
  * Baseline of a norm, in the log domain: the median of its first 25 values, then an exponential
  * average (0.97) that moves up by at most 0.01 a step, so that it cannot follow an explosion.
@@ -10,6 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "daemon/intake.h"
+#include "daemon/shapes.h"
+#include "daemon/usual.h"
 
 enum { BASELINE_LEARN = 25, BASELINE_RECENT = 10, BASELINE_BATCHES = 25, FIRST_LOSSES = 5 };
 
@@ -39,15 +44,32 @@ struct variable_memory {
     uint64_t weight_count; /* elements, per part */
 };
 
+/* Shares of a layer, as they are; a zeroed one knows nothing. */
+struct layer_memory {
+    struct usual zeros;   /* share of zeros in its gradient */
+    struct usual ids;     /* ids that came in */
+    struct usual variety; /* rows looked up by ids */
+    struct usual busiest; /* share of the look-ups that the busiest row takes */
+    bool varied;          /* its output differed within a batch */
+};
+
+/* Forgets the shares. */
+void layer_memory_reset(struct layer_memory *memory);
+
 struct baseline {
     struct norm_baseline model; /* the norm of all gradients together */
     struct norm_baseline *layers;
+    struct intake *intakes;        /* [layer_count] too */
+    struct layer_memory *memories; /* [layer_count], as layers */
     size_t layer_count;
+    struct shapes shapes;
     struct variable_memory *variables;
     size_t variable_count;
     double losses[FIRST_LOSSES];
     uint32_t loss_count;
+    uint64_t steps;                   /* sampled training steps that were judged */
     double rate;                      /* of the last sampled step, NaN: none posted */
+    double rate_max;                  /* the highest so far; 0: none posted */
     uint32_t steps_since_rise;        /* sampled steps since the rate last rose */
     double batches[BASELINE_BATCHES]; /* the last ones */
     uint32_t batch_count, batch_next;
@@ -62,6 +84,9 @@ void baseline_restart(struct baseline *b);
 /* Makes room for so many layers and variables. False: out of memory. */
 bool baseline_resize(struct baseline *b, size_t layers, size_t variables);
 
+/* An epoch has ended for a layer: which rows it looks up is counted anew. */
+void baseline_epoch(struct baseline *b, size_t layer);
+
 /* Forgets the levels of all norms: the training goes on at a new level by intent. */
 void baseline_forget_levels(struct baseline *b);
 
@@ -71,8 +96,16 @@ void baseline_loss(struct baseline *b, double loss);
  * least 0.1, with its sign. NaN: no loss posted. */
 double baseline_first_loss(const struct baseline *b);
 
+/* A hinge or triplet loss reaches exactly 0 in a batch that is all right already: there is no error
+ * to carry back. */
+bool baseline_loss_spent(const struct baseline *b, double loss);
+
 /* Takes the step's rate (NaN: not posted). True: it jumped by more than 3 times. */
 bool baseline_rate(struct baseline *b, double rate);
+
+/* True while the rate is at least a tenth of its highest: at the end of a schedule little moves,
+ * and is meant to. False where none was posted. */
+bool baseline_rate_counts(const struct baseline *b);
 
 /* True when the rate rose within the last 3 sampled steps. */
 bool baseline_warming_up(const struct baseline *b);

@@ -159,20 +159,10 @@ static enum config_result set_option(struct config *config, int key, const char 
     return fine ? CONFIG_OK : CONFIG_USAGE;
 }
 
-static void sink_free(struct sink_options *sink)
-{
-    for (char **argument = sink->argv; argument && *argument; argument++)
-        free(*argument);
-    free(sink->argv);
-    free(sink->name);
-    free(sink->url);
-    free(sink->token_file);
-}
-
 void config_free(struct config *config)
 {
     for (size_t i = 0; i < config->sink_count; i++)
-        sink_free(&config->sinks[i]);
+        sink_options_clear(&config->sinks[i]);
     free(config->sinks);
     free(config->logdir_of_file);
     free(config->tensorboard_url);

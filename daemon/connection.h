@@ -1,5 +1,5 @@
 /* The connections of a server: reads what peers send, hands it to their sessions, sends what those
- * write. With server.c the rim that knows libuv; only server.c includes this. */
+ * write. Part of the rim that knows libuv; only server.c includes this. */
 #ifndef EMBMON_DAEMON_CONNECTION_H
 #define EMBMON_DAEMON_CONNECTION_H
 

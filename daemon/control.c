@@ -10,6 +10,7 @@
 #include "daemon/json.h"
 #include "daemon/registry.h"
 #include "daemon/run.h"
+#include "daemon/watch.h"
 #include "embmon/embmon.h"
 
 enum { SENTENCE_MAX = 1024 };
@@ -71,7 +72,25 @@ static json_int_t integer(uint64_t value)
     return (json_int_t)(value > INT64_MAX ? INT64_MAX : value);
 }
 
-/* ---- the four questions */
+/* ---- the questions */
+
+static json_t *sinks_array(const struct sinks *sinks)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < sinks_count(sinks); i++) {
+        struct sink_status s;
+
+        sinks_status(sinks, i, &s);
+        json_array_append_new(
+            array,
+            json_pack("{sosssIsIsIsIso}", "name", json_text(s.name), "kind", s.kind, "delivered",
+                      integer(s.counts.delivered), "failed", integer(s.counts.failed), "waiting",
+                      integer(s.counts.waiting), "dropped", integer(s.counts.dropped), "last_error",
+                      json_text(s.last_error)));
+    }
+    return array;
+}
 
 static void answer_status(struct registry *registry, struct moment now, struct text *text)
 {
@@ -84,13 +103,14 @@ static void answer_status(struct registry *registry, struct moment now, struct t
         run_get_status(registry_run(registry, i), &status);
         pending += status.bytes_pending;
     }
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsI}", "version", EMBMON_VERSION, "pid",
+    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid",
                              (int)getpid(), "logdir", json_text(registry_logdir(registry)),
                              "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
                              integer(totals->sessions), "acked", integer(totals->acked), "rejected",
                              integer(totals->rejected), "dropped", integer(totals->dropped),
                              "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
-                             integer(totals->unknown_frames), "bytes_pending", integer(pending)));
+                             integer(totals->unknown_frames), "bytes_pending", integer(pending),
+                             "sinks", sinks_array(registry_sinks(registry))));
 }
 
 static void answer_runs(struct registry *registry, struct text *text)
@@ -106,14 +126,6 @@ static void answer_runs(struct registry *registry, struct text *text)
                                  integer(s.dropped), "bytes_pending", integer(s.bytes_pending),
                                  "write_error", s.write_error));
     }
-}
-
-static const char *kind_name(uint32_t kind)
-{
-    static const char *const names[] = {"other", "embedding", "dense",     "recurrent",
-                                        "conv",  "norm",      "attention", "concatenate",
-                                        "merge", "pooling"};
-    return kind < sizeof names / sizeof names[0] ? names[kind] : "other";
 }
 
 static void add_silent(void *context, const char *detector, const char *reason)
@@ -155,8 +167,11 @@ static void add_alert(void *context, const struct alert_change *change, bool eve
     if (filter->firing && change->state != EMBMON_FIRING)
         return;
     json_t *object = json_alert(change);
-    if (object)
+    if (object) {
         json_object_set_new(object, "fired", json_boolean(ever_fired));
+        json_object_set_new(object, "fired_severity",
+                            json_string(ever_fired ? severity_name(change->fired_severity) : ""));
+    }
     add_line(filter->text, object);
 }
 
@@ -182,19 +197,30 @@ static bool refuse(struct control_reply *reply, uint32_t status, const char *sen
     return reply->text != NULL;
 }
 
-/* "the loaded runs are: a, b", as many as fit. */
-static void list_runs(struct registry *registry, char sentence[SENTENCE_MAX])
+static bool is_live(const struct run *run)
 {
-    size_t used = strlen(sentence);
+    struct run_status status;
 
-    used += (size_t)snprintf(sentence + used, SENTENCE_MAX - used, "the loaded runs are:");
+    run_get_status(run, &status);
+    return status.live;
+}
+
+/* " runs are: a, b", as many as fit. */
+static void list_runs(struct registry *registry, bool live, char sentence[SENTENCE_MAX])
+{
+    size_t used = strlen(sentence), listed = 0;
+
+    used += (size_t)snprintf(sentence + used, SENTENCE_MAX - used, " runs are:");
     for (size_t i = 0; i < registry_runs(registry); i++) {
         const char *name = run_name(registry_run(registry, i));
+        if (live && !is_live(registry_run(registry, i)))
+            continue;
         if (strlen(name) > SENTENCE_MAX - used - 8) {
             snprintf(sentence + used, SENTENCE_MAX - used, " ...");
             return;
         }
-        used += (size_t)snprintf(sentence + used, SENTENCE_MAX - used, "%s %s", i ? "," : "", name);
+        used += (size_t)snprintf(sentence + used, SENTENCE_MAX - used, "%s %s", listed++ ? "," : "",
+                                 name);
     }
 }
 
@@ -211,11 +237,35 @@ static struct run *choose_run(struct registry *registry, const char *name,
         snprintf(sentence, SENTENCE_MAX, "no run is loaded");
     } else {
         if (*name)
-            snprintf(sentence, SENTENCE_MAX, "no run %.200s is loaded: ", name);
+            snprintf(sentence, SENTENCE_MAX, "no run %.200s is loaded: the loaded", name);
         else
-            snprintf(sentence, SENTENCE_MAX, "which run? ");
-        list_runs(registry, sentence);
+            snprintf(sentence, SENTENCE_MAX, "which run? the loaded");
+        list_runs(registry, false, sentence);
     }
+    return NULL;
+}
+
+/* The same for one to watch; name "": the only live one, when none is live the newest. */
+static struct run *choose_watched(struct registry *registry, const char *name,
+                                  char sentence[SENTENCE_MAX])
+{
+    size_t count = registry_runs(registry), live = 0;
+    struct run *run = NULL;
+
+    if (*name || count == 0)
+        return choose_run(registry, name, sentence);
+    for (size_t i = 0; i < count; i++) {
+        if (is_live(registry_run(registry, i))) {
+            run = registry_run(registry, i);
+            live++;
+        }
+    }
+    if (live == 0)
+        return registry_run(registry, count - 1);
+    if (live == 1)
+        return run;
+    snprintf(sentence, SENTENCE_MAX, "which run? the live");
+    list_runs(registry, true, sentence);
     return NULL;
 }
 
@@ -224,14 +274,20 @@ bool control_answer(struct registry *registry, const struct msg_query *query, st
 {
     struct text text = {0};
     char sentence[SENTENCE_MAX];
-    bool layers = strcmp(query->name, "layers") == 0;
+    bool layers = strcmp(query->name, "layers") == 0, watch = strcmp(query->name, "watch") == 0;
     struct run *run = NULL;
 
     *reply = (struct control_reply){0};
-    if ((layers || *query->run) && !(run = choose_run(registry, query->run, sentence)))
-        return refuse(reply, EX_USAGE, sentence);
+    if (layers || watch || *query->run) {
+        run = watch ? choose_watched(registry, query->run, sentence)
+                    : choose_run(registry, query->run, sentence);
+        if (!run)
+            return refuse(reply, EX_USAGE, sentence);
+    }
     if (layers)
         answer_layers(run, &text);
+    else if (watch)
+        add_line(&text, watch_object(run, now));
     else if (strcmp(query->name, "status") == 0)
         answer_status(registry, now, &text);
     else if (strcmp(query->name, "runs") == 0)
@@ -240,8 +296,8 @@ bool control_answer(struct registry *registry, const struct msg_query *query, st
         answer_alerts(registry, run, query->firing, &text);
     else
         return refuse(reply, EX_USAGE,
-                      "unknown query: this embmond answers status, runs, layers "
-                      "and alerts");
+                      "unknown query: this embmond answers status, runs, layers, alerts "
+                      "and watch");
     *reply = (struct control_reply){0, text.data, text.length};
     if (text.too_long)
         return refuse(reply, EX_IOERR, "the answer is too long: ask for one run");

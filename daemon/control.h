@@ -20,7 +20,7 @@ struct control_reply {
     size_t length;
 };
 
-/* Answers status, runs, layers and alerts; anything else is status 64.
+/* Answers status, runs, layers, alerts and watch; anything else is status 64.
  * False: out of memory, *reply is then empty. */
 bool control_answer(struct registry *registry, const struct msg_query *query, struct moment now,
                     struct control_reply *reply);

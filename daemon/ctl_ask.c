@@ -174,6 +174,19 @@ int ctl_ask(const struct address *address, const struct msg_query *query, struct
     return fine ? 0 : EX_UNAVAILABLE;
 }
 
+int ctl_ask_any(const struct address *addresses, size_t count, const struct msg_query *query,
+                struct ctl_answer *answer, size_t *by, char problem[CTL_PROBLEM_MAX])
+{
+    char last[CTL_PROBLEM_MAX] = "";
+
+    for (*by = 0; *by < count; ++*by)
+        if (ctl_ask(&addresses[*by], query, answer, last) == 0)
+            return 0;
+    snprintf(problem, CTL_PROBLEM_MAX, "no embmond at %s%.300s%s; start one, or give --address",
+             count == 1 ? "" : "the default addresses (", last, count == 1 ? "" : ")");
+    return EX_UNAVAILABLE;
+}
+
 void ctl_answer_free(struct ctl_answer *answer)
 {
     free(answer->text);

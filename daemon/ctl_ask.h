@@ -21,6 +21,11 @@ struct ctl_answer {
 int ctl_ask(const struct address *address, const struct msg_query *query, struct ctl_answer *answer,
             char problem[CTL_PROBLEM_MAX]);
 
+/* Asks at each address until one answers, which is then *by. The problem, when none does, is a
+ * whole sentence. */
+int ctl_ask_any(const struct address *addresses, size_t count, const struct msg_query *query,
+                struct ctl_answer *answer, size_t *by, char problem[CTL_PROBLEM_MAX]);
+
 void ctl_answer_free(struct ctl_answer *answer);
 
 #endif

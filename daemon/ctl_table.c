@@ -118,6 +118,28 @@ static void print_columns(FILE *out, const struct column *columns, size_t count,
     }
 }
 
+/* A line for each sink: "sink  pager (exec): delivered 3, failed 1, ..." */
+static void print_sinks(FILE *out, json_t *sinks)
+{
+    static const char *const counts[] = {"delivered", "failed", "waiting", "dropped"};
+    size_t index;
+    json_t *sink;
+    char name[CELL_MAX], text[CELL_MAX];
+
+    json_array_foreach(sinks, index, sink)
+    {
+        cell_text(name, json_object_get(sink, "name"));
+        cell_text(text, json_object_get(sink, "kind"));
+        fprintf(out, "%-15s %s (%s):", "sink", name, text);
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+            cell_text(text, json_object_get(sink, counts[i]));
+            fprintf(out, "%s %s %s", i ? "," : "", counts[i], text);
+        }
+        cell_text(text, json_object_get(sink, "last_error"));
+        fprintf(out, "%s%s\n", *text ? "; last error: " : "", text);
+    }
+}
+
 /* One line per field. */
 static void print_fields(FILE *out, json_t *object)
 {
@@ -127,6 +149,10 @@ static void print_fields(FILE *out, json_t *object)
 
     json_object_foreach(object, key, value)
     {
+        if (strcmp(key, "sinks") == 0) {
+            print_sinks(out, value);
+            continue;
+        }
         cell_text(cell, value);
         fprintf(out, "%-15s %s\n", key, cell);
     }

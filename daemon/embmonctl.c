@@ -8,6 +8,7 @@
 
 #include "daemon/ctl_ask.h"
 #include "daemon/ctl_table.h"
+#include "daemon/ctl_watch.h"
 #include "daemon/json.h"
 #include "daemon/options.h"
 #include "embmon/embmon.h"
@@ -26,9 +27,13 @@ static const char help[] =
     "       embmonctl [--json] [--address ADDR] runs\n"
     "       embmonctl [--json] [--address ADDR] layers [RUN]\n"
     "       embmonctl [--json] [--address ADDR] alerts [--firing] [--fail-on SEVERITY] [RUN]\n"
+    "       embmonctl [--json] [--address ADDR] watch [RUN]\n"
     "\n"
     "Asks a running embmond. RUN is a run's name as `embmonctl runs` gives it; layers needs none\n"
-    "while one run is loaded.\n"
+    "while one run is loaded, watch none while one is live.\n"
+    "watch shows a run as it goes on, until q; where stdout is no terminal, a line for each "
+    "change\n"
+    "of an alert.\n"
     "\n"
     "      --json              one JSON object a line\n"
     "      --address ADDR      unix:PATH (default: $EMBMON_ADDRESS, else the default addresses)\n"
@@ -67,10 +72,10 @@ static uint32_t severity_value(const char *name)
 
 static int take_operand(struct request *r, const char *value)
 {
-    static const char *const names[] = {"status", "runs", "layers", "alerts"};
+    static const char *const names[] = {"status", "runs", "layers", "alerts", "watch"};
 
     if (r->query.name) {
-        bool may = strcmp(r->query.name, "layers") == 0 || strcmp(r->query.name, "alerts") == 0;
+        bool may = strcmp(r->query.name, "status") != 0 && strcmp(r->query.name, "runs") != 0;
         if (!may || *r->query.run)
             return usage("unexpected argument ", value);
         r->query.run = value;
@@ -190,9 +195,8 @@ static bool fails_on(json_t *objects, uint32_t severity)
 
     json_array_foreach(objects, index, object)
     {
-        const char *name = json_string_value(json_object_get(object, "severity"));
-        if (json_is_true(json_object_get(object, "fired")) && name &&
-            severity_value(name) >= severity)
+        const char *name = json_string_value(json_object_get(object, "fired_severity"));
+        if (name && *name && severity_value(name) >= severity)
             return true;
     }
     return false;
@@ -238,27 +242,21 @@ static int ask(const struct request *r)
     char problem[CTL_PROBLEM_MAX] = "";
     struct msg_query query = r->query;
     struct ctl_answer answer;
+    size_t by;
+    int status;
 
     query.firing = query.firing && !r->fail_on; /* see keep_firing() */
-    for (size_t i = 0; i < r->address_count; i++) {
-        if (ctl_ask(&r->addresses[i], &query, &answer, problem) != 0)
-            continue;
-        int status = (int)answer.status;
-        if (status == 0)
-            status = show(r, &r->addresses[i], answer.text);
-        else
-            fprintf(stderr, "embmonctl: %s\n", answer.text);
-        ctl_answer_free(&answer);
-        return status;
+    if (ctl_ask_any(r->addresses, r->address_count, &query, &answer, &by, problem) != 0) {
+        fprintf(stderr, "embmonctl: %s\n", problem);
+        return EX_UNAVAILABLE;
     }
-    if (r->address_count == 1)
-        fprintf(stderr, "embmonctl: no embmond at %s; start one, or give --address\n", problem);
+    status = (int)answer.status;
+    if (status == 0)
+        status = show(r, &r->addresses[by], answer.text);
     else
-        fprintf(stderr,
-                "embmonctl: no embmond at the default addresses (%s); start one, or give "
-                "--address\n",
-                problem);
-    return EX_UNAVAILABLE;
+        fprintf(stderr, "embmonctl: %s\n", answer.text);
+    ctl_answer_free(&answer);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -266,5 +264,12 @@ int main(int argc, char **argv)
     struct request request = {0};
     int status = parse(argc, argv, &request);
 
-    return status >= 0 ? status : ask(&request);
+    if (status >= 0)
+        return status;
+    if (strcmp(request.query.name, "watch") != 0)
+        return ask(&request);
+    return ctl_watch(&(struct ctl_watch){.addresses = request.addresses,
+                                         .address_count = request.address_count,
+                                         .run = request.query.run,
+                                         .json = request.json});
 }

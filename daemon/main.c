@@ -158,6 +158,15 @@ static void configure(struct daemon *d)
     registry_configure(d->registry, &d->config.ceilings, &d->config.rules);
 }
 
+/* The sinks that are the same go on, with what they are owed. */
+static bool change_sinks(struct daemon *d, const struct config *next,
+                         char problem[SINKS_PROBLEM_MAX])
+{
+    return sinks_check(next->sinks, next->sink_count, problem) == 0 &&
+           registry_configure_sinks(d->registry, next->sinks, next->sink_count,
+                                    next->tensorboard_url, problem);
+}
+
 /* SIGHUP. */
 static void reload(void *context)
 {
@@ -169,6 +178,9 @@ static void reload(void *context)
         log_info("SIGHUP: there is no configuration file to read again");
     } else if (!config_read(&d->line, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
+    } else if (!change_sinks(d, &next, problem)) {
+        log_error("%s; the old configuration is kept", problem);
+        config_free(&next);
     } else {
         keep_places(&d->config, &next);
         config_free(&d->config);
@@ -191,6 +203,9 @@ static int serve(struct daemon *d)
         .listeners = d->listeners,
         .listener_count = d->listener_count,
         .registry = d->registry,
+        .sinks = d->config.sinks,
+        .sink_count = d->config.sink_count,
+        .tensorboard_url = d->config.tensorboard_url,
         .ceilings = &d->config.ceilings,
         .reload = reload,
         .context = d,
@@ -242,11 +257,19 @@ static int load_config(struct daemon *d)
 {
     char problem[CONFIG_PROBLEM_MAX];
 
+    int status = EX_CONFIG;
+
     d->config = d->line;
-    if (!d->line.file || config_read(&d->line, &d->config, problem))
+    if (!d->line.file)
         return 0;
-    fprintf(stderr, "embmond: %s\n", problem);
-    return EX_CONFIG;
+    /* The sinks before anything is started: a training is not to run for hours with alerts that go
+     * nowhere. A file that is only tested may be for another machine. */
+    if (config_read(&d->line, &d->config, problem))
+        status =
+            d->config.test_only ? 0 : sinks_check(d->config.sinks, d->config.sink_count, problem);
+    if (status != 0)
+        fprintf(stderr, "embmond: %s\n", problem);
+    return status;
 }
 
 static int say_tested(const struct config *config)

@@ -18,7 +18,14 @@ struct layer_measure {
     double rms;       /* of all elements of its gradients */
     double looked_up; /* rows whose ids came in, NaN: not posted as rows */
     double touched;   /* rows with a non-zero gradient, NaN: not an embedding's gradient */
-    double elements;  /* of its gradients */
+    double ids;       /* ids that came in, NaN: not posted as rows */
+    double busiest;   /* of these those of the row with the most, NaN: as above */
+    double padding;   /* norm of the padding row's gradient, NaN: none was declared, or not known */
+    double zeros;     /* share of zeros in its gradients, NaN: no finite element */
+    bool has_update;
+    bool unmoved;    /* every element of its updates is exactly 0 */
+    double moved;    /* rows of a table that the update changed, NaN: not a table's update */
+    double elements; /* of its gradients */
     uint64_t nonfinite_gradient, nonfinite_activation;
     double
         update_ratio; /* pooled over its variables, NaN: updates or weights missing or all zero */
@@ -32,11 +39,18 @@ struct measures {
     size_t layer_count, layer_capacity;
     double model_norm; /* of finite elements; NaN: no gradient at all */
     bool nonfinite;    /* some gradient holds a NaN or an infinity */
+    double *norms;     /* owned: of the layers that have a finite, non-zero one, ascending */
+    size_t norm_count;
     double last_norm;  /* of the last declared trainable layer with a finite, non-zero gradient */
     size_t last_layer; /* meaningless while last_norm is NaN */
     double loss, rate, batch; /* NaN: not posted */
     bool short_batch;
-    int64_t only_rank; /* count only this rank's non-finite values; -1: all ranks' */
+    bool several_ranks;  /* the run has more than one: for AT_EPOCH alone */
+    bool some_steps;     /* trainers post some steps only: the same */
+    bool first_sight;    /* a post has just come: more of its step may follow */
+    double silence;      /* seconds in which a sample was due and none came; NaN: cannot be said */
+    double step_seconds; /* a step takes; NaN: not known */
+    int64_t only_rank;   /* count only this rank's non-finite values; -1: all ranks' */
 };
 
 /* Fills m from a step, keeping its memory. baseline: holds the latest weights (the step's own are
@@ -45,8 +59,21 @@ bool measure_step(struct measures *m, const struct step *step, const struct mode
                   struct baseline *baseline, int64_t only_rank);
 void measures_free(struct measures *m);
 
+/* Remembers what this step, about to be judged, put into embeddings. */
+void measure_intake(struct baseline *baseline, const struct step *step, const struct model *model);
+
+/* Remembers the shapes of a step that has been judged: they are usual from now on. */
+void measure_shapes(struct baseline *baseline, const struct step *step, const struct model *model);
+
 /* Remembers the weights posted in this step. */
 void measure_weights(struct baseline *baseline, const struct step *step, const struct model *model);
+
+/* Median norm of the layers but this one, NaN when fewer than two have one. */
+double measure_others_norm(const struct measures *m, size_t layer);
+
+/* Variance over the batch by the mean square of a layer's output, NaN when it is not known, or all
+ * of it is 0. */
+double measure_variation(const struct measures *m, size_t layer);
 
 /* Norm of the update by the norm of the latest weights of one variable, NaN when one is missing or
  * the weights are all zero. */

@@ -3,7 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embmon/embmon.h"
+
 enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
+
+bool member_trains(const struct run_member *member)
+{
+    return member->phase <= EMBMON_TRAIN;
+}
 
 void member_free(struct run_member *member)
 {
@@ -63,6 +70,24 @@ static void forget(struct run_member *member, uint32_t id)
         member->targets[id] = (struct member_target){0, 0};
 }
 
+/* A layer reads layers that were declared before it: forward order. What was refused, or is the
+ * layer itself, keeps its place without a name. */
+static bool take_inputs(const struct run_member *member, struct model *model, size_t layer,
+                        const struct msg_layer *from)
+{
+    size_t inputs[INPUTS_MAX];
+    size_t count = from->input_count < INPUTS_MAX ? from->input_count : INPUTS_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        struct member_target target = member_target(member, from->inputs[i]);
+
+        inputs[i] = (size_t)target.layer - 1;
+        if (target.layer == 0 || inputs[i] == layer)
+            inputs[i] = MODEL_NO_LAYER;
+    }
+    return model_inputs(model, layer, inputs, count);
+}
+
 static enum nack_reason take_layer(struct run_member *member, struct model *model,
                                    const struct msg_layer *from, const char **problem)
 {
@@ -72,6 +97,8 @@ static enum nack_reason take_layer(struct run_member *member, struct model *mode
     forget(member, from->id);
     if (layer < 0)
         return refuse(layer, problem);
+    if (!take_inputs(member, model, (size_t)layer, from))
+        return refuse(MODEL_NO_MEMORY, problem);
     target.layer = layer + 1;
     target.variable = (int32_t)model->layers[layer].table + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
@@ -91,6 +118,8 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
     variable = model_variable(model, (size_t)of.layer - 1, from->name);
     if (variable < 0)
         return refuse(variable, problem);
+    model_shape(model, (size_t)variable, from->shape, from->shape_length);
+    model_variable_dtype(model, (size_t)variable, from->dtype);
     target.variable = variable + 1;
     return member_map(member, from->id, target) ? 0 : refuse(MODEL_FULL, problem);
 }

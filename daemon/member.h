@@ -20,8 +20,9 @@ struct run_member {
     uint8_t session[SESSION_BYTES];
     uint32_t rank;
     uint32_t every;
-    bool live; /* connected */
-    bool bye;  /* said goodbye: will not come back */
+    bool live;      /* connected */
+    bool bye;       /* said goodbye: will not come back */
+    uint32_t phase; /* that it posts to now, as it said last; 0: it does not say */
     uint64_t heard_ms;
     uint64_t kept;                     /* highest sequence number taken */
     uint64_t acked, rejected, dropped; /* its posts; dropped: as it says itself */
@@ -29,6 +30,9 @@ struct run_member {
     struct member_target *targets; /* [id]; owned */
     size_t target_count;
 };
+
+/* It posts to training now, as far as it says. */
+bool member_trains(const struct run_member *member);
 
 void member_free(struct run_member *member);
 

@@ -7,6 +7,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "embmon/embmon.h"
 #include "proto/name.h"
 
 struct model_name {
@@ -77,8 +78,10 @@ bool model_init(struct model *model)
 
 void model_clear(struct model *model)
 {
-    for (size_t i = 0; i < model->layer_count; i++)
+    for (size_t i = 0; i < model->layer_count; i++) {
         free(model->layers[i].activation);
+        free(model->layers[i].inputs);
+    }
     free(model->layers);
     free(model->variables);
     free(model->scalars);
@@ -147,11 +150,14 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->kind = from->kind;
     layer->trainable = from->trainable;
     layer->sharded = from->sharded;
+    layer->tied = from->tied;
     layer->has_padding = from->has_padding;
     layer->rows = from->rows;
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
-    layer->stale = false;
+    layer->shape = shape_of(from->shape, from->shape_length);
+    layer->half = from->dtype == EMBMON_F16;
+    layer->stale = layer->is_read = false;
     return true;
 }
 
@@ -190,12 +196,81 @@ int model_layer(struct model *model, const struct msg_layer *from)
         table = model_variable(model, index, "");
     if (table < 0) { /* leave nothing behind that speaks of a layer that is not there */
         names_remove(&model->by_path, from->path);
-        free(layer->activation);
+        free(layer->activation); /* it has no inputs yet */
         return table;
     }
     layer->table = (size_t)table;
     model->layer_count++;
     return (int)index;
+}
+
+bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_t count)
+{
+    struct layer *of = &model->layers[layer];
+    size_t *copy = NULL;
+
+    count = count < INPUTS_MAX ? count : INPUTS_MAX;
+    if (count > 0 && !(copy = calloc(count, sizeof *copy)))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        copy[i] = inputs[i];
+    free(of->inputs);
+    of->inputs = copy;
+    of->input_count = count;
+    for (size_t i = 0; i < count; i++) {
+        if (copy[i] != MODEL_NO_LAYER && copy[i] != layer)
+            model->layers[copy[i]].is_read = true;
+    }
+    return true;
+}
+
+void model_shape(struct model *model, size_t variable, const int64_t *dims, size_t count)
+{
+    model->variables[variable].shape = shape_of(dims, count);
+}
+
+/* True when it reads one of the marked layers. */
+static bool reads_marked(const struct layer *layer, const bool *marked)
+{
+    for (size_t i = 0; i < layer->input_count; i++) {
+        if (layer->inputs[i] != MODEL_NO_LAYER && marked[layer->inputs[i]])
+            return true;
+    }
+    return false;
+}
+
+int model_reader(const struct model *model, size_t layer, uint32_t kind)
+{
+    bool marked[LAYERS_MAX] = {false}; /* passes on what the layer says, position by position */
+    bool graph = false;
+
+    marked[layer] = true;
+    for (size_t i = 0; i < model->layer_count; i++) {
+        const struct layer *at = &model->layers[i];
+
+        graph = graph || at->input_count > 0;
+        if (i == layer || !reads_marked(at, marked))
+            continue;
+        if (at->kind == kind)
+            return (int)i;
+        marked[i] = at->kind == EMBMON_OTHER || at->kind == EMBMON_NORM;
+    }
+    return graph ? -1 : MODEL_NO_GRAPH;
+}
+
+void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype)
+{
+    if (dtype == EMBMON_F16)
+        model->layers[model->variables[variable].layer].half = true;
+}
+
+bool model_is_output(const struct model *model, size_t layer)
+{
+    for (size_t i = 0; i < model->layer_count; i++) {
+        if (model->layers[i].is_read)
+            return !model->layers[layer].is_read;
+    }
+    return layer + 1 == model->layer_count;
 }
 
 void model_reopen(struct model *model)
@@ -223,4 +298,13 @@ int model_scalar(struct model *model, const char *name)
         return MODEL_NO_MEMORY;
     model->scalar_count++;
     return (int)index;
+}
+
+const char *kind_name(uint32_t kind)
+{
+    static const char *const names[] = {"other", "embedding", "dense",     "recurrent",
+                                        "conv",  "norm",      "attention", "concatenate",
+                                        "merge", "pooling"};
+
+    return kind < sizeof names / sizeof names[0] ? names[kind] : "other";
 }

@@ -7,24 +7,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/shapes.h"
 #include "proto/message.h"
 
 struct layer {
     const char *path;
     char *activation; /* "" when unknown */
     uint32_t kind;    /* enum embmon_kind */
-    bool trainable, sharded, has_padding;
-    bool stale; /* declared by a trainer that has gone: the next one may say otherwise */
+    bool trainable, sharded, tied, has_padding;
+    bool is_read; /* another layer has named it as an input */
+    bool half;    /* its output or a variable is f16 */
+    bool stale;   /* declared by a trainer that has gone: the next one may say otherwise */
     uint64_t rows, columns;
     int64_t padding_id;
-    size_t table; /* index of the variable "": what is posted with the layer's own id */
+    size_t *inputs; /* owned: indices of the layers it reads; MODEL_NO_LAYER: of an unknown one */
+    size_t input_count;
+    struct shape shape; /* of its output, as declared; of 0 dimensions when unknown */
+    size_t table;       /* index of the variable "": what is posted with the layer's own id */
 };
 
 struct variable {
     size_t layer;
-    const char *label; /* path, or path/name: as in tags */
-    const char *name;  /* the part of label after the path; "" for the layer's own */
+    const char *label;  /* path, or path/name: as in tags */
+    const char *name;   /* the part of label after the path; "" for the layer's own */
+    struct shape shape; /* as declared; of 0 dimensions when unknown */
 };
+
+#define MODEL_NO_LAYER SIZE_MAX
 
 /* Scalars the detectors know have fixed indices. */
 enum { SCALAR_LOSS = 0, SCALAR_LEARNING_RATE, SCALAR_BATCH_SIZE, SCALARS_KNOWN };
@@ -51,10 +60,29 @@ enum { MODEL_FULL = -1, MODEL_CONFLICT = -2, MODEL_NO_MEMORY = -3 };
  * the same path but another kind, rows or columns is a conflict. */
 int model_layer(struct model *model, const struct msg_layer *layer);
 int model_variable(struct model *model, size_t layer, const char *name);
+void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype);
 int model_scalar(struct model *model, const char *name);
+
+/* Sets which layers a layer reads, at most INPUTS_MAX of them; MODEL_NO_LAYER: one that was not
+ * declared. False: out of memory, nothing has changed. */
+bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_t count);
+
+/* Sets the shape a variable was declared with. */
+void model_shape(struct model *model, size_t variable, const int64_t *dims, size_t count);
+
+/* The first layer of this kind, in forward order, that reads this one: itself, or through layers
+ * that change no position (of kind other or norm). -1: none; MODEL_NO_GRAPH: nobody has declared
+ * what reads what. */
+enum { MODEL_NO_GRAPH = -2 };
+int model_reader(const struct model *model, size_t layer, uint32_t kind);
 
 /* The trainers have gone: those that come next may declare a layer with another kind or size. */
 void model_reopen(struct model *model);
+
+/* Nobody reads the layer: the last declared one where no layer has named its inputs. */
+bool model_is_output(const struct model *model, size_t layer);
+/* What a kind (enum embmon_kind) is called: "embedding", "dense", ... */
+const char *kind_name(uint32_t kind);
 
 /* Index of the layer with this path, or -1. */
 int model_find(const struct model *model, const char *path);

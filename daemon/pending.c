@@ -67,6 +67,12 @@ bool pending_flush(struct pending *p)
     return p->length == 0;
 }
 
+void pending_trim(struct pending *p)
+{
+    if (p->length == 0)
+        drop_memory(p);
+}
+
 size_t pending_close(struct pending *p)
 {
     size_t lost = p->length;

@@ -29,6 +29,9 @@ void pending_commit(struct pending *p, size_t n);
 /* Writes what is queued. True when nothing is left; else error says why. */
 bool pending_flush(struct pending *p);
 
+/* Gives the memory of an emptied queue back, however small it is. */
+void pending_trim(struct pending *p);
+
 /* Closes the file and frees the queue; what was not written is lost and returned as a byte count.
  */
 size_t pending_close(struct pending *p);

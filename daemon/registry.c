@@ -6,6 +6,7 @@
 
 #include "daemon/log.h"
 #include "daemon/rundir.h"
+#include "embmon/embmon.h"
 #include "proto/name.h"
 
 enum { SUFFIX_MAX = 9999 };
@@ -18,7 +19,16 @@ struct registry {
     struct ceilings ceilings;
     const struct rules *rules; /* borrowed: the configuration file's, or NULL */
     struct registry_totals totals;
+    struct sinks *sinks; /* borrowed; NULL: none */
 };
+
+static void tell_sinks(void *context, const struct alert_change *change)
+{
+    struct registry *registry = context;
+
+    if (registry->sinks)
+        sinks_put(registry->sinks, change);
+}
 
 struct registry *registry_new(const char *logdir, struct moment now)
 {
@@ -106,6 +116,8 @@ static struct run *load(struct registry *registry, const char *name, const char 
         .key = hello->key,
         .world_size = hello->world_size,
         .resume = resume,
+        .listener = tell_sinks,
+        .context = registry,
     };
     struct run *run;
 
@@ -223,6 +235,45 @@ void registry_flush(struct registry *registry)
     for (size_t i = 0; i < registry->run_count; i++)
         run_flush(registry->runs[i], registry->now);
 }
+
+void registry_end(struct registry *registry, struct moment now)
+{
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_end(registry->runs[i], now);
+}
+
+/* ---- sinks */
+
+void registry_set_sinks(struct registry *registry, struct sinks *sinks)
+{
+    registry->sinks = sinks;
+}
+
+struct sinks *registry_sinks(const struct registry *registry)
+{
+    return registry->sinks;
+}
+
+static void greet(void *context, const struct alert_change *change, bool ever_fired)
+{
+    (void)ever_fired;
+    if (change->state == EMBMON_FIRING)
+        sinks_greet(context, change);
+}
+
+bool registry_configure_sinks(struct registry *registry, const struct sink_options *options,
+                              size_t count, const char *tensorboard_url,
+                              char problem[SINKS_PROBLEM_MAX])
+{
+    if (!sinks_configure(registry->sinks, options, count, tensorboard_url, problem))
+        return false;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_alerts(registry->runs[i], greet, registry->sinks);
+    sinks_greeted(registry->sinks);
+    return true;
+}
+
+/* ---- asking */
 
 size_t registry_runs(const struct registry *registry)
 {

@@ -9,6 +9,7 @@
 
 #include "daemon/moment.h"
 #include "daemon/run.h"
+#include "daemon/sinks.h"
 #include "proto/message.h"
 
 struct registry; /* opaque */
@@ -42,6 +43,18 @@ void registry_tick(struct registry *registry, struct moment now);
 
 /* Writes what is queued to the event files. */
 void registry_flush(struct registry *registry);
+
+/* Ends all runs: their last steps and alerts are told of now. */
+void registry_end(struct registry *registry, struct moment now);
+
+/* Alerts of all runs go to these sinks; borrowed until NULL is set. */
+void registry_set_sinks(struct registry *registry, struct sinks *sinks);
+struct sinks *registry_sinks(const struct registry *registry);
+
+/* sinks_configure(); new sinks are told what fires. */
+bool registry_configure_sinks(struct registry *registry, const struct sink_options *options,
+                              size_t count, const char *tensorboard_url,
+                              char problem[SINKS_PROBLEM_MAX]);
 
 /* Loaded runs in the order they were loaded. */
 size_t registry_runs(const struct registry *registry);

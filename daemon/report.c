@@ -19,7 +19,7 @@ static void print_alert(void *context, const struct alert_change *c, bool ever_f
         return;
     report->fired++;
     fprintf(report->out, "embmond:     %s %s%s%s%s%s: first at step %llu, ",
-            severity_name(c->severity), c->detector, *c->layer ? " in " : "", c->layer,
+            severity_name(c->fired_severity), c->detector, *c->layer ? " in " : "", c->layer,
             *c->variable ? "/" : "", c->variable, (unsigned long long)c->fired_step);
     if (c->state == EMBMON_RESOLVED && c->before == EMBMON_FIRING &&
         strcmp(c->reason, "closed") == 0)

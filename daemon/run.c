@@ -1,10 +1,12 @@
 #include "daemon/run.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/learn.h"
 #include "daemon/log.h"
 #include "daemon/run_state.h"
 #include "daemon/rundir.h"
@@ -50,6 +52,8 @@ static void on_change(void *context, const struct alert_change *change)
         if (member->live && member->events.notice)
             member->events.notice(member->events.context, change);
     }
+    if (run->listener)
+        run->listener(run->listener_context, change);
     if (change->state != EMBMON_RESOLVED)
         send_wish(run, change->layer);
 }
@@ -66,12 +70,12 @@ static void run_destroy(struct run *run)
     jsonl_close(run->jsonl);
     measures_free(&run->measures);
     rules_free(&run->rules);
+    norms_free(&run->norms);
     baseline_free(&run->baseline);
     steps_free(run->steps);
     model_clear(&run->model);
     free(run->name);
     free(run->wanted);
-    free(run->norms);
     free(run->key);
     free(run);
 }
@@ -129,6 +133,8 @@ struct run *run_open(const struct run_options *options, struct moment now, const
     run->world_size = options->world_size;
     run->every = 1;
     run->heard_ms = now.ms;
+    run->listener = options->listener;
+    run->listener_context = options->context;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
     if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
@@ -155,41 +161,12 @@ void run_configure(struct run *run, const struct ceilings *ceilings, const struc
 
 /* ---- a step's way */
 
-static void learn(struct run *run)
+static void keep_loss(struct run *run, const struct step *step)
 {
-    const struct measures *m = &run->measures;
-
-    if (m->step->phase != EMBMON_TRAIN)
+    if (step->scalar_count <= SCALAR_LOSS || step->scalars[SCALAR_LOSS].count == 0)
         return;
-    for (size_t i = 0; i < m->layer_count && !m->short_batch; i++) {
-        const struct layer_measure *layer = &m->layers[i];
-
-        if (layer->has_gradient && layer->nonfinite_gradient == 0 && !alerts_freeze(run->alerts, i))
-            norm_baseline_add(&run->baseline.layers[i], layer->norm);
-    }
-    if (!m->short_batch && !alerts_freeze(run->alerts, DETECT_MODEL))
-        norm_baseline_add(&run->baseline.model, m->model_norm);
-}
-
-/* Keeps each layer's newest norm for those who ask between steps. */
-static void keep_norms(struct run *run)
-{
-    const struct measures *m = &run->measures;
-
-    if (m->layer_count > run->norm_count) {
-        double *more = reallocarray(run->norms, m->layer_count, sizeof *more);
-
-        if (!more)
-            return;
-        for (size_t i = run->norm_count; i < m->layer_count; i++)
-            more[i] = -1;
-        run->norms = more;
-        run->norm_count = m->layer_count;
-    }
-    for (size_t i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].has_gradient)
-            run->norms[i] = m->layers[i].nonfinite_gradient ? NAN : m->layers[i].norm;
-    }
+    run->loss = step_scalar(step, SCALAR_LOSS);
+    run->loss_posted = true;
 }
 
 static bool measure(struct run *run, const struct step *step, int64_t only_rank)
@@ -222,6 +199,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     bool training = step->phase == EMBMON_TRAIN;
 
     run->steps_closed++;
+    run->closed_ms = now.ms;
     for (size_t i = 0; i < run->member_count; i++)
         losses.dropped += run->members[i]->dropped;
     if (!baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count))
@@ -235,12 +213,17 @@ static void close_step(struct run *run, const struct step *step, struct moment n
         }
         measure_weights(&run->baseline, step, &run->model);
     }
+    measure_intake(&run->baseline, step, &run->model);
     if (!measure(run, step, -1))
         return;
     (void)alerts_judge(run->alerts, &run->measures, &run->baseline, &run->rules, now);
-    learn(run);
-    if (training)
-        keep_norms(run);
+    learn_step(&run->baseline, &run->measures, run->alerts);
+    measure_shapes(&run->baseline, step, &run->model);
+    if (training) {
+        pace_step(&run->pace, step->number, now);
+        norms_add(&run->norms, &run->measures);
+        keep_loss(run, step);
+    }
     record_step(run->record, &run->measures, &run->baseline, &run->rules, run->alerts, &losses,
                 now);
     if (training)
@@ -274,6 +257,43 @@ static bool is_live(const struct run *run)
     return false;
 }
 
+/* True when all who are connected post to training, as far as they say. */
+static bool is_training(const struct run *run)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        const struct run_member *member = run->members[i];
+
+        if (member->live && !member_trains(member))
+            return false;
+    }
+    return is_live(run);
+}
+
+/* A trainer that is there and posts no step: no step will close to say so. */
+static void judge_silence(struct run *run, struct moment now)
+{
+    enum { SHORT_S = 1 };
+    struct step last = {.phase = EMBMON_TRAIN, .number = run_next_step(run) - 1};
+    struct measures m = {
+        .step = &last,
+        .model = &run->model,
+        .layer_count = run->model.layer_count,
+        .silence = pace_silence(&run->pace, run->every, now),
+        .step_seconds = pace_step_seconds(&run->pace),
+        .only_rank = -1,
+    };
+
+    if (isnan(m.silence) || m.silence < SHORT_S || !is_training(run) ||
+        !rules_resolve(&run->rules, &run->model))
+        return;
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->live && !rank_list_add(&last.posted, run->members[i]->rank))
+            break; /* a rank that is not named is better than no alert */
+    }
+    (void)alerts_judge_time(run->alerts, &m, &run->baseline, &run->rules, now);
+    free(last.posted.ranks);
+}
+
 void run_tick(struct run *run, struct moment now)
 {
     bool deserted = !run->ended && moment_since(now, run->heard_ms) >= DESERTED_MS;
@@ -284,6 +304,7 @@ void run_tick(struct run *run, struct moment now)
             run_heartbeat(run->members[i], NULL, now);
     }
     run_process(run, now, false);
+    judge_silence(run, now);
     /* Trainers that were killed do not say goodbye: what their last steps left is recorded now. */
     if (deserted && !is_live(run))
         run_end(run, now);
@@ -314,10 +335,21 @@ bool run_idle(const struct run *run, struct moment now)
     return !is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;
 }
 
+/* An ended run stays loaded for an hour, in case somebody goes on with it: small. */
+static void trim(struct run *run)
+{
+    steps_trim(run->steps);
+    measures_free(&run->measures);
+    record_trim(run->record);
+    jsonl_trim(run->jsonl);
+    (void)malloc_trim(0); /* what was freed lies between what other runs hold */
+}
+
 void run_end(struct run *run, struct moment now)
 {
     run->ended = true;
     run_process(run, now, true);
+    run->pace = (struct pace){0};
     for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
         int64_t last = steps_closed(run->steps, phase);
 
@@ -326,6 +358,7 @@ void run_end(struct run *run, struct moment now)
     record_finish(run->record, run->alerts, now);
     run->retry_ms = 0;
     run_flush(run, now);
+    trim(run);
 }
 
 void run_close(struct run *run, struct moment now)

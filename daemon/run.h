@@ -13,6 +13,7 @@
 #include "daemon/detect/rules.h"
 #include "daemon/model.h"
 #include "daemon/moment.h"
+#include "daemon/norms.h"
 #include "proto/message.h"
 
 struct run;        /* opaque */
@@ -35,6 +36,10 @@ struct run_options {
     const char *key;    /* of the launch, "" when none */
     uint32_t world_size;
     bool resume; /* the trainer resumes: SessionLog START, nothing learnt is kept */
+    /* Told of every change of an alert, beside the log, alerts.jsonl and TensorBoard; may be NULL.
+     */
+    void (*listener)(void *context, const struct alert_change *change);
+    void *context;
 };
 
 /* Makes the folder, opens the event file, reads where an earlier writer stopped. NULL and *problem
@@ -45,7 +50,11 @@ struct run *run_open(const struct run_options *options, struct moment now, const
  * none. Without this the defaults hold. */
 void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules);
 
-/* Ends all open steps, closes what fires, flushes. NULL is fine. */
+/* The trainers have gone for good: closes all steps, ends the alerts, records the open windows. The
+ * run stays loaded and may go on. */
+void run_end(struct run *run, struct moment now);
+
+/* run_end(), and frees it. NULL is fine. */
 void run_close(struct run *run, struct moment now);
 
 /* ---- members */
@@ -113,6 +122,9 @@ struct run_status {
     size_t ranks;   /* that ever took part */
     size_t layers;
     size_t firing;                     /* alerts firing now */
+    bool loss_posted;                  /* in some training step */
+    double loss;                       /* then of the last one that had it, may be NaN */
+    uint64_t closed_ms;                /* when the last step closed; meaningless before one did */
     uint64_t acked, rejected, dropped; /* posts */
     size_t bytes;                      /* memory held by open steps and windows */
     size_t bytes_pending;              /* wait for the disk */
@@ -128,6 +140,12 @@ const struct model *run_model(const struct run *run);
 /* The layer's gradient norm at its last step (-1: none yet, NaN: not finite) and its
  * worst alert state. */
 void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state);
+
+/* The detector whose alert is the layer's worst, "" while nothing is pending or firing. */
+const char *run_layer_detector(const struct run *run, size_t layer);
+
+/* The layer's last norms: see norms_recent(). */
+size_t run_layer_norms(const struct run *run, size_t layer, size_t most, float to[NORMS_KEPT]);
 
 /* Calls each(context, detector, reason) for every detector that is silent about the layer. */
 void run_layer_silent(const struct run *run, size_t layer,

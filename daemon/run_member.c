@@ -1,10 +1,10 @@
 /* Who takes part in a run, and what they post. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/log.h"
 #include "daemon/run_state.h"
+#include "embmon/embmon.h"
 
 enum {
     MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
@@ -140,7 +140,9 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
         member->events.superseded(member->events.context);
     }
     run->ended = false;
+    pace_pause(&run->pace); /* what it trained while it was not connected is not known yet */
     member->live = true;
+    member->phase = 0;
     member->bye = false;
     member->events = (struct run_member_events){0};
     member_unmap(member);
@@ -192,39 +194,6 @@ void run_member_leave(struct run_member *member, bool bye, struct moment now)
 }
 
 /* ---- posts */
-
-static enum nack_reason reason_of(enum steps_result result)
-{
-    static const enum nack_reason reasons[] = {[STEPS_OK] = 0,
-                                               [STEPS_LATE] = NACK_LATE,
-                                               [STEPS_NO_MEMORY] = NACK_LIMIT,
-                                               [STEPS_WRAPS] = NACK_INVALID};
-
-    return reasons[result];
-}
-
-static enum nack_reason count_post(struct run_member *member, uint64_t sequence,
-                                   enum nack_reason reason)
-{
-    struct run *run = member->run;
-
-    member->kept = sequence;
-    if (reason) {
-        member->rejected++;
-        run->rejected++;
-    } else {
-        member->acked++;
-        run->acked++;
-    }
-    return reason;
-}
-
-/* Whoever posts to step after step without ending any is held to what may be open right away. */
-static void relieve(struct run *run, struct moment now)
-{
-    if (steps_full(run->steps))
-        run_process(run, now, false);
-}
 
 /* What a trainer declares comes again with every connection: each complaint is worth one line. */
 static void complain(struct run *run, const char *sentence)
@@ -285,6 +254,22 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
     return of_rules;
 }
 
+/* Training stands still because it is not its turn. */
+static void pause_training(struct run *run, struct moment now)
+{
+    if (run->pace.training)
+        alerts_time_over(run->alerts, run_next_step(run), now);
+    pace_pause(&run->pace);
+}
+
+void run_take_pace(struct run *run, uint32_t phase, struct moment now)
+{
+    if (phase == EMBMON_TRAIN)
+        pace_post(&run->pace, now);
+    else
+        pause_training(run, now);
+}
+
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
                             struct moment now)
 {
@@ -292,30 +277,13 @@ enum nack_reason run_sample(struct run_member *member, const struct msg_sample *
     enum nack_reason reason = NACK_UNKNOWN;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(member->run, sample->phase, now);
     if (target.variable > 0)
         reason =
-            reason_of(steps_sample(member->run->steps, sample->phase, sample->step, member->rank,
-                                   (size_t)target.variable - 1, sample->signal, &sample->summary));
-    relieve(member->run, now);
-    return count_post(member, sample->sequence, reason);
-}
-
-enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, struct moment now)
-{
-    struct member_target target = member_target(member, ids->target);
-
-    run_heartbeat(member, NULL, now);
-    return count_post(member, ids->sequence, target.layer > 0 ? 0 : NACK_UNKNOWN);
-}
-
-enum nack_reason run_shape(struct run_member *member, const struct msg_shape *shape,
-                           struct moment now)
-{
-    struct member_target target = member_target(member, shape->target);
-
-    run_heartbeat(member, NULL, now);
-    return count_post(member, shape->sequence,
-                      target.layer > 0 || target.variable > 0 ? 0 : NACK_UNKNOWN);
+            run_reason(steps_sample(member->run->steps, sample->phase, sample->step, member->rank,
+                                    (size_t)target.variable - 1, sample->signal, &sample->summary));
+    run_relieve(member->run, now);
+    return run_count(member, sample->sequence, reason);
 }
 
 enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *scalar,
@@ -326,11 +294,12 @@ enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *
     enum nack_reason reason = NACK_LIMIT;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(run, scalar->phase, now);
     if (index >= 0)
-        reason = reason_of(steps_scalar(run->steps, scalar->phase, scalar->step, member->rank,
-                                        (size_t)index, scalar->value));
-    relieve(run, now);
-    return count_post(member, scalar->sequence, reason);
+        reason = run_reason(steps_scalar(run->steps, scalar->phase, scalar->step, member->rank,
+                                         (size_t)index, scalar->value));
+    run_relieve(run, now);
+    return run_count(member, scalar->sequence, reason);
 }
 
 enum nack_reason run_step_end(struct run_member *member, const struct msg_step_end *end,
@@ -340,25 +309,48 @@ enum nack_reason run_step_end(struct run_member *member, const struct msg_step_e
     enum nack_reason reason;
 
     run_heartbeat(member, NULL, now);
+    run_take_pace(run, end->phase, now);
     if (end->dropped > member->dropped)
         member->dropped = end->dropped;
-    reason = reason_of(steps_end(run->steps, end->phase, end->step, member->rank, now));
+    reason = run_reason(steps_end(run->steps, end->phase, end->step, member->rank, now));
     run_process(run, now, false);
-    return count_post(member, end->sequence, reason);
+    return run_count(member, end->sequence, reason);
 }
 
-enum nack_reason run_epoch(struct run_member *member, const struct msg_epoch *epoch,
-                           struct moment now)
+enum nack_reason run_reason(enum steps_result result)
 {
-    run_heartbeat(member, NULL, now);
-    log_debug("run %s: rank %u ended epoch %" PRIu64, member->run->name, member->rank,
-              epoch->epoch);
-    return count_post(member, epoch->sequence, 0);
+    static const enum nack_reason reasons[] = {[STEPS_OK] = 0,
+                                               [STEPS_LATE] = NACK_LATE,
+                                               [STEPS_NO_MEMORY] = NACK_LIMIT,
+                                               [STEPS_WRAPS] = NACK_INVALID};
+
+    return reasons[result];
+}
+
+enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum nack_reason reason)
+{
+    struct run *run = member->run;
+
+    member->kept = sequence;
+    if (reason) {
+        member->rejected++;
+        run->rejected++;
+    } else {
+        member->acked++;
+        run->acked++;
+    }
+    return reason;
+}
+
+void run_relieve(struct run *run, struct moment now)
+{
+    if (steps_full(run->steps))
+        run_process(run, now, false);
 }
 
 void run_reject(struct run_member *member, uint64_t sequence)
 {
-    (void)count_post(member, sequence, NACK_INVALID);
+    (void)run_count(member, sequence, NACK_INVALID);
 }
 
 void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartbeat,
@@ -366,6 +358,11 @@ void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartb
 {
     member->heard_ms = member->run->heard_ms = now.ms;
     steps_heard(member->run->steps, member->rank, now);
-    if (heartbeat && heartbeat->dropped > member->dropped)
+    if (!heartbeat)
+        return;
+    if (heartbeat->dropped > member->dropped)
         member->dropped = heartbeat->dropped;
+    if (member_trains(member) != (heartbeat->phase <= EMBMON_TRAIN))
+        pause_training(member->run, now);
+    member->phase = heartbeat->phase;
 }

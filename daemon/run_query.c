@@ -32,6 +32,9 @@ void run_get_status(const struct run *run, struct run_status *status)
         .ranks = count_ranks(run),
         .layers = run->model.layer_count,
         .firing = alerts_firing(run->alerts),
+        .loss_posted = run->loss_posted,
+        .loss = run->loss,
+        .closed_ms = run->closed_ms,
         .acked = run->acked,
         .rejected = run->rejected,
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
@@ -66,8 +69,18 @@ const struct model *run_model(const struct run *run)
 
 void run_layer_status(const struct run *run, size_t layer, double *gradient_norm, uint32_t *state)
 {
-    *gradient_norm = layer < run->norm_count ? run->norms[layer] : -1;
+    *gradient_norm = norms_last(&run->norms, layer);
     *state = alerts_layer_state(run->alerts, layer);
+}
+
+const char *run_layer_detector(const struct run *run, size_t layer)
+{
+    return alerts_layer_detector(run->alerts, layer);
+}
+
+size_t run_layer_norms(const struct run *run, size_t layer, size_t most, float to[NORMS_KEPT])
+{
+    return norms_recent(&run->norms, layer, most, to);
 }
 
 void run_layer_silent(const struct run *run, size_t layer,

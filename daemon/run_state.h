@@ -8,6 +8,8 @@
 #include "daemon/detect/rules.h"
 #include "daemon/measure.h"
 #include "daemon/member.h"
+#include "daemon/norms.h"
+#include "daemon/pace.h"
 #include "daemon/run.h"
 #include "daemon/step.h"
 #include "daemon/tensorboard/record.h"
@@ -25,14 +27,18 @@ struct run {
     struct baseline baseline;
     struct measures measures;
     struct rules rules;
+    struct norms norms; /* of the last training steps, for those who look */
+    double loss;        /* of the last training step that had one; may be NaN */
+    bool loss_posted;
+    struct pace pace;     /* of training */
+    uint64_t closed_ms;   /* when the last step closed */
     uint64_t byte_budget; /* of open steps and windows */
     uint64_t idle_ms;     /* without a word until it may be closed */
-    double
-        *norms; /* [norm_count]: each layer's gradient norm at its last training step; -1: none */
-    size_t norm_count;
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;
+    alert_listener *listener; /* or NULL */
+    void *listener_context;
     uint64_t steps_closed;
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */
@@ -46,11 +52,18 @@ struct run {
     uint64_t retry_ms; /* while it is set: when to write again */
 };
 
+/* What becomes of a numbered post: the reason it is refused for, counted for the member and the
+ * run. Returns the reason. */
+enum nack_reason run_reason(enum steps_result result);
+enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum nack_reason reason);
+
+/* A post of this phase has come: the trainer is not stalled, or training is not its turn. */
+void run_take_pace(struct run *run, uint32_t phase, struct moment now);
+
+/* Whoever posts to step after step without ending any is held to what may be open right away. */
+void run_relieve(struct run *run, struct moment now);
+
 /* Judges and closes the steps that are due; force: all of them. */
 void run_process(struct run *run, struct moment now, bool force);
-
-/* The trainers have gone for good: closes all steps, ends the alerts, records the open windows. The
- * run stays loaded and may go on. */
-void run_end(struct run *run, struct moment now);
 
 #endif

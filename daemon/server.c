@@ -15,6 +15,7 @@ enum {
     SECOND_MS = 1000,
     STOP_MS = 3000,          /* after SIGTERM: to take in what was received */
     COMMAND_DRAIN_MS = 5000, /* after COMMAND ended: until its sessions are gone */
+    SINKS_DRAIN_MS = 2000,   /* of these, for the sinks, where there are any */
     SIGNALS_MAX = 8,
     BACKLOG = 512,
 };
@@ -29,10 +30,12 @@ struct server {
     size_t signal_count;
     struct connections connections;
     struct registry *registry;
+    struct sinks *sinks;     /* owned */
     struct command *command; /* NULL: none */
     struct supervisor *supervisor;
     uint64_t next_second_ms;
-    uint64_t deadline_ms; /* when to end at the latest; 0: not ending */
+    uint64_t deadline_ms; /* when sessions end at the latest; 0: not ending */
+    uint64_t sinks_ms;    /* when to end even if sinks are owed something; 0: sessions go on */
     bool starved;         /* a peer waits until there is memory */
     bool finished;
     int status;
@@ -74,6 +77,8 @@ static void finish(struct server *server)
     server->finished = true;
     close_listeners(server);
     connections_close(&server->connections);
+    registry_set_sinks(server->registry, NULL);
+    sinks_close(server->sinks);
     for (size_t i = 0; i < server->signal_count; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_close((uv_handle_t *)&server->tick, NULL);
@@ -91,14 +96,37 @@ static bool peers_waiting(const struct server *server)
     return false;
 }
 
+static void finish_if_told(struct server *server)
+{
+    if (sinks_idle(server->sinks) || moment_now().ms >= server->sinks_ms)
+        finish(server);
+}
+
+/* All sessions and runs end; what that says of alerts is sent to the sinks at last. */
+static void end_runs(struct server *server)
+{
+    struct moment now = moment_now();
+
+    close_listeners(server);
+    connections_close(&server->connections);
+    registry_end(server->registry, now);
+    sinks_hurry(server->sinks);
+    server->sinks_ms = now.ms + SINKS_DRAIN_MS;
+    finish_if_told(server);
+}
+
 static void finish_if_drained(struct server *server)
 {
     if (!server->deadline_ms || server->finished)
         return;
+    if (server->sinks_ms) {
+        finish_if_told(server);
+        return;
+    }
     bool drained = server->command ? server->connections.count == 0 && !peers_waiting(server)
                                    : connections_settled(&server->connections);
     if (drained || moment_now().ms >= server->deadline_ms)
-        finish(server);
+        end_runs(server);
 }
 
 /* Nobody new; what peers have sent so far is taken in. A trainer goes on sending, so "so far" is
@@ -119,7 +147,8 @@ static void on_command_signal(struct server *server, int number)
     if (number != SIGCHLD)
         command_forward(server->command, number);
     else if (command_reap(server->command) && !server->deadline_ms)
-        server->deadline_ms = moment_now().ms + COMMAND_DRAIN_MS;
+        server->deadline_ms =
+            moment_now().ms + COMMAND_DRAIN_MS - (sinks_count(server->sinks) ? SINKS_DRAIN_MS : 0);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -152,6 +181,7 @@ static void on_tick(uv_timer_t *timer)
     registry_tick(server->registry, now);
     connections_tick(&server->connections, now, second);
     registry_flush(server->registry);
+    sinks_tick(server->sinks, now);
     supervisor_turns(server->supervisor, now.ms);
     retry_starved(server);
     finish_if_drained(server);
@@ -211,6 +241,21 @@ static int start(struct server *server, const struct server_options *options)
     return error;
 }
 
+/* Returns 0 or an exit status. */
+static int open_sinks(struct server *server, const struct server_options *options)
+{
+    char problem[SINKS_PROBLEM_MAX] = "out of memory";
+
+    server->sinks = sinks_open(&server->loop, moment_now());
+    registry_set_sinks(server->registry, server->sinks);
+    if (server->sinks &&
+        registry_configure_sinks(server->registry, options->sinks, options->sink_count,
+                                 options->tensorboard_url, problem))
+        return 0;
+    log_error("%s", problem);
+    return EX_OSERR;
+}
+
 int server_run(const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof *server);
@@ -234,10 +279,11 @@ int server_run(const struct server_options *options)
     server->connections.registry = options->registry;
     server->connections.ceilings = options->ceilings;
     error = start(server, options);
+    server->status = error ? EX_OSERR : open_sinks(server, options);
     command_signals_release(options->signals);
-    if (error) {
+    if (error)
         log_error("cannot serve: %s", uv_strerror(error));
-        server->status = EX_OSERR;
+    if (server->status != 0) {
         finish(server);
     } else {
         supervisor_ready(server->supervisor);

@@ -1,71 +1,11 @@
 #include "daemon/step.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Kept for the next step; what is more, or larger, goes back to the system. */
-enum { SPARE_STEPS_MAX = 16, SPARE_CELL_BYTES = 8 << 10 };
+#include "daemon/step_state.h"
 
-struct rank_state {
-    bool heard;               /* ever, and has not said goodbye */
-    bool missed[STEP_PHASES]; /* a step timed out without it: often only one rank validates */
-    uint64_t heard_ms;
-};
-
-struct steps {
-    uint32_t world_size;
-    size_t byte_budget, bytes;
-    uint64_t started_ms;
-    struct step *open[STEP_PHASES]; /* ascending */
-    size_t open_count[STEP_PHASES];
-    int64_t closed[STEP_PHASES];
-    struct rank_state *ranks; /* [world_size] */
-    struct step *spare_steps;
-    size_t spare_count;
-    struct step_cell *spare_cells;
-};
-
-/* ---- one step */
-
-const struct step_cell *step_cell(const struct step *step, size_t variable, uint32_t signal)
-{
-    size_t index = variable * STEP_SIGNALS + signal - 1;
-
-    return index < step->cell_count ? step->cells[index] : NULL;
-}
-
-double step_scalar(const struct step *step, size_t scalar)
-{
-    if (scalar >= step->scalar_count || step->scalars[scalar].count == 0)
-        return NAN;
-    return step->scalars[scalar].sum / (double)step->scalars[scalar].count;
-}
-
-/* What a step holds beside its cells. */
-static size_t step_bytes(const struct step *step)
-{
-    return sizeof *step + step->cell_count * sizeof *step->cells +
-           step->scalar_count * sizeof *step->scalars;
-}
-
-static void step_free(struct step *step)
-{
-    free(step->cells);
-    free(step->scalars);
-    free(step->posted.ranks);
-    free(step->ended.ranks);
-    free(step);
-}
-
-static void cell_free(struct step_cell *cell)
-{
-    summary_free(&cell->summary);
-    free(cell->nonfinite.ranks);
-    free(cell);
-}
-
-/* ---- the open steps of a run */
+enum { SPARE_STEPS_MAX = 16 }; /* kept for the next step; more go back to the system */
 
 struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment now)
 {
@@ -86,34 +26,22 @@ struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment n
     return steps;
 }
 
-static void recycle_cell(struct steps *steps, struct step_cell *cell)
+static void step_free(struct step *step)
 {
-    size_t bytes = summary_bytes(&cell->summary);
-
-    steps->bytes -= bytes;
-    if (bytes > SPARE_CELL_BYTES) /* or one wide tensor would in time widen every spare cell */
-        summary_free(&cell->summary);
-    else
-        summary_clear(&cell->summary);
-    cell->nonfinite.length = 0;
-    cell->next = steps->spare_cells;
-    steps->spare_cells = cell;
+    posts_free(step);
+    free(step->posted.ranks);
+    free(step->ended.ranks);
+    free(step);
 }
 
 void steps_recycle(struct steps *steps, struct step *step)
 {
-    for (size_t i = 0; i < step->cell_count; i++) {
-        if (step->cells[i])
-            recycle_cell(steps, step->cells[i]);
-        step->cells[i] = NULL;
-    }
+    posts_recycle(steps, step);
     steps->bytes -= step_bytes(step);
     if (steps->spare_count >= SPARE_STEPS_MAX) {
         step_free(step);
         return;
     }
-    if (step->scalar_count)
-        memset(step->scalars, 0, step->scalar_count * sizeof *step->scalars);
     step->posted.length = step->ended.length = 0;
     step->any_ended = step->judged_early = false;
     step->next = steps->spare_steps;
@@ -121,10 +49,21 @@ void steps_recycle(struct steps *steps, struct step *step)
     steps->spare_count++;
 }
 
+void steps_trim(struct steps *steps)
+{
+    struct step *step;
+
+    while ((step = steps->spare_steps)) {
+        steps->spare_steps = step->next;
+        step_free(step);
+    }
+    steps->spare_count = 0;
+    posts_free_spares(steps);
+}
+
 void steps_free(struct steps *steps)
 {
     struct step *step;
-    struct step_cell *cell;
 
     if (!steps)
         return;
@@ -134,20 +73,12 @@ void steps_free(struct steps *steps)
             steps_recycle(steps, step);
         }
     }
-    while ((step = steps->spare_steps)) {
-        steps->spare_steps = step->next;
-        step_free(step);
-    }
-    while ((cell = steps->spare_cells)) {
-        steps->spare_cells = cell->next;
-        cell_free(cell);
-    }
+    steps_trim(steps);
     free(steps->ranks);
     free(steps);
 }
 
-/* The open step of this number, made when it is not there; NULL when out of memory. */
-static struct step *open_step(struct steps *steps, uint32_t phase, uint64_t number)
+struct step *steps_open(struct steps *steps, uint32_t phase, uint64_t number)
 {
     struct step **link = &steps->open[phase - 1], *step;
 
@@ -172,100 +103,9 @@ static struct step *open_step(struct steps *steps, uint32_t phase, uint64_t numb
     return step;
 }
 
-static bool is_late(const struct steps *steps, uint32_t phase, uint64_t number)
+bool steps_late(const struct steps *steps, uint32_t phase, uint64_t number)
 {
     return (int64_t)number <= steps->closed[phase - 1];
-}
-
-/* The array of pointers with room for `wanted`, new ones NULL. */
-static bool grow_cells(struct steps *steps, struct step *step, size_t wanted)
-{
-    struct step_cell **more;
-
-    if (wanted <= step->cell_count)
-        return true;
-    wanted += wanted / 2;
-    more = reallocarray(step->cells, wanted, sizeof(struct step_cell *));
-    if (!more)
-        return false;
-    for (size_t i = step->cell_count; i < wanted; i++)
-        more[i] = NULL;
-    steps->bytes += (wanted - step->cell_count) * sizeof *more;
-    step->cells = more;
-    step->cell_count = wanted;
-    return true;
-}
-
-static struct step_cell *open_cell(struct steps *steps, struct step *step, size_t index)
-{
-    struct step_cell *cell;
-
-    if (!grow_cells(steps, step, index + 1))
-        return NULL;
-    if (step->cells[index])
-        return step->cells[index];
-    cell = steps->spare_cells;
-    if (cell)
-        steps->spare_cells = cell->next;
-    else if (!(cell = calloc(1, sizeof *cell)))
-        return NULL;
-    steps->bytes += summary_bytes(&cell->summary);
-    step->cells[index] = cell;
-    return cell;
-}
-
-enum steps_result steps_sample(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
-                               size_t variable, uint32_t signal, const struct summary *summary)
-{
-    struct step *step;
-    struct step_cell *cell;
-    size_t before;
-    bool added;
-
-    if (is_late(steps, phase, number))
-        return STEPS_LATE;
-    step = open_step(steps, phase, number);
-    if (!step || !rank_list_add(&step->posted, rank))
-        return STEPS_NO_MEMORY;
-    cell = open_cell(steps, step, variable * STEP_SIGNALS + signal - 1);
-    if (!cell)
-        return STEPS_NO_MEMORY;
-    if (summary_nonfinite(summary) && !rank_list_add(&cell->nonfinite, rank))
-        return STEPS_NO_MEMORY;
-    before = summary_bytes(&cell->summary);
-    added = summary_add(&cell->summary, summary);
-    steps->bytes += summary_bytes(&cell->summary) - before;
-    return added ? STEPS_OK : STEPS_WRAPS;
-}
-
-enum steps_result steps_scalar(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
-                               size_t scalar, double value)
-{
-    struct step *step;
-    struct step_scalar *into;
-
-    if (is_late(steps, phase, number))
-        return STEPS_LATE;
-    step = open_step(steps, phase, number);
-    if (!step || !rank_list_add(&step->posted, rank))
-        return STEPS_NO_MEMORY;
-    if (scalar >= step->scalar_count) {
-        size_t wanted = scalar + 8;
-        struct step_scalar *more = reallocarray(step->scalars, wanted, sizeof *more);
-
-        if (!more)
-            return STEPS_NO_MEMORY;
-        memset(more + step->scalar_count, 0, (wanted - step->scalar_count) * sizeof *more);
-        steps->bytes += (wanted - step->scalar_count) * sizeof *more;
-        step->scalars = more;
-        step->scalar_count = wanted;
-    }
-    into = &step->scalars[scalar];
-    into->min = into->count ? fmin(into->min, value) : value;
-    into->max = into->count ? fmax(into->max, value) : value;
-    into->sum += value;
-    into->count++;
-    return STEPS_OK;
 }
 
 static void mark_ended(struct step *step, uint32_t rank, struct moment now)
@@ -282,9 +122,9 @@ static void mark_ended(struct step *step, uint32_t rank, struct moment now)
 enum steps_result steps_end(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
                             struct moment now)
 {
-    if (is_late(steps, phase, number))
+    if (steps_late(steps, phase, number))
         return STEPS_LATE;
-    if (!open_step(steps, phase, number))
+    if (!steps_open(steps, phase, number))
         return STEPS_NO_MEMORY;
     steps->ranks[rank].missed[phase - 1] = false;
     for (struct step *s = steps->open[phase - 1]; s && s->number <= number; s = s->next)

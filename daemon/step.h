@@ -16,7 +16,9 @@
 #include "daemon/model.h"
 #include "daemon/moment.h"
 #include "daemon/rank_list.h"
+#include "daemon/shapes.h"
 #include "proto/message.h"
+#include "proto/name.h"
 #include "proto/summary.h"
 
 enum {
@@ -34,6 +36,28 @@ struct step_cell {
     struct step_cell *next;     /* while it waits to be used again */
 };
 
+/* Where ids were looked at: as they reached the layer, or as the user fed them to the model. */
+enum ids_source { IDS_REACHED, IDS_FED, IDS_SOURCES };
+
+/* What can be wrong with a rank's ids. */
+enum ids_trouble { IDS_OUTSIDE, IDS_INEXACT, IDS_EMPTY, IDS_MISMATCHED, IDS_TROUBLES };
+
+/* What went into an embedding, added up over the ranks. */
+struct step_ids {
+    struct ids_stats stats;
+    uint32_t dtype;                 /* a float one where any rank's was */
+    uint32_t example_rank;          /* whose the example positions are */
+    char input[NAME_LAYER_MAX + 1]; /* and the name of the input they came by, or "" */
+    struct rank_list troubled[IDS_TROUBLES];
+    struct step_ids *next; /* while it waits to be used again */
+};
+
+/* The shapes a layer has posted. */
+struct step_shapes {
+    struct shape_list list;
+    struct step_shapes *next; /* while it waits to be used again */
+};
+
 struct step_scalar {
     double sum, min, max;
     uint64_t count; /* 0: not posted */
@@ -46,7 +70,11 @@ struct step {
     size_t cell_count;
     struct step_scalar *scalars; /* [model's scalar] */
     size_t scalar_count;
-    struct rank_list posted; /* ranks with a sample or a scalar */
+    struct step_ids **ids; /* [layer * IDS_SOURCES + source], NULL: not posted */
+    size_t ids_count;
+    struct step_shapes **shapes; /* [layer], NULL: not posted */
+    size_t shapes_count;
+    struct rank_list posted; /* ranks with a post other than an end */
     struct rank_list ended;
     bool any_ended;
     uint64_t first_end_ms;
@@ -58,6 +86,13 @@ struct step {
 
 /* The cell of a variable and signal (enum embmon_signal), NULL when nothing was posted. */
 const struct step_cell *step_cell(const struct step *step, size_t variable, uint32_t signal);
+
+/* What went into a layer, NULL when nothing was posted; any: where it reached it, or as fed. */
+const struct step_ids *step_ids(const struct step *step, size_t layer, enum ids_source source);
+const struct step_ids *step_ids_any(const struct step *step, size_t layer);
+
+/* The shapes a layer posted, NULL when none. */
+const struct shape_list *step_shapes(const struct step *step, size_t layer);
 
 /* Mean over the ranks, NaN when not posted. */
 double step_scalar(const struct step *step, size_t scalar);
@@ -76,6 +111,13 @@ enum steps_result steps_sample(struct steps *steps, uint32_t phase, uint64_t num
                                size_t variable, uint32_t signal, const struct summary *summary);
 enum steps_result steps_scalar(struct steps *steps, uint32_t phase, uint64_t number, uint32_t rank,
                                size_t scalar, double value);
+
+/* Adds what went into a layer, or a shape. *at: the open step, for who wants to look at it right
+ * away. */
+enum steps_result steps_ids(struct steps *steps, uint32_t rank, size_t layer,
+                            const struct msg_ids *ids, const struct step **at);
+enum steps_result steps_shape(struct steps *steps, const struct posted_shape *shape, size_t layer,
+                              const struct step **at);
 
 /* The rank has ended this step and all its earlier ones. A step nobody posted to is made, so that
  * it closes in order. */
@@ -104,6 +146,9 @@ struct step *steps_early(struct steps *steps, uint32_t *rank);
  * nobody has ended. Hand it back with steps_recycle() when it is recorded. */
 struct step *steps_take(struct steps *steps, struct moment now, bool force);
 void steps_recycle(struct steps *steps, struct step *step);
+
+/* Gives back the memory that is kept for steps to come. */
+void steps_trim(struct steps *steps);
 
 /* The last closed step of a phase, -1 when none; and setting it when a run is continued. */
 int64_t steps_closed(const struct steps *steps, uint32_t phase);

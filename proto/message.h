@@ -54,7 +54,7 @@ struct msg_layer {
     const char *path;
     uint32_t kind;
     const char *activation;
-    bool trainable, sharded, has_padding;
+    bool trainable, sharded, tied, has_padding;
     uint64_t rows, columns;
     int64_t padding_id;
     const uint32_t *inputs;
@@ -94,6 +94,7 @@ struct msg_layers {
 
 struct msg_heartbeat {
     uint64_t produced, dropped;
+    uint32_t phase; /* of what the client posts now; 0: it does not say */
 };
 
 struct msg_sample {

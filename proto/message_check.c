@@ -299,7 +299,7 @@ const char *message_check(const struct message *message)
         return check_query(&message->query);
     case FRAME_REPLY:
         return message->reply.length > TEXT_MAX ? "the text is longer than 64 KiB" : NULL;
-    case FRAME_HEARTBEAT: /* counts of any size */
+    case FRAME_HEARTBEAT: /* counts of any size, and phases of later versions */
     case FRAME_BYE:
     case FRAME_ACK:
         return NULL;

@@ -12,11 +12,11 @@
     N(protocol) T(run) N(next_step) N(every) N(sequence) N(frame_limit)
 #define LAYER_FIELDS(N, T) \
     N(id) T(path) N(kind) T(activation) N(trainable) N(sharded) N(rows) N(columns) \
-    N(has_padding) N(padding_id) N(dtype)
+    N(has_padding) N(padding_id) N(dtype) N(tied)
 #define VARIABLE_FIELDS(N, T)  N(id) N(layer) T(name) N(dtype)
 #define THRESHOLD_FIELDS(N, T) T(detector) T(layers) T(key) N(value)
 #define IGNORE_FIELDS(N, T)    T(detector) T(layers)
-#define HEARTBEAT_FIELDS(N, T) N(produced) N(dropped)
+#define HEARTBEAT_FIELDS(N, T) N(produced) N(dropped) N(phase)
 #define SUMMARY_FIELDS(N, T) \
     N(count) N(parts) N(zeros) N(nans) N(positive_infinities) N(negative_infinities) \
     N(min) N(max) N(sum) N(absolute_sum) N(square_sum)

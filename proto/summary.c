@@ -168,11 +168,16 @@ double summary_extra(const struct summary *s, uint32_t key, double missing)
     return i < s->extra_count && s->extras[i].key == key ? s->extras[i].value : missing;
 }
 
+static bool takes_maximum(uint32_t key)
+{
+    return key == EXTRA_UNCOALESCED || key == EXTRA_COSINE || key == EXTRA_SPREAD;
+}
+
 static void add_extra(struct summary *into, const struct summary_extra *extra)
 {
     double had = summary_extra(into, extra->key, 0), value = extra->value;
 
-    if (extra->key != EXTRA_UNCOALESCED)
+    if (!takes_maximum(extra->key))
         value = saturate(had + value);
     else if (order_of(had) > order_of(value))
         value = had;

@@ -32,12 +32,23 @@ struct summary_span {
 
 /* Keys of the extras: counts per unit that ride along. How they merge is part of the key. */
 enum summary_extra_key {
-    EXTRA_ROWS_LOOKED_UP = 1, /* distinct ids of the step; added */
-    EXTRA_ROWS_TOUCHED = 2,   /* rows with a non-zero gradient after coalescing; added */
-    EXTRA_UNCOALESCED = 3,    /* 1 where rows of one id could not be added up first; maximum */
-    EXTRA_KEY_MAX = 3,
+    EXTRA_ROWS_LOOKED_UP = 1,  /* distinct ids of the step; added */
+    EXTRA_ROWS_TOUCHED = 2,    /* rows with a non-zero gradient after coalescing; added */
+    EXTRA_UNCOALESCED = 3,     /* 1 where rows of one id could not be added up first; maximum */
+    EXTRA_IDS = 4,             /* ids of the step but the padding's, repeated ones too; added */
+    EXTRA_BUSIEST = 5,         /* of these the ids of the row that has most; added */
+    EXTRA_PADDING_SQUARES = 6, /* sum of squares of the padding row's gradient; added */
+    EXTRA_EXAMPLES = 7,        /* of the batch; added */
+    EXTRA_UNITS = 8,           /* of the layer; added */
+    EXTRA_UNITS_DEAD = 9,      /* of these those that are 0 in the whole batch; added */
+    EXTRA_SATURATED = 10,      /* outputs within 1e-4 of their function's limit; added */
+    EXTRA_VARIANCE = 11,       /* over the examples, mean over what an example consists of; added */
+    EXTRA_COSINE = 12,         /* mean cosine of the busiest rows of a table, at least 0; maximum */
+    EXTRA_SPREAD = 13,         /* effective rank of the busiest rows, by the width; maximum */
+    EXTRA_KEY_MAX = 13,
 };
-enum { SUMMARY_EXTRAS_MAX = 8 };
+enum { SUMMARY_EXTRAS_MAX = 16 };
+_Static_assert((int)EXTRA_KEY_MAX <= (int)SUMMARY_EXTRAS_MAX, "any two summaries can be merged");
 
 struct summary_extra {
     uint32_t key;

@@ -49,7 +49,7 @@ def _load_messages():
     for file in files.file:
         pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"embmon.{name}"))
-            for name in TYPES + ["Layer", "Variable", "Summary", "Threshold", "Ignore"]}
+            for name in TYPES + ["Layer", "Variable", "Summary", "Threshold", "Ignore", "IdStats"]}
 
 
 class _Messages:

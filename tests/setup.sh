@@ -9,12 +9,12 @@ set -eu
 cd "$(dirname "$0")/.."
 what=${1:-test}
 
-packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libjansson-dev libyaml-dev uthash-dev"
+packages="gcc make pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libjansson-dev libyaml-dev uthash-dev libcurl4-openssl-dev"
 case $what in
 build) ;;
 fuzz) packages="$packages clang-14 libclang-rt-14-dev" ;;
 demo) packages="$packages python3-venv" ;;
-test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace" ;;
+test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace prometheus-alertmanager openssl" ;;
 *) echo "usage: tests/setup.sh build|demo|test|fuzz" >&2; exit 64 ;;
 esac
 

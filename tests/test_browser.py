@@ -7,6 +7,7 @@ import pytest
 
 from browser import Browser, TensorBoard
 from harness import BUILD, ROOT, Daemon
+from receiver import Receiver, sinks, webhook
 
 sys.path.insert(0, str(ROOT / "client" / "python"))
 os.environ.setdefault("EMBMON_LIBRARY", str(BUILD / "libembmon.so"))
@@ -14,6 +15,7 @@ import embmon  # noqa: E402
 
 TABLES = "inner_model/embedding", "inner_model/embedding_1"
 STEPS, SICK = 60, 40
+TENSORBOARD = "http://tensorboard.example:6006/"
 
 
 def train(client):
@@ -35,8 +37,16 @@ def train(client):
 
 
 @pytest.fixture(scope="module")
-def board():
-    with Daemon() as daemon:
+def told():
+    """The alerts as a webhook was told of them."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def board(told, tmp_path_factory):
+    config = sinks(tmp_path_factory.mktemp("config"), webhook(told), tensorboard_url=TENSORBOARD)
+    with Daemon("--config", config) as daemon:
         with embmon.Client(run="nested", address=f"unix:{daemon.socket}") as client:
             train(client)
         daemon.stop()
@@ -82,3 +92,31 @@ def test_the_alert_is_told_with_its_hint(board, browser):
     text = browser.wait_for("alerts/log", "alerts/summary")
     text = browser.wait_for("gradient_nonfinite", TABLES[0], f"at step {SICK}", "division by zero")
     assert "critical" in text
+
+
+# The tags of the cards on the page whose pin is set.
+PINNED = """
+return [...document.querySelectorAll("card-view")]
+    .filter(card => card.querySelector("button[title='Unpin card']"))
+    .map(card => card.querySelector("tb-truncated-path").title);
+"""
+
+
+def test_the_link_of_an_alert_shows_its_layer_with_the_evidence_pinned(board, browser, told):
+    from selenium.webdriver.common.keys import Keys
+
+    alert = next(a for a in told.alerts() if a["labels"]["alertname"] == "gradient_nonfinite")
+    assert alert["generatorURL"].startswith(TENSORBOARD)
+    evidence = {f"{tag}/{TABLES[0]}"
+                for tag in ("gradient_norm", "alerts/gradient_nonfinite", "anomaly")}
+    browser.open(alert["generatorURL"].replace(TENSORBOARD, board.url))
+    text = browser.wait_for("Tags matching filter 6 cards", "nested/embmon",
+                            "gradient_norm/inner_model /embedding", drawn=4)
+    assert "/embedding_1" not in text and "/dense" not in text
+    assert set(browser.driver.execute_script(PINNED)) == evidence
+    # Without the filter they are on top of the page.
+    field = browser.driver.find_element("css selector", "metrics-tag-filter input")
+    field.send_keys(Keys.CONTROL + "a", Keys.DELETE)
+    browser.wait_for("Pinned 3 cards", drawn=4)
+    pinned = browser.driver.find_elements("css selector", "metrics-pinned-view tb-truncated-path")
+    assert {each.get_attribute("title") for each in pinned} == evidence

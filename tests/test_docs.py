@@ -393,13 +393,9 @@ def test_thresholds_are_those_of_the_code():
     assert {code_span(row[0]): float(row[1]) for row in rows} == code
     rows = table("README.md", "detector", "fires when", "sick steps until it fires", "severity")
     fires = {code_span(row[0]): row[1] for row in rows}
-    for name, detector in (("vanishing_ratio", "gradient_vanishing"),
-                           ("vanishing_norm", "gradient_vanishing"),
-                           ("exploding_layer", "gradient_exploding"),
-                           ("exploding_model", "gradient_exploding"),
-                           ("exploding_update", "gradient_exploding"),
-                           ("spike_layer", "gradient_spike"), ("spike_model", "gradient_spike"),
-                           ("diverged_loss", "loss_diverged")):
+    keys = re.findall(r'^ +KEY\("(\w+)", "\w+", (\w+)\)', text("daemon/detect/detect.c"), flags=re.M)
+    assert {name for _, name in keys} == set(code) - {"update_elements"}
+    for detector, name in keys:
         numbers = [float(n) for n in re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", fires[detector])]
         assert code[name] in numbers, f"{name} in the README's {detector}"
 
@@ -466,6 +462,7 @@ int main(void)
     if (embmon_open(&options, &monitor) < 0)
         return 1;
     info.path = "table", info.kind = EMBMON_EMBEDDING, info.rows = 8, info.columns = 2;
+    info.padding_id = 7;
     const int32_t ids[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     int table = embmon_layer(monitor, &info), kernel;
     info = (struct embmon_layer_info)EMBMON_LAYER_INFO_INIT;
@@ -481,6 +478,7 @@ int main(void)
                 embmon_post(monitor, table, (enum embmon_signal)signal, step, data, 16, EMBMON_F32);
             embmon_post(monitor, kernel, (enum embmon_signal)signal, step, data, 3, EMBMON_F32);
         }
+        embmon_post_ids(monitor, table, step, ids, 8, EMBMON_I32, 4, NULL);
         embmon_post_scalar(monitor, "loss", step, step == 30 ? (double)NAN : 1);
         embmon_post_scalar(monitor, "learning_rate", step, 1);
         embmon_post_scalar(monitor, "batch_size", step, 1);
@@ -491,6 +489,15 @@ int main(void)
     return embmon_close(monitor, 5000);
 }
 """
+
+
+def first_object(address):
+    """The first line of embmonctl --json watch."""
+    with subprocess.Popen([BUILD / "embmonctl", "--json", "--address", address, "watch"],
+                          stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        process.terminate()
+    return json.loads(line)
 
 
 @pytest.fixture(scope="module")
@@ -505,11 +512,12 @@ def watched(tmp_path_factory):
         said = {what: [json.loads(line) for line in run(
             BUILD / "embmonctl", "--json", "--address", daemon.address, what).stdout.splitlines()]
             for what in ("status", "runs", "layers", "alerts")}
+        said["watch"] = [first_object(daemon.address)]
         daemon.finish()
     return said, folder / "runs"
 
 
-@pytest.mark.parametrize("what", ["status", "runs", "layers"])
+@pytest.mark.parametrize("what", ["status", "runs", "layers", "watch"])
 def test_fields_of_embmonctl_are_those_of_its_man_page(watched, what):
     section = text("docs/embmonctl.1").split(f".Ss {what}\n")[1].split(".Ss")[0]
     assert [list(each) for each in watched[0][what]] == \
@@ -524,7 +532,7 @@ def test_fields_of_an_alert_are_those_of_the_man_page(watched):
     assert len(lines) >= 4
     assert [list(json.loads(line)) for line in lines] == [fields] * len(lines)
     assert [list(each) for each in watched[0]["alerts"]] == \
-        [[*fields, "fired"]] * len(watched[0]["alerts"])
+        [[*fields, "fired", "fired_severity"]] * len(watched[0]["alerts"])
 
 
 def test_tags_are_those_of_the_table(watched):

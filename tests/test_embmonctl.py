@@ -67,12 +67,13 @@ def test_layers_come_in_the_order_they_were_declared(busy):
 
 def test_alerts_are_the_newest_object_of_each(busy):
     alerts = busy.ask("alerts")
-    assert [(a["run"], a["layer"], a["detector"], a["first_step"], a["fired"]) for a in alerts] == \
-        [("reviews", "tower/embedding", "gradient_nonfinite", 8, True)]
+    assert [(a["run"], a["layer"], a["detector"], a["first_step"], a["fired"],
+             a["fired_severity"]) for a in alerts] == \
+        [("reviews", "tower/embedding", "gradient_nonfinite", 8, True, "critical")]
     assert alerts[0]["hint"]
     assert busy.ask("alerts", "reviews") == alerts
     written = busy.alerts_file("reviews")[-1]
-    assert {k: v for k, v in alerts[0].items() if k != "fired"} == written
+    assert {k: v for k, v in alerts[0].items() if not k.startswith("fired")} == written
 
 
 def test_fail_on_is_about_what_ever_fired(busy):
@@ -109,10 +110,11 @@ def test_an_unknown_run_is_64(busy):
 
 
 @pytest.mark.parametrize("arguments,word", [
-    ([], "a command is missing"), (["watch"], "unknown command watch"),
+    ([], "a command is missing"), (["look"], "unknown command look"),
     (["status", "x"], "unexpected argument x"), (["layers", "a", "b"], "unexpected argument b"),
     (["--nope"], "unknown option --nope"), (["alerts", "--fail-on", "bad"], "bad"),
     (["alerts", "--fail-on"], "--fail-on needs a value"), (["runs", "--firing"], "go with alerts"),
+    (["watch", "--fail-on", "info"], "go with alerts"), (["watch", "a", "b"], "unexpected argument b"),
     (["--json=1", "runs"], "takes no value"), (["--address", "tcp:x:1", "runs"], "unix:PATH")])
 def test_wrong_usage_is_64_and_one_line(arguments, word):
     done = run(*arguments)

@@ -1,6 +1,7 @@
 """The callback and the life of a model: nothing of the training changes, whatever is done with it."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -115,6 +116,18 @@ def test_several_fits_recompilation_and_evaluation(daemon):
     assert run.steps("validation/activations/hidden") == list(range(12))
     assert run.steps("inference/activations/hidden") == list(range(8))
     assert not [t for t in run.histograms if t.startswith(("validation/gradients", "validation/w"))]
+
+
+def test_what_comes_after_fit_is_no_stall(daemon):
+    x, y = data()
+    watch = callback(daemon, thresholds={"trainer_stalled": {"seconds": 1, "steps": 0}})
+    model = made(plain)
+    model.fit(x, y, batch_size=8, epochs=3, verbose=0, callbacks=[watch])
+    time.sleep(3)
+    assert not [a for a in daemon.ask("alerts") if a["detector"] == "trainer_stalled"]
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[watch])
+    run = recorded(daemon, watch)
+    assert gradient_steps(run) == list(range(16))  # and all of training
 
 
 def test_what_was_traced_before(daemon):

@@ -54,8 +54,10 @@ def test_what_the_daemon_does_not_know_is_refused_with_what_it_does(daemon):
         trainer.send(wrong)
         nack = trainer.receive_until("Nack")
         assert (nack.sequence, nack.reason) == (0, 1)
-        assert nack.detail == ('there is no detector "gradient_explodes"; those with thresholds are: '
-                               "gradient_exploding, loss_diverged, gradient_spike, gradient_vanishing")
+        known = 'there is no detector "gradient_explodes"; those with thresholds are: '
+        assert nack.detail.startswith(known)
+        assert set(nack.detail[len(known):].split(", ")) == {
+            detector for detector, _ in keys_of_the_code()}
     trainer.step(*range(12), values=[0.5])
     trainer.step(12, values=[1.0])
     trainer.settle()
@@ -159,7 +161,7 @@ def test_keys_and_defaults_are_in_the_man_page():
     page = (ROOT / "docs/libembmon.3").read_text()
     listed = re.findall(r"^\.It Cm (\w+) (\w+) , No (\S+)$", page, flags=re.M)
     assert {(detector, key): float(value) for detector, key, value in listed} == keys_of_the_code()
-    assert len(keys_of_the_code()) == 8
+    assert len(keys_of_the_code()) >= 8
 
 
 def test_python_knows_which_detectors_judge_the_whole_model():

@@ -75,15 +75,17 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     struct alert *alert = slot->alert;
     struct alert_change *change = &alert->change;
 
-    if (state == EMBMON_FIRING) {
+    if (state == EMBMON_FIRING && slot->state != EMBMON_FIRING) {
         alerts->firing++;
         alerts->fired++;
         if (!alert->ever_fired)
             change->fired_step = slot->first_step;
         alert->ever_fired = true;
-    } else if (slot->state == EMBMON_FIRING) {
+    } else if (state != EMBMON_FIRING && slot->state == EMBMON_FIRING) {
         alerts->firing--;
     }
+    if (state == EMBMON_FIRING && change->severity > change->fired_severity)
+        change->fired_severity = change->severity;
     if (slot->state == EMBMON_RESOLVED) {
         alerts->active++;
         slot->level_steps = 0;
@@ -147,8 +149,19 @@ void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now)
     struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
 
     for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
-        if (slots[i].state != EMBMON_RESOLVED)
+        if (slots[i].state != EMBMON_RESOLVED &&
+            detectors[i / alerts->places].freezes != FREEZES_NOTHING)
             slot_new_level(alerts, &slots[i], i / alerts->places, step, now);
+    }
+}
+
+void alerts_time_over(struct alerts *alerts, uint64_t step, struct moment now)
+{
+    struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
+
+    for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
+        if (detectors[i / alerts->places].at == AT_TIME && slots[i].state != EMBMON_RESOLVED)
+            slot_resolve(alerts, &slots[i], "cleared", step, now);
     }
 }
 
@@ -184,18 +197,48 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
     return false;
 }
 
-uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer)
+bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer)
 {
-    uint32_t state = EMBMON_RESOLVED;
+    size_t d = detector_find(detector);
 
+    if (d == detector_count || !alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+        return false;
+    return slot_of(alerts, EMBMON_TRAIN, d, layer)->state != EMBMON_RESOLVED;
+}
+
+/* The detector with the worst state in training about the layer, detector_count: none is up. */
+static size_t worst_detector(const struct alerts *alerts, size_t layer, uint32_t *state)
+{
+    size_t worst = detector_count;
+
+    *state = EMBMON_RESOLVED;
     if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
-        return state;
+        return worst;
     for (size_t d = 0; d < detector_count; d++) {
         const struct slot *slot = slot_of(alerts, EMBMON_TRAIN, d, layer);
 
-        state = slot->state > state ? slot->state : state;
+        if (slot->state > *state) {
+            *state = slot->state;
+            worst = d;
+        }
     }
+    return worst;
+}
+
+uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer)
+{
+    uint32_t state;
+
+    (void)worst_detector(alerts, layer, &state);
     return state;
+}
+
+const char *alerts_layer_detector(const struct alerts *alerts, size_t layer)
+{
+    uint32_t state;
+    size_t d = worst_detector(alerts, layer, &state);
+
+    return d < detector_count ? detectors[d].name : "";
 }
 
 bool alerts_pending(const struct alerts *alerts, size_t layer)

@@ -38,8 +38,22 @@ bool alerts_judge(struct alerts *alerts, const struct measures *m, struct baseli
 bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                         const struct rules *rules, struct moment now);
 
+/* Judges one layer by the detectors of this occasion: at first sight of a post, which is in the
+ * open step already, or at the end of an epoch. m: only its step, model, layer_count and only_rank
+ * are looked at. What is sick at first sight is told at once and counts once for its step. */
+bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t layer,
+                     enum occasion occasion, struct baseline *baseline, const struct rules *rules,
+                     struct moment now);
+/* Judges what is judged as time passes: m->silence, after the last closed step m->step. Only a step
+ * that ends makes it clear again, or alerts_time_over(). */
+bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                       const struct rules *rules, struct moment now);
+
 /* The level changed by intent (the learning rate jumped): alerts about levels resolve. */
 void alerts_new_level(struct alerts *alerts, uint64_t step, struct moment now);
+
+/* Nobody waits any more for what is judged as time passes: those alerts resolve. */
+void alerts_time_over(struct alerts *alerts, uint64_t step, struct moment now);
 
 /* The run ends: what is pending or firing in this phase, whose last step is given, resolves with
  * the reason "closed". */
@@ -48,8 +62,15 @@ void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct m
 /* True while the layer (or DETECT_MODEL) must not learn its baseline. */
 bool alerts_freeze(const struct alerts *alerts, size_t layer);
 
+/* True while this detector's alert of the layer is pending or firing in training. */
+bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer);
+
 /* The worst state of a layer's alerts in training: enum embmon_alert_state. */
 uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer);
+
+/* The name of the detector that is in this state about the layer, of several the first in their
+ * table; "" when none is pending or firing. */
+const char *alerts_layer_detector(const struct alerts *alerts, size_t layer);
 
 /* True while an alert of the layer is pending. */
 bool alerts_pending(const struct alerts *alerts, size_t layer);

@@ -14,7 +14,8 @@ struct alert_change {
     const char *variable; /* "" for a table, and for a layer as a whole */
     const char *signal;   /* "gradient", "activation", "loss", ... */
     const char *detector;
-    uint32_t severity;                 /* enum embmon_severity */
+    uint32_t severity;                 /* enum embmon_severity; rises only, while it fires */
+    uint32_t fired_severity;           /* the highest it ever fired with; 0: it never did */
     uint32_t state;                    /* enum embmon_alert_state */
     uint32_t before;                   /* the state it changed from */
     uint64_t step;                     /* of this change */
@@ -28,6 +29,10 @@ struct alert_change {
     const char *summary; /* one sentence: what happened where, with this run's numbers */
     const char *hint;    /* what it usually means, what to look at next, how to confirm it */
 };
+
+/* A copy in one block, strings and ranks in it, for those who keep a change: free() it. NULL when
+ * out of memory. */
+struct alert_change *change_copy(const struct alert_change *change);
 
 const char *phase_name(uint32_t phase);       /* "training", "validation", "inference" */
 const char *severity_name(uint32_t severity); /* "info", "warning", "critical" */

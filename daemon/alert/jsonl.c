@@ -102,6 +102,11 @@ bool jsonl_flush(struct jsonl *jsonl)
     return pending_flush(&jsonl->out);
 }
 
+void jsonl_trim(struct jsonl *jsonl)
+{
+    pending_trim(&jsonl->out);
+}
+
 uint64_t jsonl_lost(const struct jsonl *jsonl)
 {
     return jsonl->lost;

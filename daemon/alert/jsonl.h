@@ -19,6 +19,8 @@ void jsonl_write(struct jsonl *jsonl, const struct alert_change *change);
 
 /* Writes what waits. True when nothing is left. */
 bool jsonl_flush(struct jsonl *jsonl);
+/* Gives back what memory the empty queue keeps. */
+void jsonl_trim(struct jsonl *jsonl);
 
 /* Lines that could not be kept. */
 uint64_t jsonl_lost(const struct jsonl *jsonl);

@@ -57,12 +57,19 @@ static uint32_t hold_of(const struct judgement *j, size_t d, size_t c, size_t la
     return other && clause->hold_others ? clause->hold_others : clause->hold;
 }
 
-static void take_finding(const struct judgement *j, struct alert *alert,
+static uint32_t severity_of(size_t d, const struct finding *finding)
+{
+    return finding->severity ? finding->severity : detectors[d].severity;
+}
+
+static void take_finding(const struct judgement *j, size_t d, struct alert *alert,
                          const struct finding *finding)
 {
     const struct rank_list *ranks = finding->ranks ? finding->ranks : &j->m->step->posted;
     struct alert_change *change = &alert->change;
 
+    change->severity = severity_of(d, finding);
+    change->variable = finding->variable;
     change->value = finding->value;
     change->threshold = finding->threshold;
     change->baseline = finding->baseline;
@@ -91,9 +98,37 @@ static uint32_t state_of(const struct slot *slot)
     return state;
 }
 
-/* Follows the clauses' states with the alert's; finding: of a sick clause, NULL when none was. */
+/* The finding of the sick clause that counts: of those whose hold has come furthest the most
+ * severe, so that one that is only pending does not speak for one that fires. */
+static const struct finding *worst_of(size_t d, const struct slot *slot,
+                                      const struct finding findings[CLAUSES_MAX],
+                                      const bool sick[CLAUSES_MAX])
+{
+    const struct finding *worst = NULL;
+    uint32_t furthest = 0;
+
+    for (size_t c = 0; c < CLAUSES_MAX; c++) {
+        uint32_t state = slot->clauses[c].state;
+
+        if (!sick[c] || (worst && state < furthest))
+            continue;
+        if (!worst || state > furthest || severity_of(d, &findings[c]) > severity_of(d, worst))
+            worst = &findings[c];
+        furthest = state;
+    }
+    return worst;
+}
+
+/* It fires already, and what is found now is worse than what was told. */
+static bool is_worse(size_t d, const struct slot *slot, const struct finding *finding)
+{
+    return slot->state == EMBMON_FIRING && severity_of(d, finding) > slot->alert->change.severity;
+}
+
+/* Follows the clauses' states with the alert's. finding: of the sick clause that counts, NULL when
+ * none was sick; its clause's own state. */
 static void follow(const struct judgement *j, size_t d, size_t layer, struct slot *slot,
-                   const struct finding *finding)
+                   const struct finding *finding, uint32_t of_clause)
 {
     uint64_t step = j->m->step->number;
     uint32_t state = state_of(slot);
@@ -105,14 +140,16 @@ static void follow(const struct judgement *j, size_t d, size_t layer, struct slo
             slot_resolve(j->alerts, slot, "cleared", step, j->now);
         return;
     }
-    if (slot->state >= state || !finding) /* firing stays until every clause has cleared */
+    if (!finding) /* firing stays until every clause has cleared */
+        return;
+    if (slot->state >= state && !(of_clause == EMBMON_FIRING && is_worse(d, slot, finding)))
         return;
     if (slot->state == EMBMON_RESOLVED)
         slot->first_step = step;
     alert = slot_alert(j->alerts, slot, d, j->m->step->phase, path);
     if (!alert)
         return;
-    take_finding(j, alert, finding);
+    take_finding(j, d, alert, finding);
     slot_tell(j->alerts, slot, state, "", step, j->now);
 }
 
@@ -164,8 +201,12 @@ static void settle(const struct judgement *j, size_t d, size_t layer, struct slo
     }
     if (++slot->level_steps < ALERT_NEW_LEVEL_STEPS)
         return;
-    norm_baseline_reset(&j->baseline->layers[layer]);
-    norm_baseline_reset(&j->baseline->model);
+    if (detectors[d].freezes == FREEZES_NOTHING) {
+        layer_memory_reset(&j->baseline->memories[layer]);
+    } else {
+        norm_baseline_reset(&j->baseline->layers[layer]);
+        norm_baseline_reset(&j->baseline->model);
+    }
     slot_new_level(j->alerts, slot, d, j->m->step->number, j->now);
 }
 
@@ -174,6 +215,8 @@ static void finding_reset(struct finding *finding)
 {
     finding->value = finding->threshold = finding->baseline = NAN;
     finding->ranks = NULL;
+    finding->severity = 0;
+    finding->variable = "";
     finding->hold_back = false;
     finding->silent = NULL;
     finding->summary[0] = finding->hint[0] = '\0';
@@ -199,8 +242,10 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     const char *ignored = rules_why_ignored(j->rules, d, layer);
     const struct detector *detector = &detectors[d];
     struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
-    struct finding findings[CLAUSES_MAX], *worst = NULL;
-    bool told = false;
+    struct finding findings[CLAUSES_MAX];
+    bool sick[CLAUSES_MAX] = {false}, told = false;
+    bool counted = slot->sight_step == j->m->step->number + 1;
+    const struct finding *worst;
 
     if (ignored) {
         leave_alone(j, slot, ignored);
@@ -223,11 +268,14 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
             verdict = VERDICT_SILENT;
         }
         if (verdict == VERDICT_SICK) {
-            tracker_sick(tracker, hold, finding->hold_back);
-            if (!worst || tracker->state > slot->clauses[worst - findings].state)
-                worst = finding;
-        } else if (verdict == VERDICT_CLEAR && !j->early && !is_ahead(j, slot)) {
-            tracker_clear(tracker, hold);
+            if (!counted)
+                tracker_sick(tracker, hold, finding->hold_back);
+            sick[c] = true;
+        } else if (verdict == VERDICT_CLEAR && !j->early && !counted && !is_ahead(j, slot)) {
+            if (detector->at == AT_TIME)
+                tracker_reset(tracker);
+            else
+                tracker_clear(tracker, hold);
         } else if (finding->silent) {
             slot->silent = finding->silent;
         }
@@ -235,7 +283,10 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     }
     if (told)
         slot->silent = NULL;
-    follow(j, d, layer, slot, worst);
+    worst = worst_of(d, slot, findings, sick);
+    if (worst && (detector->at == AT_IDS || detector->at == AT_SHAPE))
+        slot->sight_step = j->m->step->number + 1;
+    follow(j, d, layer, slot, worst, worst ? slot->clauses[worst - findings].state : 0);
     if (!j->early && !muted)
         settle(j, d, layer, slot);
     return worst != NULL;
@@ -251,6 +302,20 @@ static size_t named_layer(const struct judgement *j, size_t d)
     return DETECT_MODEL;
 }
 
+/* Why a detector is not to name this layer; NULL: it may. named: the layer it names already. */
+static const char *muted_for(const struct judgement *j, size_t d, size_t layer, size_t named)
+{
+    const struct detector *detector = &detectors[d];
+
+    if (named != DETECT_MODEL && named != layer)
+        return "muted: another layer is named already";
+    if (detector->muted_by &&
+        slot_of(j->alerts, j->m->step->phase, detector_find(detector->muted_by), layer)->state !=
+            EMBMON_RESOLVED)
+        return "muted: its cause is up for this layer";
+    return NULL;
+}
+
 static void judge_detector(struct judgement *j, size_t d)
 {
     const struct detector *detector = &detectors[d];
@@ -263,10 +328,9 @@ static void judge_detector(struct judgement *j, size_t d)
         sick = judge_layer(j, d, DETECT_MODEL, muted);
     } else {
         for (size_t layer = 0; layer < j->m->layer_count; layer++) {
-            bool follows = named != DETECT_MODEL && named != layer;
+            const char *why = muted_for(j, d, layer, named);
 
-            if (judge_layer(j, d, layer,
-                            follows ? "muted: another layer is named already" : muted)) {
+            if (judge_layer(j, d, layer, why ? why : muted)) {
                 sick = true;
                 if (detector->first_only)
                     named = layer;
@@ -276,15 +340,24 @@ static void judge_detector(struct judgement *j, size_t d)
     j->nonfinite = j->nonfinite || (sick && detector->is_nonfinite);
 }
 
+/* Slots for all layers in this phase; false: out of memory. */
+static bool make_room(struct alerts *alerts, const struct measures *m)
+{
+    if (m->layer_count + 1 <= alerts->places && alerts->slots[m->step->phase - 1])
+        return true;
+    return grow(alerts, m->step->phase, m->layer_count);
+}
+
 static bool judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                   const struct rules *rules, struct moment now, bool early)
 {
     struct judgement j = {alerts, m, baseline, rules, now, early, false};
 
-    if ((m->layer_count + 1 > alerts->places || !alerts->slots[m->step->phase - 1]) &&
-        !grow(alerts, m->step->phase, m->layer_count))
+    if (!make_room(alerts, m))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
+        if (detectors[d].at == AT_EPOCH)
+            continue;
         if (early && (!detectors[d].is_nonfinite || detectors[d].of_model))
             continue;
         if (detectors[d].training_only && m->step->phase != EMBMON_TRAIN)
@@ -304,4 +377,38 @@ bool alerts_judge_early(struct alerts *alerts, const struct measures *m, struct 
                         const struct rules *rules, struct moment now)
 {
     return judge(alerts, m, baseline, rules, now, true);
+}
+
+bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t layer,
+                     enum occasion occasion, struct baseline *baseline, const struct rules *rules,
+                     struct moment now)
+{
+    struct judgement j = {alerts, m, baseline, rules, now, occasion != AT_EPOCH, false};
+
+    if (!make_room(alerts, m))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        size_t named;
+
+        if (detectors[d].at != occasion ||
+            (detectors[d].training_only && m->step->phase != EMBMON_TRAIN))
+            continue;
+        named = detectors[d].first_only ? named_layer(&j, d) : DETECT_MODEL;
+        (void)judge_layer(&j, d, layer, muted_for(&j, d, layer, named));
+    }
+    return true;
+}
+
+bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
+                       const struct rules *rules, struct moment now)
+{
+    struct judgement j = {alerts, m, baseline, rules, now, true, false};
+
+    if (!make_room(alerts, m))
+        return false;
+    for (size_t d = 0; d < detector_count; d++) {
+        if (detectors[d].at == AT_TIME)
+            judge_detector(&j, d);
+    }
+    return true;
 }

@@ -21,6 +21,7 @@ struct slot {
     struct alert *alert; /* owned; NULL while it never came up */
     const char *silent;  /* why it could not tell at the last step */
     uint64_t first_step; /* of the present trouble */
+    uint64_t sight_step; /* 1 + the step at which it was last sick at first sight; 0: never */
     uint32_t state;
     uint32_t level_steps; /* sampled steps pending or firing at what may be a new level */
 };
@@ -51,7 +52,8 @@ static inline struct slot *slot_of(const struct alerts *alerts, uint32_t phase, 
 struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
                          const char *layer);
 
-/* Sets the state of a slot that has an alert, and tells the listener. */
+/* Sets the state of a slot that has an alert, and tells the listener. A firing one is told again
+ * when its severity has risen. */
 void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const char *reason,
                uint64_t step, struct moment now);
 

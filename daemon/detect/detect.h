@@ -25,7 +25,28 @@ struct limits {
     double update_elements;  /* fewest weights an update ratio is judged on */
     double spike_layer;      /* layer's norm by the maximum of its last 10 */
     double spike_model;
-    double diverged_loss; /* loss by abs(first loss) */
+    double diverged_loss;     /* loss by abs(first loss) */
+    double update_high;       /* update ratio */
+    double update_low;        /* the same, of the rows that moved */
+    double underflow;         /* share of zeros above the usual one */
+    double dead_share;        /* share of zeros in an output */
+    double dead_units;        /* share of units that are 0 in the whole batch */
+    double saturated;         /* share of an output that has reached its function's limit */
+    double variation;         /* variance over the batch by the mean square */
+    double dominates;         /* table's norm by the median of the other layers' */
+    double coverage;          /* rows looked up by ids, by what is usual */
+    double hot_share;         /* share of the look-ups that one row takes */
+    double hot_rise;          /* that share by the usual one */
+    double cosine;            /* mean, of two of the busiest rows */
+    double spread;            /* effective rank of the busiest rows by the width */
+    double padding_moved;     /* padding's share, from the mean of training */
+    double padding_sigmas;    /* the same in standard deviations of training's steps */
+    double padding_sequences; /* fewest sequences of a phase that are judged */
+    double side_sequences;    /* sequences padded on the wrong side, or not at all */
+    double drift_sequences;   /* sequences from which a drift of lengths is a warning */
+    double dead_rows;         /* of the rows were not looked up in an epoch */
+    double stalled_seconds;   /* without a sample */
+    double stalled_steps;     /* and so many times as long as a step takes */
 };
 extern const struct limits limits_default;
 
@@ -48,6 +69,8 @@ enum { FINDING_SUMMARY = 512, FINDING_HINT = 1024 };
 struct finding {
     double value, threshold, baseline; /* NaN: none */
     const struct rank_list *ranks;     /* NULL: all that posted */
+    uint32_t severity;                 /* enum embmon_severity; 0: the detector's */
+    const char *variable;              /* which one, a string of the model; "": the layer as such */
     bool hold_back;                    /* stay pending: not the time to fire */
     const char *silent;                /* static; why it cannot tell */
     char summary[FINDING_SUMMARY];
@@ -61,9 +84,9 @@ typedef enum verdict detect_fn(const struct measures *m, size_t layer,
                                const struct baseline *baseline, const struct limits *limits,
                                struct finding *finding);
 
-enum { CLAUSES_MAX = 2, HOLD_MAX = 256 };
+enum { CLAUSES_MAX = 4, HOLD_MAX = 256 };
 
-/* Each clause keeps its own hold; the alert is their union. */
+/* Each clause keeps its own hold; the alert is their union, as severe as the worst that fires. */
 struct clause {
     detect_fn *judge;
     uint32_t hold;        /* sick steps of the last 2 x hold until it fires; 1: at once */
@@ -72,14 +95,28 @@ struct clause {
         of_level; /* compares with the baseline: is over as "new level" when the norm stays there */
 };
 
+/* When a detector looks at a layer. At first sight: when a post of its kind comes, in all phases,
+ * for the forward pass may raise and the step never end; at the step's end it only counts the
+ * layers that were clear. Ids are judged again then, all ranks' together; what was sick counts
+ * once. */
+enum occasion {
+    AT_STEP,  /* when a step has closed */
+    AT_IDS,   /* at first sight of what goes into the layer */
+    AT_SHAPE, /* at first sight of a shape of it */
+    AT_EPOCH, /* when a rank says that an epoch has ended */
+    AT_TIME,  /* as time passes; what is clear at the end of a step is over at once */
+};
+
 struct detector {
     const char *name; /* a contract: never changes its meaning */
     const char *signal;
-    uint32_t severity;   /* enum embmon_severity */
-    bool of_model;       /* judges the whole model, not each layer */
-    bool first_only;     /* only the first layer in forward order is named */
-    bool is_nonfinite;   /* while it fires, consequences are muted */
-    bool is_consequence; /* muted by non-finite values of the same run */
+    uint32_t severity; /* enum embmon_severity, where a finding says no other */
+    enum occasion at;
+    bool of_model;        /* judges the whole model, not each layer */
+    bool first_only;      /* only the first layer in forward order is named */
+    bool is_nonfinite;    /* while it fires, consequences are muted */
+    bool is_consequence;  /* muted by non-finite values of the same run */
+    const char *muted_by; /* one of first sight that mutes it while it is up for the layer */
     enum {
         FREEZES_NOTHING,
         FREEZES_LAYER,

@@ -10,13 +10,50 @@ detect_fn gradient_vanishing;
 detect_fn gradient_exploding_norm;
 detect_fn gradient_exploding_update;
 detect_fn gradient_spike;
+detect_fn gradient_underflow;
+
+/* update.c */
+detect_fn update_ratio_high;
+detect_fn update_ratio_low;
+detect_fn layer_frozen;
 
 /* activation.c */
 detect_fn activation_nonfinite;
+detect_fn activation_dead_zeros;
+detect_fn activation_dead_units;
+detect_fn activation_saturated;
+detect_fn activation_collapsed;
+
+/* embedding.c */
+detect_fn padding_row_gradient;
+detect_fn coverage_drop;
+detect_fn rows_hot;
+detect_fn rows_moved_untouched;
+detect_fn embedding_dominates;
+detect_fn embedding_collapse;
+
+/* lookup.c */
+detect_fn ids_out_of_range;
+detect_fn ids_dtype;
+detect_fn sequence_empty;
+detect_fn mask_mismatch;
+detect_fn rows_dead;
+
+/* padding.c */
+detect_fn ids_padding;
+detect_fn padding_side;
+detect_fn sequence_length_drift;
+
+/* shape.c */
+detect_fn shape_mismatch;
+detect_fn shape_changed;
 
 /* loss.c */
 detect_fn loss_nonfinite;
 detect_fn loss_diverged;
+
+/* trainer.c */
+detect_fn trainer_stalled;
 
 /* A layer's path or a variable's label for use in a sentence: the middle of a long one is left out,
  * so that summary and hint always fit. Returns to->text. */

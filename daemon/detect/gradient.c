@@ -4,8 +4,7 @@
 #include "daemon/detect/families.h"
 #include "embmon/embmon.h"
 
-static const double LOSS_SPENT = 1e-3;      /* of the first loss */
-static const double NOTHING_LEARNT = 0.9;   /* the same */
+static const double NOTHING_LEARNT = 0.9;   /* of the first loss */
 static const double NOTHING_ARRIVES = 1e-6; /* the model's norm by the first loss */
 
 static const char NO_GRADIENT[] = "no gradient was posted for this layer";
@@ -124,12 +123,6 @@ double gradient_norm_high(size_t layer, const struct baseline *baseline,
     return limits->exploding_layer * norm_baseline_level(&baseline->layers[layer]);
 }
 
-/* A hinge or triplet loss reaches exactly 0 in a batch that is all right already. */
-static bool loss_is_spent(const struct measures *m, const struct baseline *baseline)
-{
-    return fabs(m->loss) < LOSS_SPENT * fabs(baseline_first_loss(baseline));
-}
-
 /* The model's norm below which no layer gets a gradient to speak of: then there is none that the
  * others could be compared with. NAN where the loss has fallen: a model that has come to rest has
  * learnt before. */
@@ -183,7 +176,7 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
     finding->value = measure->norm;
     finding->threshold = gradient_norm_low(m, layer, baseline, limits);
     finding->baseline = norm_baseline_level(&baseline->layers[layer]);
-    if (measure->norm <= 0 && loss_is_spent(m, baseline))
+    if (measure->norm <= 0 && baseline_loss_spent(baseline, m->loss))
         return finding_silent(finding, "the loss is 0: there is no error to carry back");
     if (measure->norm <= 0)
         return vanished_wholly(m, layer, finding);
@@ -315,5 +308,48 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
         ". If the norm comes back by itself the training survives it; if spikes repeat, "
         "clip gradients by their global norm and lower the rate.",
         path, m->step->number);
+    return VERDICT_SICK;
+}
+
+/* Where gradients are f16: ever more of them are rounded to 0. */
+enum verdict gradient_underflow(const struct measures *m, size_t layer,
+                                const struct baseline *baseline, const struct limits *limits,
+                                struct finding *finding)
+{
+    const struct layer_measure *measure = &m->layers[layer];
+    const struct layer *info = &m->model->layers[layer];
+    double usual = usual_level(&baseline->memories[layer].zeros);
+    struct short_name name;
+    const char *path = short_name(&name, info->path);
+
+    if (!info->half)
+        return finding_silent(finding, "neither the layer nor a variable of it is declared f16");
+    if (!measure->has_gradient || isnan(measure->zeros))
+        return finding_silent(finding, NO_GRADIENT);
+    if (measure->nonfinite_gradient > 0)
+        return finding_silent(finding, "the gradient is not finite");
+    if (baseline_loss_spent(baseline, m->loss))
+        return finding_silent(finding, "the loss is 0: there is no error to carry back");
+    if (isnan(usual))
+        return finding_silent(finding, "the usual share of zeros is still being learnt (25 steps)");
+    finding->value = measure->zeros;
+    finding->baseline = usual;
+    finding->threshold = usual + limits->underflow;
+    if (measure->zeros < finding->threshold)
+        return VERDICT_CLEAR;
+    finding_summary(finding,
+                    "%.3g %% of the gradient of %s is exactly 0 at step %" PRIu64
+                    ", usual is %.3g %%: float16 rounds the rest away",
+                    100 * measure->zeros, path, m->step->number, 100 * usual);
+    finding_hint(
+        finding,
+        "float16 has nothing below 6e-8, and gradients of %s (norm %.3g) fall below it. Usually "
+        "the "
+        "loss scale is too small or was halved by overflows elsewhere, the loss is divided by a "
+        "large count, or the gradients have simply become small as the training converged. Look at "
+        "gradients_log10/%s: a ridge that is cut off at -7 confirms it, a ridge that only thins "
+        "out is dead units instead. Raise the loss scale (dynamic scaling does it by itself), or "
+        "use bfloat16, which has the range of float32.",
+        path, measure->norm, path);
     return VERDICT_SICK;
 }

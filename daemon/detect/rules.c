@@ -172,7 +172,7 @@ enum nack_reason rules_threshold(struct rules *rules, const struct msg_threshold
     if (reason)
         return reason;
     if (!(threshold->value >= 0))
-        return refuse(problem, NACK_INVALID, "%s's threshold %s is a factor: %g is below 0",
+        return refuse(problem, NACK_INVALID, "%s's threshold %s cannot be below 0: it is %g",
                       detectors[detector].name, threshold->key, threshold->value);
     rule = place(rules, detector, key, threshold->layers, problem);
     if (!rule)

@@ -28,7 +28,7 @@ void rules_clear(struct rules *rules);
 
 /* Takes what was validated as from the wire. 0; or the reason it is refused for, with a sentence
  * that names what there is. The same detector, layers and key again replace the value. */
-enum { RULES_SENTENCE = 512 };
+enum { RULES_SENTENCE = 1024 };
 enum nack_reason rules_threshold(struct rules *rules, const struct msg_threshold *threshold,
                                  char problem[RULES_SENTENCE]);
 enum nack_reason rules_ignore(struct rules *rules, const struct msg_ignore *ignore,

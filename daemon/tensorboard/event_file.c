@@ -244,6 +244,11 @@ bool event_file_flush(struct event_file *file)
     return pending_flush(&file->queue);
 }
 
+void event_file_trim(struct event_file *file)
+{
+    pending_trim(&file->queue);
+}
+
 /* ---- what is known */
 
 int64_t event_file_last_step(const struct event_file *file, const char *tag)

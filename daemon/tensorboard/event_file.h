@@ -58,6 +58,8 @@ bool event_file_layout(struct event_file *file, double wall, uint64_t step, cons
  * rest waits for the next call. A queue of 1 MiB is written out without being asked, until a write
  * fails. */
 bool event_file_flush(struct event_file *file);
+/* Gives back what memory the empty queue keeps. */
+void event_file_trim(struct event_file *file);
 
 /* The last step of a tag, in this and in earlier files: -1 when it has none. */
 int64_t event_file_last_step(const struct event_file *file, const char *tag);

@@ -94,6 +94,9 @@ static void visit_layer(const struct visit *v, size_t layer)
     scalar(v, &w->nonfinite, "nonfinite/", path);
     scalar(v, &w->touched, "embedding/rows_touched/", path);
     scalar(v, &w->coverage, "embedding/coverage/", path);
+    scalar(v, &w->outside, "embedding/ids_out_of_range/", path);
+    scalar(v, &w->padding, "embedding/padding_fraction/", path);
+    scalar(v, &w->unique, "embedding/unique_ids/", path);
 }
 
 static void visit_variable(const struct visit *v, size_t variable)
@@ -106,6 +109,8 @@ static void visit_variable(const struct visit *v, size_t variable)
 
         if (!v->burst || ladder_burst(&h->ladder, h->steps > 0))
             tags_signal(v->writer, h, v->phase, signal, label);
+        if (!v->burst)
+            histogram_window_rest(h);
     }
     scalar(v, &w->update_ratio, "update_ratio/", label);
 }

@@ -8,8 +8,8 @@
 
 struct layer_windows {
     struct scalar_window norm, low, high, rms, nonfinite;
-    struct scalar_window touched, coverage; /* embeddings only */
-    uint32_t anomalies;                     /* histograms written to its anomaly tag */
+    struct scalar_window touched, coverage, outside, padding, unique; /* embeddings only */
+    uint32_t anomalies; /* histograms written to its anomaly tag */
 };
 
 struct variable_windows {
@@ -42,7 +42,8 @@ size_t phase_windows_bytes(const struct phase_windows *w);
 void phase_burst(struct tag_writer *writer, struct phase_windows *w, uint32_t phase,
                  const struct model *model, const char *layer);
 
-/* Writes what is in all windows. */
+/* Writes what is in all windows, and gives back the memory of their histograms: they may go on, at
+ * the width they have, and mostly do not. */
 void phase_finish(struct tag_writer *writer, struct phase_windows *w, uint32_t phase,
                   const struct model *model);
 

@@ -100,19 +100,45 @@ static void add_total(const struct recording *r, struct scalar_window *window, u
     add(r, window, (double)total, "embmond/", name);
 }
 
-/* How much of a table a step reached. */
+/* Ids out of range: as fed where more were; the framework may have moved them before the layer. */
+static double count_outside(const struct step *step, size_t layer)
+{
+    double most = 0;
+
+    for (int source = IDS_REACHED; source < IDS_SOURCES; source++) {
+        const struct step_ids *ids = step_ids(step, layer, (enum ids_source)source);
+
+        if (ids)
+            most = fmax(most, (double)(ids->stats.negative + ids->stats.beyond));
+    }
+    return most;
+}
+
+/* How much of a table a step reached, by the ids that went in, else by its gradient. */
 static void add_rows(const struct recording *r, size_t layer)
 {
     const struct layer_measure *measure = &r->m->layers[layer];
     const struct layer *table = &r->m->model->layers[layer];
     struct layer_windows *w = &r->windows->layers[layer];
+    const struct step_ids *ids = step_ids_any(r->m->step, layer);
+    double looked_up = ids ? (double)ids->stats.unique : measure->looked_up;
 
     if (table->kind != EMBMON_EMBEDDING)
         return;
-    add_known(r, &w->touched, measure->touched, "embedding/rows_touched/", table->path);
+    if (measure->has_gradient)
+        add_known(r, &w->touched, measure->touched, "embedding/rows_touched/", table->path);
     if (table->rows > 0)
-        add_known(r, &w->coverage, measure->looked_up / (double)table->rows, "embedding/coverage/",
+        add_known(r, &w->coverage, looked_up / (double)table->rows, "embedding/coverage/",
                   table->path);
+    if (!ids)
+        return;
+    add(r, &w->unique, (double)ids->stats.unique, "embedding/unique_ids/", table->path);
+    if (table->rows > 0)
+        add(r, &w->outside, count_outside(r->m->step, layer), "embedding/ids_out_of_range/",
+            table->path);
+    if (table->has_padding && ids->stats.count > 0)
+        add(r, &w->padding, (double)ids->stats.padded / (double)ids->stats.count,
+            "embedding/padding_fraction/", table->path);
 }
 
 /* Shows a threshold that is in force, which an ignored detector's is not. */
@@ -141,8 +167,8 @@ static void add_layer(const struct recording *r, size_t layer, const struct base
                       "gradient_vanishing", layer, "gradient_norm_low/");
         add_threshold(r, &w->high, gradient_norm_high(layer, baseline, limits),
                       "gradient_exploding", layer, "gradient_norm_high/");
-        add_rows(r, layer);
     }
+    add_rows(r, layer);
     if (measure->has_gradient || measure->has_activation)
         add(r, &w->nonfinite, (double)(measure->nonfinite_gradient + measure->nonfinite_activation),
             "nonfinite/", path);
@@ -361,6 +387,17 @@ void record_close(struct record *record)
 bool record_flush(struct record *record)
 {
     return event_file_flush(record->writer.file);
+}
+
+void record_trim(struct record *record)
+{
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        struct phase_windows *w = record->phases[p];
+
+        if (w && w->log.length == 0)
+            markdown_free(&w->log);
+    }
+    event_file_trim(record->writer.file);
 }
 
 size_t record_bytes(const struct record *record)

@@ -50,6 +50,8 @@ void record_alert(struct record *record, const struct alert_change *change, uint
                   struct moment now);
 
 bool record_flush(struct record *record);
+/* Gives back the memory that is kept for values to come. */
+void record_trim(struct record *record);
 size_t record_bytes(const struct record *record); /* held by open windows */
 void record_stats(const struct record *record, struct event_file_stats *stats);
 

@@ -51,6 +51,12 @@ void histogram_window_clear(struct histogram_window *w)
     summary_clear(&w->summary);
 }
 
+void histogram_window_rest(struct histogram_window *w)
+{
+    w->steps = 0;
+    summary_free(&w->summary);
+}
+
 void histogram_window_free(struct histogram_window *w)
 {
     summary_free(&w->summary);

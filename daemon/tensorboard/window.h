@@ -38,6 +38,8 @@ void scalar_window_clear(struct scalar_window *w);
 /* Out of memory, or a count would wrap: the window lacks this step, and is due as if it had not. */
 bool histogram_window_add(struct histogram_window *w, uint64_t step, const struct summary *summary);
 void histogram_window_clear(struct histogram_window *w);
+/* The same without keeping its memory; its ladder stays. */
+void histogram_window_rest(struct histogram_window *w);
 void histogram_window_free(struct histogram_window *w);
 
 #endif

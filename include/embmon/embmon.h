@@ -209,12 +209,13 @@ struct embmon_layer_info {
     uint32_t rank;         /* dimensions in shape, <= EMBMON_RANK_MAX */
     const int64_t *shape;  /* of the output, -1 for a dimension that varies; NULL when rank is 0 */
     int32_t dtype;         /* enum embmon_dtype of the output, 0 when unknown */
+    int32_t tied;          /* embeddings: the table is the output's matrix, too */
 };
 #define EMBMON_NO_PADDING INT64_MIN
 #define EMBMON_LAYER_INFO_INIT                                                                     \
     {                                                                                              \
         sizeof(struct embmon_layer_info), EMBMON_OTHER, NULL, NULL, 1, 0, 0, 0, EMBMON_NO_PADDING, \
-            NULL, 0, 0, NULL, 0                                                                    \
+            NULL, 0, 0, NULL, 0, 0                                                                 \
     }
 
 /* Declares a layer and returns its id, >= 0. Declare in forward order: "the first layer that ..."
@@ -347,8 +348,8 @@ struct embmon_shape {
         sizeof(struct embmon_shape), EMBMON_SHAPE_OUTPUT, 0, 0, 0, 0, NULL, 0                      \
     }
 
-/* Posts a shape of a layer or a variable: when it is new, not at every step. It is wanted at every
- * step. Returns 1 when accepted. Errors: EUNKNOWN, EINVAL (step, role, index, inputs, axis, rank,
+/* Posts a shape of a layer or a variable: when it is new, not at every step. Inputs in the order of
+ * their index: each is compared with those before it. It is wanted at every step. Returns 1 when accepted. Errors: EUNKNOWN, EINVAL (step, role, index, inputs, axis, rank,
  * dims), EDTYPE, EDROPPED, ECLOSED. */
 EMBMON_API EMBMON_NONNULL(1, 4) int embmon_post_shape(struct embmon_client *client, int id,
                                                       int64_t step,

@@ -8,6 +8,7 @@
  * hexadecimal; then "-" or "+", bucket and count for each bucket. With rows, first a line
  * "looked_up touched". */
 #include "client/summarize.c"
+#include "client/busy.c"
 #include "client/rows.c"
 
 #include <stdio.h>

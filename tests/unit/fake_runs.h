@@ -8,6 +8,7 @@
 
 #include "daemon/registry.h"
 #include "daemon/run.h"
+#include "daemon/sinks.h"
 #include "embmon/embmon.h"
 
 struct fake_alert {
@@ -42,6 +43,7 @@ static const struct fake_alert fake_alerts[] = {
       .step = 90,
       .first_step = 40,
       .fired_step = 40,
+      .fired_severity = EMBMON_WARNING,
       .reason = "cleared",
       .summary = "It came back.",
       .hint = "Look at the rate."},
@@ -58,6 +60,7 @@ static const struct fake_alert fake_alerts[] = {
       .step = 95,
       .first_step = 95,
       .fired_step = 95,
+      .fired_severity = EMBMON_CRITICAL,
       .value = NAN,
       .value_given = 1,
       .reason = "",
@@ -95,6 +98,9 @@ static struct run fake_run_list[] = {
                 .ranks = 2,
                 .layers = 2,
                 .firing = 1,
+                .loss_posted = true,
+                .loss = NAN,
+                .closed_ms = 2000,
                 .acked = 400,
                 .rejected = 3,
                 .dropped = 1,
@@ -146,6 +152,23 @@ const char *registry_logdir(const struct registry *registry)
     return registry->logdir;
 }
 
+struct sinks *registry_sinks(const struct registry *registry)
+{
+    return (struct sinks *)(uintptr_t)registry; /* only those below look at it */
+}
+
+size_t sinks_count(const struct sinks *sinks)
+{
+    return sinks ? 1 : 0;
+}
+
+void sinks_status(const struct sinks *sinks, size_t index, struct sink_status *status)
+{
+    (void)sinks;
+    (void)index;
+    *status = (struct sink_status){"pager", "exec", {5, 2, 1, 3}, "exit status 3"};
+}
+
 struct moment registry_started(const struct registry *registry)
 {
     (void)registry;
@@ -172,6 +195,23 @@ void run_layer_status(const struct run *run, size_t layer, double *gradient_norm
     (void)run;
     *gradient_norm = layer == 0 ? INFINITY : -1;
     *state = layer == 0 ? EMBMON_FIRING : EMBMON_RESOLVED;
+}
+
+const char *run_layer_detector(const struct run *run, size_t layer)
+{
+    (void)run;
+    return layer == 0 ? "gradient_exploding" : "";
+}
+
+size_t run_layer_norms(const struct run *run, size_t layer, size_t most, float to[NORMS_KEPT])
+{
+    static const float norms[] = {0.25f, 1e-7f, 1.23456e8f, INFINITY};
+    size_t n = layer == 0 ? 4 : 0;
+
+    (void)run;
+    n = n < most ? n : most;
+    memcpy(to, norms + 4 - n, n * sizeof *norms);
+    return n;
 }
 
 void run_layer_silent(const struct run *run, size_t layer,

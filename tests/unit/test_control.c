@@ -33,7 +33,9 @@ static void status_is_one_object(void **state)
     snprintf(expected, sizeof expected,
              "{\"version\":\"" EMBMON_VERSION "\",\"pid\":%d,\"logdir\":\"/logs\",\"uptime\":2.5,"
              "\"runs\":2,\"sessions\":2,\"acked\":400,\"rejected\":3,\"dropped\":1,"
-             "\"invalid_frames\":4,\"unknown_frames\":0,\"bytes_pending\":10}\n",
+             "\"invalid_frames\":4,\"unknown_frames\":0,\"bytes_pending\":10,"
+             "\"sinks\":[{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":5,\"failed\":2,"
+             "\"waiting\":3,\"dropped\":1,\"last_error\":\"exit status 3\"}]}\n",
              (int)getpid());
     assert_string_equal(ask(2, "status", "", false, 0), expected);
 }
@@ -91,9 +93,10 @@ static void alerts_say_whether_they_ever_fired(void **state)
     assert_int_equal(lines(text), 3);
     assert_non_null(strstr(text, "\"detector\":\"gradient_vanishing\",\"severity\":\"warning\","
                                  "\"state\":\"resolved\",\"step\":90,\"first_step\":40,"));
-    assert_non_null(strstr(text, "\"hint\":\"Look at the rate.\",\"fired\":true}\n"));
+    assert_non_null(strstr(text, "\"hint\":\"Look at the rate.\",\"fired\":true,"
+                                 "\"fired_severity\":\"warning\"}\n"));
     assert_non_null(strstr(text, "\"value\":\"nan\""));
-    assert_non_null(strstr(text, "\"hint\":\"\",\"fired\":false}\n"));
+    assert_non_null(strstr(text, "\"hint\":\"\",\"fired\":false,\"fired_severity\":\"\"}\n"));
 }
 
 static void alerts_can_be_of_one_run_or_firing_only(void **state)
@@ -111,8 +114,46 @@ static void what_is_not_there_is_a_usage_error(void **state)
     (void)state;
     assert_string_equal(ask(2, "alerts", "other", false, 64),
                         "no run other is loaded: the loaded runs are: reviews, quiet");
-    assert_string_equal(ask(2, "drop tables", "", false, 64),
-                        "unknown query: this embmond answers status, runs, layers and alerts");
+    assert_string_equal(
+        ask(2, "drop tables", "", false, 64),
+        "unknown query: this embmond answers status, runs, layers, alerts and watch");
+}
+
+static void the_live_run_is_watched_unless_another_is_named(void **state)
+{
+    (void)state;
+    const char reviews[] = "{\"run\":\"reviews\",\"live\":true,";
+    const char quiet[] = "{\"run\":\"quiet\",\"live\":false,";
+    assert_memory_equal(ask(2, "watch", "", false, 0), reviews, sizeof reviews - 1);
+    assert_memory_equal(ask(2, "watch", "quiet", false, 0), quiet, sizeof quiet - 1);
+    assert_int_equal(lines(ask(2, "watch", "", false, 0)), 1);
+    assert_string_equal(ask(0, "watch", "", false, 64), "no run is loaded");
+    assert_string_equal(ask(2, "watch", "other", false, 64),
+                        "no run other is loaded: the loaded runs are: reviews, quiet");
+}
+
+static void without_a_live_run_the_newest_is_watched(void **state)
+{
+    (void)state;
+    const char quiet[] = "{\"run\":\"quiet\",\"live\":false,";
+    fake_run_list[0].status.live = false;
+    assert_memory_equal(ask(2, "watch", "", false, 0), quiet, sizeof quiet - 1);
+    fake_run_list[0].status.live = true;
+}
+
+static void of_several_live_runs_one_must_be_named(void **state)
+{
+    (void)state;
+    struct run three[] = {fake_run_list[0], fake_run_list[1], fake_run_list[0]};
+    struct registry registry = fake_registry(3);
+    struct msg_query query = {.name = "watch", .run = ""};
+    three[2].status.name = "more";
+    registry.runs = three;
+    assert_true(control_answer(&registry, &query, (struct moment){.ms = 1000}, &reply));
+    assert_int_equal(reply.status, 64);
+    assert_int_equal(reply.length, strlen("which run? the live runs are: reviews, more"));
+    assert_memory_equal(reply.text, "which run? the live runs are: reviews, more", reply.length);
+    control_reply_free(&reply);
 }
 
 static void an_answer_has_a_ceiling(void **state)
@@ -150,6 +191,9 @@ int main(void)
         cmocka_unit_test(alerts_say_whether_they_ever_fired),
         cmocka_unit_test(alerts_can_be_of_one_run_or_firing_only),
         cmocka_unit_test(what_is_not_there_is_a_usage_error),
+        cmocka_unit_test(the_live_run_is_watched_unless_another_is_named),
+        cmocka_unit_test(without_a_live_run_the_newest_is_watched),
+        cmocka_unit_test(of_several_live_runs_one_must_be_named),
         cmocka_unit_test(an_answer_has_a_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

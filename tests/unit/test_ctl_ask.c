@@ -167,6 +167,29 @@ static void nobody_there_is_said_at_once(void **state)
     assert_non_null(strstr(problem, "/absent: No such file or directory"));
 }
 
+static void the_first_that_answers_is_believed(void **state)
+{
+    (void)state;
+    struct msg_query query = {.name = "runs", .run = ""};
+    struct address three[] = {{.path = "/nowhere/s"}, address, {.path = "/neither/s"}};
+    struct ctl_answer answer;
+    size_t by = 7;
+    add_reply(0, true, "here", 4);
+    pthread_create(&fake.thread, NULL, serve, &fake);
+    assert_int_equal(ctl_ask_any(three, 3, &query, &answer, &by, problem), 0);
+    pthread_join(fake.thread, NULL);
+    assert_int_equal(by, 1);
+    assert_string_equal(answer.text, "here");
+    ctl_answer_free(&answer);
+    three[1] = three[0];
+    assert_int_equal(ctl_ask_any(three, 3, &query, &answer, &by, problem), EX_UNAVAILABLE);
+    assert_string_equal(problem, "no embmond at the default addresses (unix:/neither/s: No such "
+                                 "file or directory); start one, or give --address");
+    assert_int_equal(ctl_ask_any(three, 1, &query, &answer, &by, problem), EX_UNAVAILABLE);
+    assert_string_equal(problem, "no embmond at unix:/nowhere/s: No such file or directory; start "
+                                 "one, or give --address");
+}
+
 static void one_that_never_answers_is_given_up(void **state)
 {
     (void)state;
@@ -188,6 +211,7 @@ int main(void)
         ASK_TEST(an_answer_cut_short_is_none),
         ASK_TEST(another_server_is_not_believed),
         ASK_TEST(nobody_there_is_said_at_once),
+        ASK_TEST(the_first_that_answers_is_believed),
         ASK_TEST(one_that_never_answers_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,22 @@ static void status_is_a_list_of_fields(void **state)
                "version         1\nuptime          2.5\n");
 }
 
+static void each_sink_is_a_line_of_the_status(void **state)
+{
+    (void)state;
+    must_print(
+        "status",
+        "[{\"version\":\"1\",\"sinks\":[{\"name\":\"am\",\"kind\":\"webhook\",\"delivered\":4,"
+        "\"failed\":1,\"waiting\":2,\"dropped\":0,\"last_error\":\"it answered 500\"},"
+        "{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":0,\"failed\":0,\"waiting\":0,"
+        "\"dropped\":0,\"last_error\":\"\"}]}]",
+        "version         1\n"
+        "sink            am (webhook): delivered 4, failed 1, waiting 2, dropped 0; last "
+        "error: it answered 500\n"
+        "sink            pager (exec): delivered 0, failed 0, waiting 0, dropped 0\n");
+    must_print("status", "[{\"version\":\"1\",\"sinks\":[]}]", "version         1\n");
+}
+
 static void nothing_is_said_in_words(void **state)
 {
     (void)state;
@@ -93,6 +109,7 @@ int main(void)
         cmocka_unit_test(layers_show_non_finite_norms_and_silence),
         cmocka_unit_test(alerts_end_with_advice_on_what_fires),
         cmocka_unit_test(status_is_a_list_of_fields),
+        cmocka_unit_test(each_sink_is_a_line_of_the_status),
         cmocka_unit_test(nothing_is_said_in_words),
         cmocka_unit_test(objects_of_another_version_are_shown_as_far_as_they_go),
     };

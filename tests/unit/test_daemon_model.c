@@ -89,6 +89,24 @@ static void trainable_may_change_any_time(void **state)
     assert_false(model.layers[0].trainable);
 }
 
+static void the_output_is_what_nobody_reads_or_else_the_last(void **state)
+{
+    const size_t first[] = {0};
+
+    (void)state;
+    declare("a", 1);
+    declare("b", 1);
+    declare("c", 1);
+    assert_true(model_is_output(&model, 2));
+    assert_false(model_is_output(&model, 1));
+    assert_true(model_inputs(&model, 1, first, 1));
+    assert_true(model_is_output(&model, 1));
+    assert_true(model_is_output(&model, 2));
+    assert_false(model_is_output(&model, 0));
+    assert_true(model_inputs(&model, 1, first, 0)); /* said anew */
+    assert_int_equal(model.layers[1].input_count, 0);
+}
+
 static void a_label_belongs_to_one_layer(void **state)
 {
     (void)state;
@@ -181,6 +199,48 @@ static void the_longest_names_make_one_label(void **state)
     assert_string_equal(model.variables[1].name, name);
 }
 
+static int declare_kind(const char *path, uint32_t kind, const size_t *inputs, size_t count)
+{
+    struct msg_layer layer = {.path = path, .kind = kind};
+    int index = model_layer(&model, &layer);
+
+    assert_true(index >= 0);
+    assert_true(model_inputs(&model, (size_t)index, inputs, count));
+    return index;
+}
+
+static void who_reads_a_layer_is_found_through_what_changes_no_position(void **state)
+{
+    (void)state;
+    assert_int_equal(declare("table", 1), 0);
+    assert_int_equal(declare("other_table", 1), 1);
+    assert_int_equal(declare_kind("average", EMBMON_POOLING, NULL, 0), 2);
+    assert_int_equal(model_reader(&model, 0, EMBMON_POOLING), MODEL_NO_GRAPH);
+    assert_int_equal(declare_kind("drop", EMBMON_OTHER, (size_t[]){0}, 1), 3);
+    assert_int_equal(declare_kind("norm", EMBMON_NORM, (size_t[]){MODEL_NO_LAYER, 3}, 2), 4);
+    assert_int_equal(model_reader(&model, 0, EMBMON_POOLING), -1);
+    assert_int_equal(declare_kind("lstm", EMBMON_RECURRENT, (size_t[]){4}, 1), 5);
+    assert_int_equal(declare_kind("of_lstm", EMBMON_POOLING, (size_t[]){5}, 1), 6);
+    assert_int_equal(model_reader(&model, 0, EMBMON_POOLING), -1);
+    assert_int_equal(declare_kind("of_norm", EMBMON_POOLING, (size_t[]){4}, 1), 7);
+    assert_int_equal(model_reader(&model, 0, EMBMON_POOLING), 7);
+    assert_int_equal(model_reader(&model, 0, EMBMON_RECURRENT), 5);
+    assert_int_equal(model_reader(&model, 1, EMBMON_POOLING), -1);
+}
+
+static void inputs_are_replaced_and_bounded(void **state)
+{
+    size_t many[INPUTS_MAX + 1] = {0};
+
+    (void)state;
+    assert_int_equal(declare("a", 1), 0);
+    assert_true(model_inputs(&model, 0, many, INPUTS_MAX + 1));
+    assert_int_equal(model.layers[0].input_count, INPUTS_MAX);
+    assert_true(model_inputs(&model, 0, NULL, 0));
+    assert_int_equal(model.layers[0].input_count, 0);
+    assert_null(model.layers[0].inputs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +249,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(another_size_is_a_conflict_until_the_trainers_have_gone,
                                         start, stop),
         cmocka_unit_test_setup_teardown(trainable_may_change_any_time, start, stop),
+        cmocka_unit_test_setup_teardown(the_output_is_what_nobody_reads_or_else_the_last, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(a_label_belongs_to_one_layer, start, stop),
         cmocka_unit_test_setup_teardown(the_known_scalars_have_their_places, start, stop),
         cmocka_unit_test_setup_teardown(each_kind_of_thing_has_its_limit, start, stop),
@@ -196,6 +258,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_closed_model_finds_what_it_knows_and_takes_nothing_new,
                                         start, stop),
         cmocka_unit_test_setup_teardown(the_longest_names_make_one_label, start, stop),
+        cmocka_unit_test_setup_teardown(who_reads_a_layer_is_found_through_what_changes_no_position,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(inputs_are_replaced_and_bounded, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,6 +182,26 @@ static void the_next_writer_knows_the_last_steps(void **state)
     event_file_close(file);
 }
 
+static void a_trimmed_one_goes_on(void **state)
+{
+    const char *problem;
+    struct event_file *file = event_file_open(folder_path, 1.7e9, &problem);
+    struct event_file_stats stats;
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(event_file_scalar(file, 1.7e9, 1, "a", 1));
+    event_file_trim(file); /* what waits is kept */
+    event_file_get_stats(file, &stats);
+    assert_true(stats.bytes_pending > 0);
+    assert_true(event_file_flush(file));
+    event_file_trim(file);
+    assert_true(event_file_scalar(file, 1.7e9, 2, "a", 1));
+    assert_true(event_file_flush(file));
+    assert_int_equal(event_file_last_step(file, "a"), 2);
+    assert_int_equal(event_file_close(file), 0);
+}
+
 static void a_second_writer_is_refused(void **state)
 {
     (void)state;
@@ -336,6 +356,7 @@ int main(void)
         TEST(the_steps_of_a_tag_strictly_increase),
         TEST(what_no_reader_bears_is_refused_and_counted),
         TEST(the_next_writer_knows_the_last_steps),
+        TEST(a_trimmed_one_goes_on),
         TEST(a_second_writer_is_refused),
         TEST(a_burst_does_not_wait_for_the_owner),
         TEST(a_full_disk_tears_no_record),

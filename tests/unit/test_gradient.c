@@ -262,7 +262,7 @@ static void summary_of_tally(struct summary *s)
 
 static void sparse_summary(struct summary *s, const int32_t *ids, const float *values, size_t rows)
 {
-    struct row_set set = {ids, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0};
+    struct row_set set = {ids, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0, NULL};
     struct rows_scratch scratch;
 
     assert_true(rows_scratch_open(&scratch));
@@ -277,7 +277,8 @@ static void sparse_summary(struct summary *s, const int32_t *ids, const float *v
 static void dense_summary(struct summary *s, const float *values, size_t rows)
 {
     tally_start(&tally);
-    uint64_t touched = rows_add_dense(&tally, values, rows, 2, EMBMON_F32);
+    struct row_set set = {NULL, EMBMON_I32, values, EMBMON_F32, rows, 2, false, 0, NULL};
+    uint64_t touched = rows_add_dense(&tally, &set).touched;
     summary_of_tally(s);
     assert_true(summary_set_extra(s, EXTRA_ROWS_TOUCHED, (double)touched));
 }
@@ -602,6 +603,86 @@ static void a_short_batch_is_neither_a_spike_nor_among_the_10(void **state)
     must_near(must_flag(gradient_spike, a).baseline, 0.3, 1e-12);
 }
 
+/* ---- gradient_underflow */
+
+/* A step whose gradient has so many zeros of 10. */
+static void zeros(size_t of, size_t n)
+{
+    double values[10] = {0};
+
+    for (size_t i = n; i < 10; i++)
+        values[i] = 0.1;
+    post_values(0, table(of), EMBMON_GRADIENT, values, 10);
+    loss(1);
+}
+
+static void steps_of_zeros(size_t of, size_t n, int count)
+{
+    for (int i = 0; i < count; i++) {
+        zeros(of, n);
+        step_done();
+    }
+}
+
+static size_t half_layer(void)
+{
+    return layer_like((struct msg_layer){
+        .path = "half", .kind = EMBMON_DENSE, .trainable = true, .dtype = EMBMON_F16});
+}
+
+static void zeros_that_rise_by_3_tenths_are_an_underflow_at_the_fifth_step(void **state)
+{
+    (void)state;
+    size_t a = half_layer();
+
+    steps_of_zeros(a, 2, 30);
+    steps_of_zeros(a, 4, 10);
+    must_be_quiet();
+    zeros(a, 5);
+    struct finding f = must_flag(gradient_underflow, a);
+    must_near(f.value, 0.5, 1e-12);
+    must_near(f.baseline, 0.2, 1e-12);
+    step_done();
+    steps_of_zeros(a, 9, 3);
+    must_be("gradient_underflow", "half", EMBMON_PENDING, 40);
+    steps_of_zeros(a, 9, 1);
+    must_be("gradient_underflow", "half", EMBMON_FIRING, 44);
+    assert_int_equal(last_told("gradient_underflow", "half")->severity, EMBMON_WARNING);
+    steps_of_zeros(a, 2, 10);
+    must_be("gradient_underflow", "half", EMBMON_RESOLVED, 54);
+}
+
+/* 1 zero more in 40 steps: the level must not go with them. */
+static void zeros_that_creep_up_are_an_underflow_too(void **state)
+{
+    (void)state;
+    size_t a = half_layer();
+
+    for (size_t n = 2; n < 10; n++)
+        steps_of_zeros(a, n, 40);
+    assert_int_equal(last_told("gradient_underflow", "half")->state, EMBMON_FIRING);
+}
+
+static void where_it_is_not_f16_or_nothing_is_known_it_is_silent(void **state)
+{
+    (void)state;
+    size_t a = dense("a"), b = half_layer();
+
+    zeros(a, 5);
+    must_be_silent(gradient_underflow, a, "neither the layer nor a variable of it is declared f16");
+    must_be_silent(gradient_underflow, b, "no gradient was posted for this layer");
+    model_variable_dtype(&training.model, variable(a, "kernel"), EMBMON_F16);
+    must_be_silent(gradient_underflow, a,
+                   "the usual share of zeros is still being learnt (25 steps)");
+    step_done();
+    gradient_with(b, INFINITY);
+    must_be_silent(gradient_underflow, b, "the gradient is not finite");
+    step_done();
+    zeros(b, 10);
+    loss(-1); /* the mean is 0 */
+    must_be_silent(gradient_underflow, b, "the loss is 0: there is no error to carry back");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,6 +721,9 @@ int main(void)
         training_test(a_spike_needs_the_whole_model_to_jump),
         training_test(a_spike_needs_10_steps_before_it),
         training_test(a_short_batch_is_neither_a_spike_nor_among_the_10),
+        training_test(zeros_that_rise_by_3_tenths_are_an_underflow_at_the_fifth_step),
+        training_test(zeros_that_creep_up_are_an_underflow_too),
+        training_test(where_it_is_not_f16_or_nothing_is_known_it_is_silent),
         training_test_of_4(only_the_ranks_that_hold_it_are_named),
         training_test_of_4(of_one_rank_only_its_own_variables_are_named),
     };

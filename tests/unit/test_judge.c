@@ -335,7 +335,7 @@ static void an_overwriting_update_is_no_matter_of_level(void **state)
         step_with(0.3, 0.4);
     }
     must_be("gradient_exploding", "a", EMBMON_FIRING, 0);
-    assert_int_equal(training.told_count, 1);
+    assert_int_equal(times_told("gradient_exploding"), 1);
 }
 
 static void nothing_is_learnt_while_an_alert_is_up(void **state)

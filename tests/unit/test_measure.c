@@ -223,6 +223,88 @@ static void weights_that_are_all_zero_have_no_update_ratio(void **state)
     assert_true(isnan(measure_update_ratio(&m, &baseline, table_of(DENSE))));
 }
 
+static void the_others_median_leaves_the_layer_itself_out(void **state)
+{
+    (void)state;
+    post_to(0, table_of(TABLE), EMBMON_GRADIENT, TENSOR(50));
+    post_to(0, table_of(DENSE), EMBMON_GRADIENT, TENSOR(1));
+    post_to(0, table_of(SHARD), EMBMON_GRADIENT, TENSOR(3));
+    measure(-1);
+    assert_near(measure_others_norm(&m, TABLE), 2);
+    assert_near(measure_others_norm(&m, DENSE), 26.5);
+    assert_near(measure_others_norm(&m, SHARD), 25.5);
+    assert_near(measure_others_norm(&m, FROZEN), 3); /* has none itself */
+}
+
+static void one_other_layer_has_no_median(void **state)
+{
+    (void)state;
+    post_to(0, table_of(TABLE), EMBMON_GRADIENT, TENSOR(50));
+    post_to(0, table_of(DENSE), EMBMON_GRADIENT, TENSOR(1));
+    post_to(0, table_of(SHARD), EMBMON_GRADIENT, TENSOR(NAN)); /* not finite: none */
+    post_to(0, table_of(FROZEN), EMBMON_GRADIENT, TENSOR(0));
+    measure(-1);
+    assert_true(isnan(measure_others_norm(&m, TABLE)));
+    assert_near(measure_others_norm(&m, FROZEN), 25.5);
+}
+
+static struct summary with_extra(struct summary s, uint32_t key, double value)
+{
+    assert_true(summary_set_extra(&s, key, value));
+    return s;
+}
+
+static void an_update_moves_a_layer_unless_every_element_is_0(void **state)
+{
+    (void)state;
+    post_to(0, table_of(DENSE), EMBMON_UPDATE, TENSOR(0, 0));
+    post_to(0, kernel, EMBMON_UPDATE, TENSOR(0, 1e-300));
+    post_to(0, table_of(TABLE), EMBMON_UPDATE, with_extra(TENSOR(0, 0), EXTRA_ROWS_TOUCHED, 0));
+    post_to(0, table_of(SHARD), EMBMON_UPDATE,
+            with_extra(TENSOR(0, 0), EXTRA_ROWS_LOOKED_UP, 0)); /* says nothing */
+    measure(-1);
+    assert_true(m.layers[DENSE].has_update && !m.layers[DENSE].unmoved);
+    assert_true(isnan(m.layers[DENSE].moved));
+    assert_true(m.layers[TABLE].has_update && m.layers[TABLE].unmoved);
+    assert_near(m.layers[TABLE].moved, 0);
+    assert_false(m.layers[SHARD].has_update || m.layers[SHARD].unmoved);
+    assert_false(m.layers[FROZEN].has_update || m.layers[FROZEN].unmoved);
+}
+
+static void what_rides_along_with_a_gradient_is_added_up(void **state)
+{
+    (void)state;
+    for (uint32_t rank = 0; rank < 2; rank++)
+        post_to(
+            rank, table_of(TABLE), EMBMON_GRADIENT,
+            with_extra(with_extra(with_extra(TENSOR(1, 0, 0, 0), EXTRA_IDS, 20), EXTRA_BUSIEST, 5),
+                       EXTRA_PADDING_SQUARES, 8));
+    post_to(0, table_of(DENSE), EMBMON_GRADIENT, TENSOR(0, 1));
+    measure(-1);
+    assert_near(m.layers[TABLE].ids, 40);
+    assert_near(m.layers[TABLE].busiest, 10);
+    assert_near(m.layers[TABLE].padding, 4);
+    assert_near(m.layers[TABLE].zeros, 0.75);
+    assert_near(m.layers[DENSE].zeros, 0.5);
+    assert_true(isnan(m.layers[DENSE].ids) && isnan(m.layers[DENSE].padding));
+    assert_true(isnan(m.layers[SHARD].zeros));
+}
+
+static void the_variation_is_the_mean_variance_by_the_mean_square(void **state)
+{
+    (void)state;
+    for (uint32_t rank = 0; rank < 2; rank++)
+        post_to(rank, table_of(DENSE), EMBMON_ACTIVATION,
+                with_extra(TENSOR(3, 1), EXTRA_VARIANCE, 1));
+    post_to(0, table_of(TABLE), EMBMON_ACTIVATION, TENSOR(3, 1));
+    post_to(0, table_of(SHARD), EMBMON_ACTIVATION, with_extra(TENSOR(0, 0), EXTRA_VARIANCE, 0));
+    measure(-1);
+    assert_near(measure_variation(&m, DENSE), 0.2);
+    assert_true(isnan(measure_variation(&m, TABLE)));
+    assert_true(isnan(measure_variation(&m, SHARD)));
+    assert_true(isnan(measure_variation(&m, FROZEN)));
+}
+
 static void only_the_asked_ranks_nonfinite_values_count(void **state)
 {
     (void)state;
@@ -285,6 +367,13 @@ int main(void)
             the_update_ratio_pools_the_variables_and_remembers_the_weights, start, stop),
         cmocka_unit_test_setup_teardown(weights_that_are_all_zero_have_no_update_ratio, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(the_others_median_leaves_the_layer_itself_out, start, stop),
+        cmocka_unit_test_setup_teardown(one_other_layer_has_no_median, start, stop),
+        cmocka_unit_test_setup_teardown(an_update_moves_a_layer_unless_every_element_is_0, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(what_rides_along_with_a_gradient_is_added_up, start, stop),
+        cmocka_unit_test_setup_teardown(the_variation_is_the_mean_variance_by_the_mean_square,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(only_the_asked_ranks_nonfinite_values_count, start, stop),
         cmocka_unit_test_setup_teardown(a_short_batch_is_said_in_training_alone, start, stop),
         cmocka_unit_test_setup_teardown(layers_declared_later_find_room, start, stop),

@@ -66,6 +66,30 @@ static void ids_lead_to_layers_and_variables(void **state)
     assert_int_equal(member_target(member, 10).variable, 0);
 }
 
+static void inputs_and_shapes_come_along(void **state)
+{
+    static const uint32_t inputs[] = {10, 999};
+    static const int64_t shape[] = {-1, 10, 8};
+    struct msg_layer layers[] = {layer(10, "a"), layer(3, "b")};
+    const struct msg_variable variables[] = {
+        {.id = 4, .layer = 3, .name = "kernel", .shape = shape + 1, .shape_length = 2}};
+    const char *problem = "none";
+
+    (void)state;
+    layers[1].inputs = inputs;
+    layers[1].input_count = 2;
+    layers[1].shape = shape;
+    layers[1].shape_length = 3;
+    assert_int_equal(declare(layers, 2, variables, 1, &problem), 0);
+    assert_int_equal(model.layers[1].input_count, 2);
+    assert_int_equal(model.layers[1].inputs[0], 0);
+    assert_true(model.layers[1].inputs[1] == MODEL_NO_LAYER);
+    assert_int_equal(model.layers[1].shape.count, 3);
+    assert_int_equal(model.layers[1].shape.dims[0], -1);
+    assert_int_equal(model.variables[member_target(member, 4).variable - 1].shape.dims[1], 8);
+    assert_int_equal(model.layers[0].input_count, 0);
+}
+
 static void a_refused_layer_does_not_take_the_others_with_it(void **state)
 {
     struct msg_layer layers[] = {layer(0, "a"), layer(1, "b"), layer(2, "c")};
@@ -83,6 +107,39 @@ static void a_refused_layer_does_not_take_the_others_with_it(void **state)
     assert_int_equal(member_target(member, 2).layer, 3);
     assert_int_equal(member_target(member, 3).variable, 0);
     assert_string_equal(model.variables[member_target(member, 4).variable - 1].label, "c/kernel");
+}
+
+static void inputs_lead_to_the_layers_they_name(void **state)
+{
+    const uint32_t of_b[] = {10, 3, 77}, of_c[] = {3};
+    struct msg_layer layers[] = {layer(10, "a"), layer(3, "b"), layer(5, "c")};
+    const char *problem;
+
+    (void)state;
+    layers[1].inputs = of_b, layers[1].input_count = 3; /* itself, and one that nobody knows */
+    layers[2].inputs = of_c, layers[2].input_count = 1;
+    assert_int_equal(declare(layers, 3, NULL, 0, &problem), 0);
+    assert_int_equal(model.layers[0].input_count, 0);
+    assert_int_equal(model.layers[1].input_count, 3);
+    assert_int_equal(model.layers[1].inputs[0], 0);
+    assert_true(model.layers[1].inputs[1] == MODEL_NO_LAYER);
+    assert_true(model.layers[1].inputs[2] == MODEL_NO_LAYER);
+    assert_int_equal(model.layers[2].inputs[0], 1);
+    assert_true(model.layers[0].is_read && model.layers[1].is_read && !model.layers[2].is_read);
+}
+
+static void a_layer_is_half_by_its_output_or_a_variable(void **state)
+{
+    struct msg_layer layers[] = {layer(0, "a"), layer(1, "b"), layer(2, "c")};
+    const struct msg_variable variables[] = {
+        {.id = 3, .layer = 1, .name = "kernel", .dtype = EMBMON_F16},
+        {.id = 4, .layer = 2, .name = "kernel", .dtype = EMBMON_BF16}};
+    const char *problem;
+
+    (void)state;
+    layers[0].dtype = EMBMON_F16;
+    assert_int_equal(declare(layers, 3, variables, 2, &problem), 0);
+    assert_true(model.layers[0].half && model.layers[1].half && !model.layers[2].half);
 }
 
 static void a_variable_needs_its_layer_first(void **state)
@@ -132,8 +189,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ids_lead_to_layers_and_variables, start, stop),
+        cmocka_unit_test_setup_teardown(inputs_and_shapes_come_along, start, stop),
         cmocka_unit_test_setup_teardown(a_refused_layer_does_not_take_the_others_with_it, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(inputs_lead_to_the_layers_they_name, start, stop),
+        cmocka_unit_test_setup_teardown(a_layer_is_half_by_its_output_or_a_variable, start, stop),
         cmocka_unit_test_setup_teardown(a_variable_needs_its_layer_first, start, stop),
         cmocka_unit_test_setup_teardown(ids_above_all_that_a_run_may_have_are_refused, start, stop),
         cmocka_unit_test_setup_teardown(a_layer_too_many_is_refused_and_the_rest_stays, start,

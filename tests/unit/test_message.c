@@ -239,7 +239,7 @@ static void the_unnumbered_messages_arrive_whole(void **state)
     struct message sent = sent_and_got(FRAME_HEARTBEAT);
 
     (void)state;
-    SAME(heartbeat.produced), SAME(heartbeat.dropped);
+    SAME(heartbeat.produced), SAME(heartbeat.dropped), SAME(heartbeat.phase);
     sent = sent_and_got(FRAME_BYE);
     SAME(bye.undelivered);
     sent = sent_and_got(FRAME_ACK);

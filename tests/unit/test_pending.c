@@ -181,6 +181,24 @@ static void an_emptied_queue_gives_much_memory_back(void **state)
     pending_close(&p);
 }
 
+static void a_trimmed_queue_keeps_what_waits(void **state)
+{
+    (void)state;
+    struct pending p = opened();
+
+    queue_byte(&p, 'a', 10);
+    pending_trim(&p);
+    assert_int_equal(p.length, 10);
+    assert_true(pending_flush(&p));
+    assert_true(p.capacity > 0);
+    pending_trim(&p);
+    assert_int_equal(p.capacity, 0);
+    assert_null(p.data);
+    queue_byte(&p, 'b', 10);
+    assert_int_equal(pending_close(&p), 10);
+    assert_file("aaaaaaaaaa", 10);
+}
+
 static void closing_twice_is_fine(void **state)
 {
     (void)state;
@@ -202,6 +220,7 @@ int main(void)
         TEST(a_device_without_space_keeps_everything),
         TEST(an_absurd_reservation_is_refused),
         TEST(an_emptied_queue_gives_much_memory_back),
+        TEST(a_trimmed_queue_keeps_what_waits),
         TEST(closing_twice_is_fine),
     };
 

@@ -62,7 +62,8 @@ static void a_dense_gradient_of_a_table_is_seen_by_its_touched_rows(void **to)
     assert_int_equal(s.summary.count, 4);
     assert_int_equal(s.summary.zeros, 2);
     assert_true(s.summary.square_sum == 25);
-    assert_int_equal(s.summary.extra_count, 1);
+    assert_int_equal(s.summary.extra_count, 2);
+    assert_true(summary_extra(&s.summary, EXTRA_PADDING_SQUARES, -1) == 0);
     assert_true(summary_extra(&s.summary, EXTRA_ROWS_TOUCHED, -1) == 2);
 
     assert_int_equal(embmon_post(w->client, w->table, EMBMON_GRADIENT, 1, nothing, 8, EMBMON_F32),

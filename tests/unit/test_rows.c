@@ -15,7 +15,7 @@ static struct row_counts add(struct tally *t, const int64_t *ids, const float *v
                              size_t columns)
 {
     struct rows_scratch scratch;
-    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, rows, columns, false, 0};
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, rows, columns, false, 0, NULL};
     struct row_counts counts;
 
     assert_true(rows_scratch_open(&scratch));
@@ -66,7 +66,7 @@ static void padding_is_not_looked_up(void **state)
     const int64_t ids[] = {7, 3, 7};
     const float values[] = {0, 0, 0};
     struct rows_scratch scratch;
-    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1, true, 7};
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1, true, 7, NULL};
     struct tally t;
 
     (void)state;
@@ -89,7 +89,63 @@ static void the_smallest_value_touches_its_row(void **state)
     (void)state;
     memcpy(&value, &bits, sizeof value);
     assert_int_equal(add(&t, ids, &value, 1, 1).touched, 1);
-    assert_int_equal(rows_add_dense(&t, &value, 1, 1, EMBMON_F32), 1);
+    assert_int_equal(
+        rows_add_dense(
+            &t, &(struct row_set){.values = &value, .dtype = EMBMON_F32, .rows = 1, .columns = 1})
+            .touched,
+        1);
+}
+
+static void look_ups_are_counted_and_those_of_the_busiest_row(void **state)
+{
+    const int64_t ids[] = {5, 0, 5, 2, 0, 5, 0, 0};
+    const float values[8] = {0};
+    struct busy_tables tables;
+    struct rows_scratch scratch;
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 8, 1, true, 0, NULL};
+    struct row_counts counts;
+    struct tally t;
+    int64_t busiest;
+
+    (void)state;
+    assert_true(rows_scratch_open(&scratch) && busy_open(&tables));
+    set.busy = busy_take(&tables, 0);
+    tally_start(&t);
+    counts = rows_add_sparse(&t, &set, &scratch);
+    assert_int_equal(counts.looked_up, 2); /* 0 is the padding's */
+    assert_int_equal(counts.ids, 4);
+    assert_int_equal(counts.busiest, 3);
+    assert_int_equal(busy_pick(set.busy, &busiest, 1), 1);
+    assert_int_equal(busiest, 5);
+    busy_close(&tables);
+    rows_scratch_close(&scratch);
+}
+
+/* Rows (1, 2) and (-4, 2) of the padding, and the same as one row of the whole table. */
+static void the_gradient_of_the_padding_is_known_in_each_format(void **state)
+{
+    const int64_t ids[] = {2, 1, 2};
+    const float values[] = {1, 2, 7, 7, -4, 2}, once[] = {7, 7, -3, 4};
+    const float table[] = {0, 0, 7, 7, -3, 4}, broken[] = {0, 0, 0, 0, NAN, 4};
+    struct rows_scratch scratch;
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 2, true, 2, NULL};
+    struct tally t;
+
+    (void)state;
+    assert_true(rows_scratch_open(&scratch));
+    tally_start(&t);
+    assert_true(rows_add_sparse(&t, &set, &scratch).padding_squares == 25);
+    set.ids = ids + 1, set.values = once, set.rows = 2;
+    assert_true(rows_add_sparse(&t, &set, &scratch).padding_squares == 25);
+    set.rows = 1; /* nobody looked it up */
+    assert_true(rows_add_sparse(&t, &set, &scratch).padding_squares == 0);
+    set.values = table, set.rows = 3;
+    assert_true(rows_add_dense(&t, &set).padding_squares == 25);
+    set.values = broken;
+    assert_true(rows_add_dense(&t, &set).padding_squares == 16);
+    set.has_padding = false;
+    assert_true(rows_add_dense(&t, &set).padding_squares == 0);
+    rows_scratch_close(&scratch);
 }
 
 static void sums_are_made_in_f64_in_the_order_of_the_rows(void **state)
@@ -114,12 +170,13 @@ static void dense_tensors_of_all_dtypes_go_over_touched_rows(void **state)
     for (size_t i = 0; i < 8; i++) {
         uint8_t data[8 * 6] = {0}; /* 3 rows of 2 */
         size_t size = dtype_size((int)dtypes[i]);
+        struct row_set set = {.values = data, .dtype = dtypes[i], .rows = 3, .columns = 2};
         struct tally t;
 
         data[size * 3 - 1] = 0x80; /* the sign of the first element of row 1 */
         data[size * 5] = 1;        /* the last element of row 2 */
         tally_start(&t);
-        assert_int_equal(rows_add_dense(&t, data, 3, 2, dtypes[i]), i < 4 ? 1 : 2);
+        assert_int_equal(rows_add_dense(&t, &set).touched, i < 4 ? 1 : 2);
         assert_int_equal(t.count, i < 4 ? 2 : 4); /* -0.0 is zero, -128 is not */
     }
 }
@@ -155,7 +212,7 @@ static void without_scratch_rows_are_summarised_as_they_come_and_it_says_so(void
     const int64_t ids[] = {1, 1, 2};
     const float values[] = {1, 2, 0};
     struct rows_scratch scratch = {0};
-    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1, false, 0};
+    struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 3, 1, false, 0, NULL};
     struct row_counts counts;
     struct tally t;
 
@@ -201,7 +258,7 @@ static void *coalesce_many(void *argument)
     for (size_t i = 0; i < 64; i++)
         ids[i] = (int64_t)(i % 8), values[i] = (float)i;
     for (int i = 0; i < 500; i++) {
-        struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 64, 1, false, 0};
+        struct row_set set = {ids, EMBMON_I64, values, EMBMON_F32, 64, 1, false, 0, NULL};
         struct tally t;
 
         tally_start(&t);
@@ -238,6 +295,8 @@ int main(void)
         cmocka_unit_test(rows_that_cancel_are_looked_up_and_not_touched),
         cmocka_unit_test(padding_is_not_looked_up),
         cmocka_unit_test(the_smallest_value_touches_its_row),
+        cmocka_unit_test(look_ups_are_counted_and_those_of_the_busiest_row),
+        cmocka_unit_test(the_gradient_of_the_padding_is_known_in_each_format),
         cmocka_unit_test(sums_are_made_in_f64_in_the_order_of_the_rows),
         cmocka_unit_test(dense_tensors_of_all_dtypes_go_over_touched_rows),
         cmocka_unit_test(units_are_taken_once_and_given_back),

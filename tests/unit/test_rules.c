@@ -72,7 +72,7 @@ static void every_key_moves_its_own_limit(void **state)
     size_t a = embedding("a");
 
     (void)state;
-    assert_int_equal(limit_key_count, 8);
+    assert_true(limit_key_count > 0);
     for (size_t k = 0; k < limit_key_count; k++) {
         struct limits expected = limits_default;
 
@@ -146,18 +146,31 @@ static void of_the_whole_model_a_detector_is_ignored_by_a_star(void **state)
 
 /* ---- what is refused */
 
+static void must_begin(const char *expected)
+{
+    if (strncmp(problem, expected, strlen(expected)) != 0)
+        print_error("%s\n", problem);
+    assert_int_equal(strncmp(problem, expected, strlen(expected)), 0);
+}
+
+static void must_name_all_with_thresholds(void)
+{
+    for (size_t k = 0; k < limit_key_count; k++)
+        assert_non_null(strstr(problem, limit_keys[k].detector));
+}
+
 static void what_there_is_not_is_named_beside_what_there_is(void **state)
 {
     (void)state;
     assert_int_equal(set("gradient_explodes", "*", "layer", 1), NACK_INVALID);
-    assert_string_equal(problem,
-                        "there is no detector \"gradient_explodes\"; those with thresholds are: "
-                        "gradient_exploding, loss_diverged, gradient_spike, gradient_vanishing");
+    must_begin("there is no detector \"gradient_explodes\"; those with thresholds are: "
+               "gradient_exploding, loss_diverged, gradient_spike, gradient_vanishing, ");
+    must_name_all_with_thresholds();
     assert_int_equal(ignore("gradient_explodes", "*"), NACK_INVALID);
-    assert_string_equal(problem, "there is no detector \"gradient_explodes\"; there are: "
-                                 "activation_nonfinite, gradient_nonfinite, loss_nonfinite, "
-                                 "gradient_exploding, loss_diverged, gradient_spike, "
-                                 "gradient_vanishing");
+    must_begin("there is no detector \"gradient_explodes\"; there are: activation_nonfinite, "
+               "gradient_nonfinite, loss_nonfinite, gradient_exploding, ");
+    for (size_t d = 0; d < detector_count; d++)
+        assert_non_null(strstr(problem, detectors[d].name));
     assert_int_equal(set("gradient_exploding", "*", "norm", 1), NACK_INVALID);
     assert_string_equal(problem,
                         "gradient_exploding has no threshold \"norm\"; it has: layer, model, "
@@ -165,7 +178,7 @@ static void what_there_is_not_is_named_beside_what_there_is(void **state)
     assert_int_equal(set("gradient_nonfinite", "*", "norm", 1), NACK_INVALID);
     assert_string_equal(problem, "gradient_nonfinite has no threshold; it may be ignored");
     assert_int_equal(set("gradient_spike", "*", "layer", -1), NACK_INVALID);
-    assert_string_equal(problem, "gradient_spike's threshold layer is a factor: -1 is below 0");
+    assert_string_equal(problem, "gradient_spike's threshold layer cannot be below 0: it is -1");
     assert_int_equal(training.rules.count, 0);
 }
 

@@ -293,6 +293,160 @@ static void what_a_killed_trainer_left_is_recorded_after_a_minute(void **state)
     assert_int_equal(status().step, 1);
 }
 
+/* Ticks and heartbeats of so many seconds, in which nothing is posted. */
+static void wait_from(uint64_t ms, unsigned seconds, uint32_t phase)
+{
+    for (unsigned s = 1; s <= seconds; s++) {
+        if (peer.session)
+            peer_beat_in(&peer, phase, ms + s * 1000);
+        registry_tick(registry, at(ms + s * 1000));
+    }
+}
+
+/* Steps 0 to n - 1, one a second from second 1 on; returns the time of the last. */
+static uint64_t train(uint64_t n)
+{
+    for (uint64_t step = 0; step < n; step++) {
+        peer_step(&peer, step, 1, (step + 1) * 1000);
+        registry_tick(registry, at((step + 1) * 1000));
+    }
+    return n * 1000;
+}
+
+static void a_trainer_that_is_there_and_posts_nothing_is_stalled(void **state)
+{
+    uint64_t ms = train(3);
+
+    (void)state;
+    wait_from(ms, 60, EMBMON_TRAIN);
+    assert_int_equal(status().firing, 0);
+    wait_from(ms + 60000, 1, EMBMON_TRAIN);
+    assert_int_equal(status().firing, 1);
+    peer_beat_in(&peer, EMBMON_TRAIN, ms + 61000);
+    assert_string_equal(peer.heard.detector, "trainer_stalled");
+    assert_int_equal(peer.heard.notice_step, 2);
+    wait_from(ms + 61000, 100, EMBMON_TRAIN);
+    assert_int_equal(peer.heard.count[FRAME_NOTICE], 1);
+    peer_step(&peer, 3, 1, ms + 170000);
+    assert_int_equal(status().firing, 0);
+    assert_int_equal(alerts_with("\"state\":\"resolved\",\"step\":3,\"first_step\":2,"), 1);
+    assert_int_equal(alerts_with("\"detector\":\"trainer_stalled\""), 2);
+}
+
+static void one_that_is_stopped_as_a_whole_is_stalled(void **state)
+{
+    uint64_t ms = train(3);
+
+    (void)state;
+    for (uint64_t s = 1; s < 90; s++) /* connected, but without a heartbeat */
+        registry_tick(registry, at(ms + s * 1000));
+    assert_false(run->ended);
+    assert_int_equal(status().firing, 1);
+}
+
+static void one_that_is_gone_is_not_stalled(void **state)
+{
+    uint64_t ms = train(3);
+
+    (void)state;
+    peer_close(&peer, ms + 1);
+    wait_from(ms, 200, EMBMON_TRAIN);
+    assert_true(run->ended);
+    assert_int_equal(alerts_with("trainer_stalled"), 0);
+}
+
+static void one_that_validates_is_not_stalled(void **state)
+{
+    uint64_t ms = train(3);
+
+    (void)state;
+    wait_from(ms, 300, EMBMON_VALIDATE); /* as its heartbeats say */
+    peer_step(&peer, 3, 1, ms += 301000);
+    peer_step(&peer, 4, 1, ms += 1000);
+    struct message m = {.type = FRAME_STEP_END,
+                        .step_end = {.sequence = ++peer.sequence, .phase = EMBMON_VALIDATE}};
+    peer_say(&peer, &m, ms + 1000);
+    wait_from(ms + 1000, 300, 0); /* as its last post says */
+    assert_int_equal(alerts_with("trainer_stalled"), 0);
+}
+
+static void a_validation_ends_a_stall(void **state)
+{
+    uint64_t ms = train(3);
+
+    (void)state;
+    wait_from(ms, 70, EMBMON_TRAIN);
+    assert_int_equal(status().firing, 1);
+    peer_beat_in(&peer, EMBMON_VALIDATE, ms + 71000);
+    assert_int_equal(status().firing, 0);
+    wait_from(ms + 71000, 100, EMBMON_VALIDATE);
+    assert_int_equal(alerts_with("trainer_stalled is over"), 0);
+    assert_int_equal(alerts_with("\"detector\":\"trainer_stalled\""), 2);
+}
+
+static void compilation_is_not_a_stall(void **state)
+{
+    (void)state;
+    wait_from(0, 200, EMBMON_TRAIN); /* nothing yet */
+    peer_step(&peer, 0, 1, 201000);
+    wait_from(201000, 200, EMBMON_TRAIN); /* how long a step takes is not known */
+    peer_step(&peer, 1, 1, 402000);
+    wait_from(402000, 3000, EMBMON_TRAIN);
+    assert_int_equal(alerts_with("trainer_stalled"), 0);
+    wait_from(402000 + 3000000, 1100, EMBMON_TRAIN); /* more than 20 times 201 s */
+    assert_int_equal(status().firing, 1);
+}
+
+static void one_that_comes_back_is_given_its_time(void **state)
+{
+    uint64_t ms = train(3);
+
+    (void)state;
+    peer_close(&peer, ms);
+    peer = peer_join(registry, 1, (struct hello){.given = "run"}, ms + 50000);
+    peer.sequence = 9;
+    wait_from(ms + 50000, 100, EMBMON_TRAIN); /* its queue may still hold the steps */
+    assert_int_equal(status().firing, 0);
+    peer_step(&peer, 3, 1, ms + 160000);
+    wait_from(ms + 160000, 61, EMBMON_TRAIN);
+    assert_int_equal(status().firing, 1);
+}
+
+static void all_ranks_must_wait_in_training(void **state)
+{
+    struct peer other = peer_join(registry, 2, (struct hello){.world = 2, .rank = 1}, 0);
+
+    (void)state;
+    for (uint64_t step = 0; step < 3; step++) {
+        peer_step(&peer, step, 1, step * 1000);
+        peer_step(&other, step, 1, step * 1000);
+    }
+    for (uint64_t s = 3; s < 200; s++) { /* the others wait for it */
+        peer_beat_in(&peer, EMBMON_VALIDATE, s * 1000);
+        peer_beat_in(&other, EMBMON_TRAIN, s * 1000);
+        registry_tick(registry, at(s * 1000));
+    }
+    assert_int_equal(status().firing, 0);
+    for (uint64_t step = 3; step < 5; step++) {
+        peer_step(&peer, step, 1, 200000);
+        peer_step(&other, step, 1, 200000);
+    }
+    for (uint64_t s = 200; s < 270; s++) {
+        peer_beat_in(&peer, EMBMON_TRAIN, s * 1000);
+        peer_beat_in(&other, EMBMON_TRAIN, s * 1000);
+        registry_tick(registry, at(s * 1000));
+    }
+    assert_int_equal(status().firing, 0); /* it is back, but has posted nothing in training since */
+    peer_step(&peer, 5, 1, 271000);
+    for (uint64_t s = 271; s < 340; s++) {
+        peer_beat_in(&peer, EMBMON_TRAIN, s * 1000);
+        peer_beat_in(&other, EMBMON_TRAIN, s * 1000);
+        registry_tick(registry, at(s * 1000));
+    }
+    assert_int_equal(alerts_with("\"ranks\":[0,1]"), 1);
+    peer_close(&other, 341000);
+}
+
 static void a_run_that_is_connected_is_never_idle(void **state)
 {
     (void)state;
@@ -337,6 +491,32 @@ static void memory_stays_flat_over_many_steps(void **state)
     assert_int_equal(status().bytes, bytes);
 }
 
+static void an_ended_run_is_small_and_may_go_on(void **state)
+{
+    size_t bytes;
+
+    (void)state;
+    for (uint64_t step = 0; step < 200; step++)
+        peer_step(&peer, step, 1 + (double)(step % 7), step);
+    bytes = status().bytes;
+    peer_bye(&peer, 200);
+    peer_close(&peer, 200);
+    assert_true(run->ended);
+    assert_true(status().bytes < bytes);
+    assert_int_equal(status().bytes_pending, 0);
+    assert_null(run->measures.layers);
+    assert_true(norms_last(&run->norms, 0) > 0); /* it can still be asked about */
+    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 300);
+    assert_false(run->ended);
+    peer.sequence = 600;
+    for (uint64_t step = 200; step < 300; step++)
+        peer_step(&peer, step, 1, 300 + step);
+    assert_int_equal(status().step, 299);
+    assert_int_equal(status().acked, 900);
+    assert_int_equal(status().rejected, 0);
+    assert_true(run->baseline.model.learnt == BASELINE_LEARN); /* what it knew it still knows */
+}
+
 static void a_folder_that_cannot_be_made_is_said(void **state)
 {
     const char *problem = NULL;
@@ -371,8 +551,18 @@ int main(void)
         cmocka_unit_test_setup_teardown(goodbye_closes_alerts_and_steps, start, stop),
         cmocka_unit_test_setup_teardown(what_a_killed_trainer_left_is_recorded_after_a_minute,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(a_trainer_that_is_there_and_posts_nothing_is_stalled, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(one_that_is_stopped_as_a_whole_is_stalled, start, stop),
+        cmocka_unit_test_setup_teardown(one_that_is_gone_is_not_stalled, start, stop),
+        cmocka_unit_test_setup_teardown(one_that_validates_is_not_stalled, start, stop),
+        cmocka_unit_test_setup_teardown(a_validation_ends_a_stall, start, stop),
+        cmocka_unit_test_setup_teardown(compilation_is_not_a_stall, start, stop),
+        cmocka_unit_test_setup_teardown(one_that_comes_back_is_given_its_time, start, stop),
+        cmocka_unit_test_setup_teardown(all_ranks_must_wait_in_training, start_2, stop),
         cmocka_unit_test_setup_teardown(a_run_that_is_connected_is_never_idle, start, stop),
         cmocka_unit_test_setup_teardown(what_was_posted_is_conserved, start, stop),
+        cmocka_unit_test_setup_teardown(an_ended_run_is_small_and_may_go_on, start, stop),
         cmocka_unit_test_setup_teardown(memory_stays_flat_over_many_steps, start, stop),
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_said, start, stop),
     };

@@ -85,6 +85,7 @@ static void a_layers_status_is_its_last_norm_and_worst_alert(void **state)
 {
     struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
     const struct run *run = registry_find(registry, "run");
+    float norms[NORMS_KEPT];
     double norm;
     uint32_t alert;
 
@@ -105,9 +106,36 @@ static void a_layers_status_is_its_last_norm_and_worst_alert(void **state)
     run_layer_status(run, 1, &norm, &alert);
     assert_true(isnan(norm)); /* what is not finite has no norm */
     assert_int_equal(alert, EMBMON_FIRING);
+    assert_string_equal(run_layer_detector(run, 1), "gradient_nonfinite");
+    assert_string_equal(run_layer_detector(run, 0), "");
+    assert_int_equal(run_layer_norms(run, 0, NORMS_KEPT, norms), 1);
+    assert_int_equal(run_layer_norms(run, 1, NORMS_KEPT, norms), 1);
+    assert_true(isnan(norms[0]));
     run_layer_status(run, 5000, &norm, &alert);
     assert_true(norm == -1);
     peer_close(&peer, 3);
+}
+
+static void the_status_has_the_last_loss_and_when_a_step_closed(void **state)
+{
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+    struct run_status status;
+
+    (void)state;
+    run_get_status(registry_find(registry, "run"), &status);
+    assert_false(status.loss_posted);
+    peer_scalar(&peer, "loss", 0, 0.5, 10);
+    peer_end(&peer, 0, 20);
+    peer_step(&peer, 1, 1, 30); /* without a loss */
+    run_get_status(registry_find(registry, "run"), &status);
+    assert_true(status.loss_posted);
+    assert_true(status.loss == 0.5);
+    assert_int_equal(status.closed_ms, 30);
+    peer_scalar(&peer, "loss", 2, NAN, 40);
+    peer_end(&peer, 2, 40);
+    run_get_status(registry_find(registry, "run"), &status);
+    assert_true(status.loss_posted && isnan(status.loss));
+    peer_close(&peer, 50);
 }
 
 struct seen {
@@ -130,10 +158,13 @@ static void detectors_that_cannot_tell_say_why(void **state)
     struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
     const struct run *run = registry_find(registry, "run");
     struct seen seen = {0};
+    unsigned of_layers = 0;
 
     (void)state;
+    for (size_t d = 0; d < detector_count; d++)
+        of_layers += !detectors[d].of_model;
     run_layer_silent(run, 0, see_silent, &seen);
-    assert_int_equal(seen.count, 5); /* all that judge layers: no step was judged yet */
+    assert_int_equal(seen.count, of_layers); /* no step was judged yet */
     seen = (struct seen){0};
     peer_step(&peer, 0, 1, 1);
     run_layer_silent(run, 0, see_silent, &seen);
@@ -176,6 +207,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_run_has_nothing_to_say, start, stop),
         cmocka_unit_test_setup_teardown(the_status_counts_over_all_members, start, stop),
         cmocka_unit_test_setup_teardown(a_layers_status_is_its_last_norm_and_worst_alert, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(the_status_has_the_last_loss_and_when_a_step_closed, start,
                                         stop),
         cmocka_unit_test_setup_teardown(detectors_that_cannot_tell_say_why, start, stop),
         cmocka_unit_test_setup_teardown(alerts_are_told_with_their_newest_change, start, stop),

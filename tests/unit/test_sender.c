@@ -192,7 +192,12 @@ static void a_heartbeat_goes_every_second(void **to)
     fake_expect(w->fake, FRAME_HEARTBEAT, &m);
     assert_int_equal(m.heartbeat.produced, 1);
     assert_int_equal(m.heartbeat.dropped, 0);
+    assert_int_equal(m.heartbeat.phase, 0);
     assert_false(fake_next(w->fake, &m, 0));
+    atomic_store(&w->state.phase, EMBMON_VALIDATE);
+    world_turn(w, 2000);
+    fake_expect(w->fake, FRAME_HEARTBEAT, &m);
+    assert_int_equal(m.heartbeat.phase, EMBMON_VALIDATE);
 }
 
 static void the_end_of_a_step_counts_its_posts_and_what_was_dropped(void **to)

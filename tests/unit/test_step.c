@@ -447,6 +447,31 @@ static void bytes_come_back_to_nothing_whatever_was_posted(void **state)
     steps_free(steps);
 }
 
+static void a_trimmed_one_goes_on(void **state)
+{
+    struct steps *steps = world_of(1);
+
+    (void)state;
+    for (uint64_t step = 0; step < 5; step++) {
+        assert_int_equal(post(steps, step, 0, 1), STEPS_OK);
+        end(steps, step, 0, 10000);
+    }
+    assert_int_equal(taken(steps, 10000), 0);
+    assert_int_equal(taken(steps, 10000), 1);
+    size_t bytes = steps_bytes(steps);
+    steps_trim(steps);
+    assert_int_equal(steps_bytes(steps), bytes); /* open steps are not touched */
+    assert_int_equal(taken(steps, 10000), 2);
+    assert_int_equal(taken(steps, 10000), 3);
+    assert_int_equal(taken(steps, 10000), 4);
+    steps_trim(steps);
+    steps_trim(steps);
+    assert_int_equal(post(steps, 5, 0, 1), STEPS_OK);
+    end(steps, 5, 0, 10000);
+    assert_int_equal(taken(steps, 10000), 5);
+    steps_free(steps);
+}
+
 static void the_last_steps_before_2_to_the_53_are_like_any_other(void **state)
 {
     struct steps *steps = world_of(1);
@@ -548,6 +573,7 @@ int main(void)
         cmocka_unit_test(more_than_64_open_steps_close_the_oldest),
         cmocka_unit_test(above_the_byte_budget_the_oldest_step_closes),
         cmocka_unit_test(bytes_come_back_to_nothing_whatever_was_posted),
+        cmocka_unit_test(a_trimmed_one_goes_on),
         cmocka_unit_test(the_last_steps_before_2_to_the_53_are_like_any_other),
         cmocka_unit_test(a_continued_run_begins_behind_its_last_step),
         cmocka_unit_test(a_count_that_would_wrap_is_refused_and_the_cell_stays),

@@ -101,6 +101,26 @@ static struct summary summary_of(double value, uint64_t times)
     return s;
 }
 
+static void a_window_that_rests_keeps_its_width_alone(void **state)
+{
+    (void)state;
+    struct histogram_window w = {0};
+    struct summary s = summary_of(2, 3);
+
+    for (uint64_t i = 0; i < LADDER_HISTOGRAMS; i++) {
+        assert_true(histogram_window_add(&w, i, &s));
+        histogram_window_clear(&w);
+    }
+    assert_true(summary_bytes(&w.summary) > sizeof w.summary);
+    histogram_window_rest(&w);
+    assert_int_equal(summary_bytes(&w.summary), sizeof w.summary);
+    assert_false(histogram_window_add(&w, 64, &s)); /* two steps wide by now */
+    assert_true(histogram_window_add(&w, 65, &s));
+    assert_int_equal(w.summary.count, 6);
+    summary_free(&s);
+    histogram_window_free(&w);
+}
+
 static void the_first_64_histograms_are_windows_of_their_own_then_they_merge(void **state)
 {
     (void)state;
@@ -156,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_scalar_window_has_the_mean_and_band_of_its_steps),
         cmocka_unit_test(a_step_without_a_value_does_not_hide_the_others),
         cmocka_unit_test(a_running_total_shows_its_last_value),
+        cmocka_unit_test(a_window_that_rests_keeps_its_width_alone),
         cmocka_unit_test(the_first_64_histograms_are_windows_of_their_own_then_they_merge),
         cmocka_unit_test(a_step_that_cannot_be_merged_does_not_hold_up_the_window),
     };

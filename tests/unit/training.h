@@ -15,6 +15,7 @@
 
 #include "daemon/alert/alert.h"
 #include "daemon/detect/families.h"
+#include "daemon/learn.h"
 #include "daemon/tensorboard/record.h"
 #include "embmon/embmon.h"
 #include "tests/unit/values.h"
@@ -23,7 +24,8 @@ enum { TOLD_MAX = 4096 };
 
 /* A change of an alert as the listener got it. */
 struct told {
-    char detector[32], layer[256], reason[16], summary[FINDING_SUMMARY], hint[FINDING_HINT];
+    char detector[32], layer[256], variable[64], reason[16], summary[FINDING_SUMMARY],
+        hint[FINDING_HINT];
     uint32_t state, before, severity, phase;
     uint64_t step, first_step;
     double value, threshold, baseline, time;
@@ -43,7 +45,7 @@ struct training {
     struct record_losses losses;
     struct step *open; /* the step in hand; it is made by the first look at it */
     struct moment now;
-    uint32_t phase;
+    uint32_t phase, ranks, every;
     uint64_t number; /* of the step that is posted to */
     struct told *told;
     size_t told_count;
@@ -178,6 +180,69 @@ static inline void post_even(size_t of, uint32_t signal, size_t n, double value)
     free(values);
 }
 
+/* ---- ids and shapes: each is judged at first sight, as run_sight.c does */
+
+static inline void judge_at(const struct step *step, size_t of, enum occasion occasion)
+{
+    struct measures m = {.step = step,
+                         .model = &training.model,
+                         .layer_count = training.model.layer_count,
+                         .several_ranks = training.ranks > 1,
+                         .some_steps = training.every > 1,
+                         .first_sight = occasion != AT_EPOCH,
+                         .only_rank = 0};
+
+    assert_true(baseline_resize(&training.baseline, training.model.layer_count,
+                                training.model.variable_count));
+    assert_true(rules_resolve(&training.rules, &training.model));
+    assert_true(alerts_judge_at(training.alerts, &m, of, occasion, &training.baseline,
+                                &training.rules, training.now));
+}
+
+static inline void ids_from(uint32_t rank, size_t of, bool fed, const char *input, uint32_t dtype,
+                            struct ids_stats stats)
+{
+    struct msg_ids ids = {.phase = training.phase,
+                          .step = training.number,
+                          .fed = fed,
+                          .input = input,
+                          .dtype = dtype,
+                          .stats = stats};
+    const struct step *step;
+
+    assert_null(ids_check(&stats));
+    assert_int_equal(steps_ids(training.steps, rank, of, &ids, &step), STEPS_OK);
+    judge_at(step, of, AT_IDS);
+}
+
+static inline void ids(size_t of, struct ids_stats stats)
+{
+    ids_from(0, of, false, "", EMBMON_I32, stats);
+}
+
+static inline void shape_at(size_t layer_of, struct posted_shape posted, const int64_t *dims,
+                            size_t count)
+{
+    const struct step *step;
+
+    posted.phase = training.phase;
+    posted.step = training.number;
+    posted.shape = shape_of(dims, count);
+    assert_int_equal(steps_shape(training.steps, &posted, layer_of, &step), STEPS_OK);
+    judge_at(step, layer_of, AT_SHAPE);
+}
+
+/* The epoch ends with the last step that was done. */
+static inline void epoch_ends(void)
+{
+    struct step last = {.phase = EMBMON_TRAIN, .number = training.number - 1};
+
+    for (size_t i = 0; i < training.model.layer_count; i++) {
+        judge_at(&last, i, AT_EPOCH);
+        baseline_epoch(&training.baseline, i);
+    }
+}
+
 static inline void scalar(size_t of, double value)
 {
     assert_int_equal(steps_scalar(training.steps, training.phase, training.number, 0, of, value),
@@ -232,23 +297,9 @@ static inline const struct measures *step_closed(void)
         }
         measure_weights(&training.baseline, training.open, &training.model);
     }
+    measure_intake(&training.baseline, training.open, &training.model);
     measure_now(training.open, -1);
     return &training.measures;
-}
-
-static inline void learn(void)
-{
-    const struct measures *m = &training.measures;
-
-    if (training.phase != EMBMON_TRAIN || m->short_batch)
-        return;
-    for (size_t i = 0; i < m->layer_count; i++) {
-        if (m->layers[i].has_gradient && m->layers[i].nonfinite_gradient == 0 &&
-            !alerts_freeze(training.alerts, i))
-            norm_baseline_add(&training.baseline.layers[i], m->layers[i].norm);
-    }
-    if (!alerts_freeze(training.alerts, DETECT_MODEL))
-        norm_baseline_add(&training.baseline.model, m->model_norm);
 }
 
 /* Judges, learns and records the step, and goes on to the next one. */
@@ -257,7 +308,8 @@ static inline void step_done(void)
     (void)step_closed();
     assert_true(alerts_judge(training.alerts, &training.measures, &training.baseline,
                              &training.rules, training.now));
-    learn();
+    learn_step(&training.baseline, &training.measures, training.alerts);
+    measure_shapes(&training.baseline, training.open, &training.model);
     if (training.record)
         record_step(training.record, &training.measures, &training.baseline, &training.rules,
                     training.alerts, &training.losses, training.now);
@@ -298,6 +350,7 @@ static inline void listen(void *context, const struct alert_change *change)
         told->ranks[i] = change->ranks[i];
     strcpy(told->detector, change->detector);
     strcpy(told->layer, change->layer);
+    strcpy(told->variable, change->variable);
     strcpy(told->reason, change->reason);
     strcpy(told->summary, change->summary);
     strcpy(told->hint, change->hint);
@@ -353,7 +406,7 @@ static inline void must_be_quiet(void)
 
 static inline enum verdict verdict_of(detect_fn *judge, size_t of, struct finding *finding)
 {
-    *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN};
+    *finding = (struct finding){.value = NAN, .threshold = NAN, .baseline = NAN, .variable = ""};
     return judge(step_closed(), of, &training.baseline, rules_limits(&training.rules, of), finding);
 }
 
@@ -389,7 +442,8 @@ static inline void must_be_silent(detect_fn *judge, size_t of, const char *why)
 
 static inline int training_begin_with(uint32_t world_size)
 {
-    training = (struct training){.phase = EMBMON_TRAIN, .now = {.ms = 1000, .wall = 1.7e9}};
+    training = (struct training){
+        .phase = EMBMON_TRAIN, .ranks = world_size, .now = {.ms = 1000, .wall = 1.7e9}};
     training.told = calloc(TOLD_MAX, sizeof *training.told);
     training.steps = steps_new(world_size, (size_t)64 << 20, training.now);
     training.alerts = alerts_new("run", listen, NULL);

@@ -4,12 +4,35 @@ import math
 from numbers import Real
 from typing import Any, Iterable, Mapping
 
-DETECTORS = ("activation_nonfinite", "gradient_exploding", "gradient_nonfinite", "gradient_spike",
-             "gradient_vanishing", "loss_diverged", "loss_nonfinite")
-OF_MODEL = ("loss_diverged", "loss_nonfinite")  # judge no single layer
-THRESHOLDS = {"gradient_exploding": ("layer", "model", "update_ratio"),
-              "gradient_spike": ("layer", "model"), "gradient_vanishing": ("ratio", "norm"),
-              "loss_diverged": ("factor",)}
+DETECTORS = ("activation_collapsed", "activation_dead", "activation_nonfinite",
+             "activation_saturated", "coverage_drop", "embedding_collapse", "embedding_dominates",
+             "gradient_exploding", "gradient_nonfinite", "gradient_spike", "gradient_underflow",
+             "gradient_vanishing", "ids_dtype", "ids_out_of_range", "ids_padding", "layer_frozen",
+             "loss_diverged", "loss_nonfinite", "mask_mismatch", "padding_row_gradient",
+             "padding_side", "rows_dead", "rows_hot", "rows_moved_untouched", "sequence_empty",
+             "sequence_length_drift", "shape_changed", "shape_mismatch", "trainer_stalled",
+             "update_ratio")
+OF_MODEL = ("loss_diverged", "loss_nonfinite", "trainer_stalled")  # judge no single layer
+THRESHOLDS = {
+    "activation_collapsed": ("variation",),
+    "activation_dead": ("share", "units"),
+    "activation_saturated": ("share",),
+    "coverage_drop": ("factor",),
+    "embedding_collapse": ("cosine", "rank"),
+    "embedding_dominates": ("factor",),
+    "gradient_exploding": ("layer", "model", "update_ratio"),
+    "gradient_spike": ("layer", "model"),
+    "gradient_underflow": ("rise",),
+    "gradient_vanishing": ("ratio", "norm"),
+    "ids_padding": ("share", "sigmas", "sequences"),
+    "loss_diverged": ("factor",),
+    "padding_side": ("sequences",),
+    "rows_dead": ("share",),
+    "rows_hot": ("share", "rise"),
+    "sequence_length_drift": ("sequences",),
+    "trainer_stalled": ("seconds", "steps"),
+    "update_ratio": ("high", "low"),
+}
 SEVERITIES = ("info", "warning", "critical")  # each includes those after it
 
 

@@ -51,6 +51,7 @@ class Layer:
     rows: int = 0  # embeddings: number of ids
     columns: int = 0  # embeddings: width of a row
     padding_id: int | None = None
+    tied: bool = False  # the table is another layer's matrix, too
     probe: Any = None  # the layer whose output is this one's activation; None: there is none
     variables: list[Variable] = dataclasses.field(default_factory=list)
 
@@ -156,12 +157,15 @@ def _walk_over_time(wrapper: Any, path: str, seen: set[int],
         yield from below
 
 
-def _name_variables(entry: Layer, own: list[Any], claimed: set[int]) -> None:
+def _name_variables(entry: Layer, own: list[Any], claimed: dict[int, Layer]) -> None:
     taken: set[str] = set()
     for variable in own:
-        if id(variable) in claimed or not is_floating(variable.dtype):
-            continue  # tied: it is named where it comes first
-        claimed.add(id(variable))
+        if id(variable) in claimed:  # it is named where it comes first
+            claimed[id(variable)].tied = True
+            continue
+        if not is_floating(variable.dtype):
+            continue
+        claimed[id(variable)] = entry
         parts = variable.path.split("/")
         name = word(parts[-1])
         if name in taken:  # the cells of a stack
@@ -183,7 +187,7 @@ def walk(model: Any, prefix: str = "", patterns: Iterable[str] | None = None) ->
     """The layers of `model` that `patterns` name, in forward order as far as Keras knows it.
     prefix: put before every path."""
     patterns = None if patterns is None else list(patterns)
-    claimed: set[int] = set()
+    claimed: dict[int, Layer] = {}
     found = []
     for path, layer, probe, own in _walk(model, path_of(prefix), {id(model)}):
         entry = Layer(path=path_of(path), layer=layer, kind=kind_of(layer),
@@ -195,6 +199,7 @@ def walk(model: Any, prefix: str = "", patterns: Iterable[str] | None = None) ->
                 entry.rows, entry.columns = int(layer.input_dim), int(layer.output_dim)
             if getattr(layer, "mask_zero", False):
                 entry.padding_id = 0
+            entry.tied = entry.tied or bool(getattr(layer, "tie_weights", False))
         found.append(entry)
     own = [v for v in _own_variables(model, _inner_layers(model)) if id(v) not in claimed]
     if own:  # of a subclassed model itself

@@ -47,7 +47,7 @@ class Targets:
             named.update(shape=output.shape.as_list(), dtype=output.dtype.name)
         ident = self._monitor.declare_layer(
             entry.path, entry.kind, activation=entry.activation, rows=entry.rows,
-            columns=entry.columns, padding_id=entry.padding_id,
+            columns=entry.columns, padding_id=entry.padding_id, tied=entry.tied,
             trainable=entry.trainable or bool(layer.trainable and layer.trainable_variables), **named)
         if ident is not None:
             self._ids[entry.path] = ident

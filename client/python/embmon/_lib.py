@@ -64,7 +64,7 @@ class LayerInfo(ctypes.Structure):
                 ("activation", c_char_p), ("trainable", c_int32), ("sharded", c_int32),
                 ("rows", c_uint64), ("columns", c_uint64), ("padding_id", c_int64),
                 ("inputs", POINTER(c_int32)), ("input_count", c_uint32), ("rank", c_uint32),
-                ("shape", POINTER(c_int64)), ("dtype", c_int32)]
+                ("shape", POINTER(c_int64)), ("dtype", c_int32), ("tied", c_int32)]
 
 
 class Summary(ctypes.Structure):

@@ -166,6 +166,14 @@ class Monitor:
                 self._finish()
 
     @guarded
+    def rest(self) -> None:
+        """Nothing is trained until the next step begins: that it does not come is no stall."""
+        with self._lock:
+            if self._phase == "training" and self._open is None:
+                self.client.phase("inference")
+                self._phase = "inference"
+
+    @guarded
     def cancel(self) -> None:
         """The open step never ran: the next one gets its number."""
         with self._lock:

@@ -90,7 +90,8 @@ class Client:
     def layer(self, path: str, kind: str = "other", *, activation: str | None = None,
               trainable: bool = True, sharded: bool = False, rows: int = 0, columns: int = 0,
               padding_id: int | None = None, inputs: Sequence[int | str] = (),
-              shape: Sequence[int | None] | None = None, dtype: Any = None) -> int:
+              shape: Sequence[int | None] | None = None, dtype: Any = None,
+              tied: bool = False) -> int:
         """Declares a layer; returns its id. Declare in forward order: "the first layer that ..." in
         an alert means this order. The same path again gives the same id.
 
@@ -100,7 +101,8 @@ class Client:
         activation: "relu", .... sharded: each rank holds a part of the variable, so that norms add
         over ranks. rows, columns, padding_id: of an embedding: number of ids, width of a row, the
         id of padding. inputs: layers this one reads (ids or paths, at most 64). shape, dtype: of
-        the output, None or -1 for a dimension that varies, at most 8 dimensions.
+        the output, None or -1 for a dimension that varies, at most 8 dimensions. tied: the
+        table is the output's matrix, too, so that every row gets a gradient.
 
         Errors: InvalidNameError, InvalidArgumentError, UnknownTargetError (inputs), DtypeError,
         AlreadyDeclaredError (the same path, differently), LimitError (4,096 layers)."""
@@ -115,7 +117,8 @@ class Client:
             padding_id=_lib.NO_PADDING if padding_id is None
             else integer(padding_id, -2**63 + 1, INT64_MAX, "padding_id"),
             inputs=(ctypes.c_int32 * len(ids))(*ids) if ids else None, input_count=len(ids),
-            shape=sizes, rank=dimensions, dtype=0 if dtype is None else _arrays.dtype_code(dtype))
+            shape=sizes, rank=dimensions, dtype=0 if dtype is None else _arrays.dtype_code(dtype),
+            tied=bool(tied))
         layer = self._call(self._lib.embmon_layer, ctypes.byref(info))
         if layer < 0:
             raise errors.error(layer, f"layer {path!r}")

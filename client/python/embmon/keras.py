@@ -181,6 +181,7 @@ class EmbmonCallback(keras.callbacks.Callback):
                 probes.uninstall()
             except Exception as error:
                 self._monitor.fail(error)
+            self._monitor.rest()
 
     def _step(self, phase: str) -> None:
         if self._probes is None:
