@@ -85,9 +85,6 @@ FAULTS = {
     # ---- units
     "dead_relu": Fault("biases far below 0", ("activation_dead", "gradient_vanishing"),
                        oracle="dead", **OUTPUTS),
-    "dead_by_rate": Fault("units that a rate far too high has killed",
-                          ("activation_dead", "gradient_vanishing", "gradient_exploding",
-                           "loss_diverged"), "any", "dead", early=True, **OUTPUTS),
     "saturated_tanh": Fault("tanh layers that start a hundred times too large",
                             ("activation_saturated",), oracle="saturated", **OUTPUTS),
     "saturated_sigmoid": Fault("a sigmoid layer over numbers that were not scaled",
@@ -115,6 +112,13 @@ FAULTS = {
     "id_float": Fault("whole ids as floats", ("ids_dtype",), **IDS | {"since": 0}),
     "id_large_float": Fault("float ids past 2^24", ("ids_dtype",), **IDS | {"since": 0}),
     "tokenizer_broke": Fault("nearly every word becomes the unknown one", ("coverage_drop",), **IDS),
+    "row_hot": Fault("a join that failed: half of the ids become one", ("rows_hot",), severity="info",
+                     **IDS),
+    "rows_unused": Fault("a table with rows that no id means", ("rows_dead",), severity="info",
+                         within=30, **IDS | {"since": 0}),
+    "scaled_up": Fault("vectors times ten thousand behind their look-up", ("embedding_dominates",
+                       "gradient_exploding", "loss_diverged", "update_ratio"), "any", severity="info",
+                       early=True, steps=60),
     # ---- padding, lengths, masks
     "padding_before": Fault("validation pads before the words, training after", ("padding_side",),
                             **VALIDATION),
@@ -204,10 +208,10 @@ def optimizer(fault, model, usual):
         return keras.optimizers.Adam(1.0)
     if fault == "growing":  # decay was meant
         return type(usual)(keras.optimizers.schedules.ExponentialDecay(model.rate, 1, 1.1))
-    if fault in ("rate_300", "dead_by_rate"):
-        return type(usual)(model.rate * {"rate_300": 300, "dead_by_rate": 100}[fault])
+    if fault == "rate_300":
+        return type(usual)(model.rate * 300)
     if fault == "decay":
-        return keras.optimizers.AdamW(model.rate, weight_decay=1.5 / model.rate)
+        return keras.optimizers.AdamW(model.rate, weight_decay=1.99 / model.rate)
     if fault == "bf16_step":
         return keras.optimizers.SGD(1e-6)
     return usual
@@ -282,6 +286,11 @@ def _ids_as(make):
     return spoil
 
 
+def _one_row(job, rows, random):
+    later = job.x[job.ids][rows.start:]
+    later[random.random(len(later)) < 0.5] = 7
+
+
 def _empty(job, rows, random):
     job.x[0][_some(rows, random)[:2]] = 0
 
@@ -312,6 +321,7 @@ SPOILS = {
     "id_normalised": _ids_as(lambda ids, n: ids / n),
     "id_float": _ids_as(lambda ids, n: ids),
     "id_large_float": _ids_as(lambda ids, n: ids),
+    "row_hot": _one_row,
     "tokenizer_broke": _unknown_words,
 }
 

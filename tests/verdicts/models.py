@@ -62,8 +62,11 @@ class Kit:
         if self.fault == "id_from_1":
             rows -= 1
         named.setdefault("trainable", not (self.option("frozen", False) or self.option("unfreeze", False)))
+        if self.fault == "rows_unused":
+            rows *= 3
         vectors = layers.Embedding(rows, width, **named)(ids)
-        return layers.Rescaling(1e-6)(vectors) if self.fault == "scaled_down" else vectors
+        scale = {"scaled_down": 1e-6, "scaled_up": 1e4}.get(self.fault)
+        return layers.Rescaling(scale)(vectors) if scale else vectors
 
     def trunk(self, x):
         """What stands before the output."""
