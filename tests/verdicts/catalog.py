@@ -64,7 +64,7 @@ TEXT = words("padding_before padding_before_inference padding_missing padding_mu
 
 MODELS = (
     Model("recommender", "adam-256", "adam", 0.002, 256, 600,
-          TOO_HIGH + words("sigmoid6 log_0 nan_label bad_batch id_past id_minus_1 id_999 left_out decay scaled_up")),
+          TOO_HIGH + words("sigmoid6 log_0 nan_label bad_batch id_past id_minus_1 id_999 left_out decay table_first")),
     Model("recommender", "sgd-32", "sgd", 0.1, 32, 1500,
           words("sgd_100 growing label_unit sqrt_0 id_normalised detached row_hot")),
     Model("recommender", "adam-4096", "adam", 0.005, 4096, 120, words("adam_1 sigmoid10 id_from_1")),
@@ -89,7 +89,7 @@ MODELS = (
     Model("bag", "momentum-16", "momentum", 0.1, 16, 2500,
           words("sgd_100 growing dead_relu tokenizer_broke id_past"), {"length": 48}, learns=0.97),
     Model("bag", "adagrad-256", "adagrad", 1.0, 256, 500,
-          words("sigmoid6 id_float saturated_tanh rate_300 left_out bf16_step decay scaled_up"), {"length": 48}),
+          words("sigmoid6 id_float saturated_tanh rate_300 left_out bf16_step decay table_first"), {"length": 48}),
     Model("bag", "frozen", "adam", 0.01, 64, 400, words("adam_1 saturated_sigmoid"),
           {"frozen": True, "width": 64}),
     Model("textcnn", "adam-128", "adam", 0.001, 128, 300,

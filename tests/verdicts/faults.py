@@ -116,9 +116,8 @@ FAULTS = {
                      **IDS),
     "rows_unused": Fault("a table with rows that no id means", ("rows_dead",), severity="info",
                          within=30, **IDS | {"since": 0}),
-    "scaled_up": Fault("vectors times ten thousand behind their look-up", ("embedding_dominates",
-                       "gradient_exploding", "loss_diverged", "update_ratio"), "any", severity="info",
-                       early=True, steps=60),
+    "table_first": Fault("the gradient of the tables times ten thousand, to make up for rare rows",
+                         ("embedding_dominates",), "table", "dominates", severity="info", steps=60),
     # ---- padding, lengths, masks
     "padding_before": Fault("validation pads before the words, training after", ("padding_side",),
                             **VALIDATION),

@@ -65,8 +65,7 @@ class Kit:
         if self.fault == "rows_unused":
             rows *= 3
         vectors = layers.Embedding(rows, width, **named)(ids)
-        scale = {"scaled_down": 1e-6, "scaled_up": 1e4}.get(self.fault)
-        return layers.Rescaling(scale)(vectors) if scale else vectors
+        return layers.Rescaling(1e-6)(vectors) if self.fault == "scaled_down" else vectors
 
     def trunk(self, x):
         """What stands before the output."""

@@ -78,6 +78,15 @@ def _frozen(record, twin, fault):
     return {layer: 0 for layer, ratios in record.ratios.items() if not any(ratios)}
 
 
+def _dominates(record, twin, fault):
+    """A table pulls three steps in a row a hundred times as hard as the other layers do."""
+    def far(layer, step):
+        others = [norms[step] for name, norms in record.norms.items() if name != layer]
+        return record.norms[layer][step] > 100 * statistics.median(others)
+    return _first(record, {table: _lasting([far(table, step) for step in record.steps], 3)
+                           for table in record.tables})
+
+
 def _overwritten(record, twin, fault):
     """Three steps in a row changed the layer by more than all of it, past a warm start."""
     return _first(record, {
@@ -88,6 +97,7 @@ def _overwritten(record, twin, fault):
 ORACLES = {
     "vanished": _vanished, "exploded": _exploded, "nonfinite": _nonfinite, "spike": _spike,
     "since": _since, "out_of_range": _out_of_range, "frozen": _frozen, "overwritten": _overwritten,
+    "dominates": _dominates,
     "dead": _outputs(0, lambda zeros: zeros >= 0.99),
     "saturated": _outputs(1, lambda share: share > 0.5),
     "collapsed": _outputs(2, lambda spread: spread < 1e-12),

@@ -119,12 +119,13 @@ class Training:
         if name == "left_out":
             table = list(tables.values())[-1]
             self.model.left_out = frozenset(id(v) for v in table.trainable_variables)
-        if name == "masked_loss":
+        if name in ("masked_loss", "table_first"):
+            factor = 0.0 if name == "masked_loss" else 1e4
             mine = {id(v) for table in tables.values() for v in table.trainable_variables}
             variables = self.model.trainable_variables
             self.model.spoil = lambda gradients: [
-                g * 0.0 if id(v) in mine and not hasattr(g, "values") else
-                type(g)(g.values * 0.0, g.indices, g.dense_shape) if id(v) in mine else g
+                g * factor if id(v) in mine and not hasattr(g, "values") else
+                type(g)(g.values * factor, g.indices, g.dense_shape) if id(v) in mine else g
                 for g, v in zip(gradients, variables)]
 
     # ---- training
