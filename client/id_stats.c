@@ -99,8 +99,7 @@ static void load_floats(struct pass *pass, const uint8_t *data)
 {
     struct block *b = &pass->block;
 
-    memset(b->value, 0, b->n * sizeof b->value[0]);
-    dtype_accumulate(b->value, data, b->n, pass->batch->dtype);
+    dtype_load(b->value, data, b->n, pass->batch->dtype);
     for (size_t i = 0; i < b->n; i++) {
         double value = b->value[i], magnitude = magnitude_of(value);
 

@@ -8,6 +8,7 @@
 
 #include "client/float_mode.h"
 
+enum { PIECE = 128 };
 enum { FOLLOWER = 1u << 31 }; /* in a link: not the first row of its id */
 
 struct entry {
@@ -159,14 +160,13 @@ static bool streak_row(struct streak *s, size_t row)
 __attribute__((noinline)) static double sum_squares(const uint8_t *row, size_t columns,
                                                     enum embmon_dtype dtype)
 {
-    double total = 0;
+    double values[PIECE], total = 0;
 
-    for (size_t i = 0; i < columns; i++) {
-        double value;
-
-        dtype_load(&value, row + i * dtype_size((int)dtype), 1, dtype);
-        if (isfinite(value))
-            total += value * value;
+    for (size_t at = 0, n; at < columns; at += n) {
+        n = columns - at < PIECE ? columns - at : PIECE;
+        dtype_load(values, row + at * dtype_size((int)dtype), n, dtype);
+        for (size_t i = 0; i < n; i++)
+            total += isfinite(values[i]) ? values[i] * values[i] : 0;
     }
     return isfinite(total) ? total : DBL_MAX;
 }
@@ -272,6 +272,18 @@ static void chain_rows(struct coalescer *c, const struct row_set *set)
     }
 }
 
+static void accumulate(double *sums, const uint8_t *row, size_t columns, enum embmon_dtype dtype)
+{
+    double values[PIECE];
+
+    for (size_t at = 0, n; at < columns; at += n) {
+        n = columns - at < PIECE ? columns - at : PIECE;
+        dtype_load(values, row + at * dtype_size((int)dtype), n, dtype);
+        for (size_t i = 0; i < n; i++)
+            sums[at + i] += values[i];
+    }
+}
+
 /* Adds up the rows of one id; returns how many there are. Not inlined: it runs under the default
  * floating-point mode (float_mode.h). */
 __attribute__((noinline)) static uint64_t sum_chain(const struct coalescer *c,
@@ -282,7 +294,7 @@ __attribute__((noinline)) static uint64_t sum_chain(const struct coalescer *c,
 
     memset(c->sum, 0, set->columns * sizeof(double));
     for (uint64_t length = 1;; length++) {
-        dtype_accumulate(c->sum, values + row * set->columns * element, set->columns, set->dtype);
+        accumulate(c->sum, values + row * set->columns * element, set->columns, set->dtype);
         if ((c->links[row] & ~FOLLOWER) == 0)
             return length;
         row = (c->links[row] & ~FOLLOWER) - 1;

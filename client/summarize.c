@@ -215,6 +215,16 @@ static load_function *loader(enum embmon_dtype dtype)
     return loaders[dtype];
 }
 
+static void load_floats(double *to, const uint8_t *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float value;
+
+        memcpy(&value, data + i * sizeof value, sizeof value);
+        to[i] = (double)value;
+    }
+}
+
 void dtype_load(double *to, const void *data, size_t n, enum embmon_dtype dtype)
 {
     struct block block;
@@ -222,27 +232,14 @@ void dtype_load(double *to, const void *data, size_t n, enum embmon_dtype dtype)
 
     for (size_t taken; n > 0; n -= taken) {
         taken = n < BLOCK ? n : BLOCK;
-        loader(dtype)(&block, bytes, taken);
-        memcpy(to, block.value, taken * sizeof *to);
+        if (dtype == EMBMON_F32) { /* no need of their buckets */
+            load_floats(to, bytes, taken);
+        } else {
+            loader(dtype)(&block, bytes, taken);
+            memcpy(to, block.value, taken * sizeof *to);
+        }
         to += taken;
         bytes += taken * dtype_size(dtype);
-    }
-}
-
-void dtype_accumulate(double *sums, const void *data, size_t n, enum embmon_dtype dtype)
-{
-    struct block block;
-    const uint8_t *bytes = data;
-
-    while (n > 0) {
-        size_t taken = n < BLOCK ? n : BLOCK;
-
-        loader(dtype)(&block, bytes, taken);
-        for (size_t i = 0; i < taken; i++)
-            sums[i] += block.value[i];
-        sums += taken;
-        bytes += taken * dtype_size(dtype);
-        n -= taken;
     }
 }
 

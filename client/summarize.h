@@ -37,10 +37,6 @@ size_t dtype_size(int dtype);
  * float_mode_enter(). */
 void dtype_load(double *to, const void *data, size_t n, enum embmon_dtype dtype);
 
-/* sums[0 ... n) += data, exactly converted; n elements of a float dtype. To be called under
- * float_mode_enter(). */
-void dtype_accumulate(double *sums, const void *data, size_t n, enum embmon_dtype dtype);
-
 void tally_start(struct tally *t);
 
 /* Adds n elements. data: aligned as its dtype asks, or at least readable byte by byte. */

@@ -25,11 +25,11 @@ struct unit_shape units_shape(const int64_t *shape, uint32_t rank, size_t count)
         return found;
     found.units = (size_t)shape[rank - 1];
     for (uint32_t i = rank > 1; i < rank; i++) {
-        if (shape[i] <= 0 || (uint64_t)shape[i] > UNITS_MAX / found.example) {
-            found.example = found.units; /* varies, or too large */
+        if (shape[i] <= 0 ||
+            __builtin_mul_overflow(found.example, (size_t)shape[i], &found.example)) {
+            found.example = found.units; /* one varies */
             break;
         }
-        found.example *= (size_t)shape[i];
     }
     if (count % found.example)
         found.example = found.units;
@@ -38,137 +38,151 @@ struct unit_shape units_shape(const int64_t *shape, uint32_t rank, size_t count)
     return found;
 }
 
-/* ---- every element: is the unit ever not 0, is the limit reached */
+/* ---- is a unit ever not 0: by the bits as they are, OR-ed over the batch. Narrow layers are gone
+ * over several examples at a time, so that the loop is long enough to be worth its start. */
 
-struct scan {
-    uint64_t *seen; /* [units]: all bits that came, but the sign */
-    size_t units, at;
-    enum unit_function function;
-    uint64_t saturated;
-};
+enum { PERIOD_MIN = 64 };
 
-static void see_units(struct scan *scan, const double *values, size_t n)
-{
-    while (n > 0) {
-        size_t run = scan->units - scan->at < n ? scan->units - scan->at : n;
-        uint64_t *seen = scan->seen + scan->at;
-
-        for (size_t i = 0; i < run; i++) {
-            uint64_t bits;
-
-            memcpy(&bits, values + i, sizeof bits);
-            seen[i] |= bits << 1;
-        }
-        scan->at = scan->at + run == scan->units ? 0 : scan->at + run;
-        values += run;
-        n -= run;
+#define SEE(name, type)                                                                            \
+    static void name(void *seen, size_t period, const uint8_t *data, size_t count)                 \
+    {                                                                                              \
+        type *bits = seen;                                                                         \
+                                                                                                   \
+        for (size_t n; count > 0; count -= n, data += n * sizeof(type)) {                          \
+            n = count < period ? count : period;                                                   \
+            for (size_t i = 0; i < n; i++) {                                                       \
+                type value;                                                                        \
+                                                                                                   \
+                memcpy(&value, data + i * sizeof value, sizeof value);                             \
+                bits[i] = (type)(bits[i] | (type)(value << 1)); /* -0 is 0 */                      \
+            }                                                                                      \
+        }                                                                                          \
     }
-}
+SEE(see16, uint16_t)
+SEE(see32, uint32_t)
+SEE(see64, uint64_t)
+#undef SEE
 
-static uint64_t count_saturated(const double *values, size_t n, enum unit_function function)
+static bool was_seen(const void *seen, size_t at, size_t size)
 {
-    double low = function == UNITS_TANH ? -1 + LIMIT : LIMIT, high = 1 - LIMIT;
-    uint64_t count = 0;
+    static const uint8_t zero[sizeof(uint64_t)];
 
-    for (size_t i = 0; i < n; i++)
-        count += (values[i] < low) | (values[i] > high);
-    return count;
+    return memcmp((const uint8_t *)seen + at * size, zero, size) != 0;
 }
 
-/* Not inlined: it runs under the default floating-point mode (float_mode.h), as those below. */
-__attribute__((noinline)) static void scan_all(struct scan *scan, const uint8_t *data, size_t count,
-                                               enum embmon_dtype dtype)
+/* seen: zeroed, of period * size bytes. */
+static uint64_t count_dead(void *seen, size_t period, size_t units, const uint8_t *data,
+                           size_t count, size_t size)
+{
+    uint64_t dead = 0;
+
+    if (size == 2)
+        see16(seen, period, data, count);
+    else if (size == 4)
+        see32(seen, period, data, count);
+    else
+        see64(seen, period, data, count);
+    for (size_t unit = 0; unit < units; unit++) {
+        size_t at = unit;
+
+        while (at < period && !was_seen(seen, at, size))
+            at += units;
+        dead += at >= period;
+    }
+    return dead;
+}
+
+/* ---- is the limit reached. Not inlined: it runs under the default floating-point mode
+ * (float_mode.h), as those below. */
+
+__attribute__((noinline)) static uint64_t
+count_saturated(const uint8_t *data, size_t count, enum embmon_dtype dtype, double low, double high)
 {
     double values[BLOCK];
+    uint64_t saturated = 0;
 
-    while (count > 0) {
-        size_t n = count < BLOCK ? count : BLOCK;
-
+    for (size_t n; count > 0; count -= n, data += n * dtype_size((int)dtype)) {
+        n = count < BLOCK ? count : BLOCK;
         dtype_load(values, data, n, dtype);
-        see_units(scan, values, n);
-        if (scan->function != UNITS_ANY)
-            scan->saturated += count_saturated(values, n, scan->function);
-        data += n * dtype_size((int)dtype);
-        count -= n;
+        for (size_t i = 0; i < n; i++)
+            saturated += (values[i] < low) | (values[i] > high);
     }
+    return saturated;
 }
 
-/* ---- some examples: how far do they differ. Each element as its distance from the first
- * example's, so that equal ones give exactly 0 and nearly equal ones do not cancel. */
+/* ---- how far do examples differ: block by block of what they consist of. Each element as its
+ * distance from the first example's, so that equal ones give exactly 0 and nearly equal ones do not
+ * cancel. */
 
-struct spread {
-    double *first, *sums, *squares; /* [example] */
-    size_t example;
+struct examples {
+    const uint8_t *data;
+    size_t count, length; /* elements of one */
+    enum embmon_dtype dtype;
 };
 
-static void add_example(struct spread *spread, const uint8_t *data, enum embmon_dtype dtype)
+/* Sum of the variances of n elements from `at` on. */
+static double variances_of(const struct examples *e, size_t at, size_t n)
 {
-    double values[BLOCK];
+    size_t taken = e->count < EXAMPLES_LOOKED_AT ? e->count : EXAMPLES_LOOKED_AT;
+    double first[BLOCK], values[BLOCK], sums[BLOCK] = {0}, squares[BLOCK] = {0}, total = 0;
 
-    for (size_t at = 0; at < spread->example;) {
-        size_t n = spread->example - at < BLOCK ? spread->example - at : BLOCK;
+    for (size_t k = 0; k < taken; k++) {
+        size_t begin = k * e->count / taken * e->length + at;
 
-        dtype_load(values, data + at * dtype_size((int)dtype), n, dtype);
+        dtype_load(values, e->data + begin * dtype_size((int)e->dtype), n, e->dtype);
+        if (k == 0)
+            memcpy(first, values, n * sizeof *first);
         for (size_t i = 0; i < n; i++) {
-            double distance = values[i] - spread->first[at + i];
+            double distance = values[i] - first[i];
 
-            spread->sums[at + i] += distance;
-            spread->squares[at + i] += distance * distance;
+            sums[i] += distance;
+            squares[i] += distance * distance;
         }
-        at += n;
     }
-}
-
-__attribute__((noinline)) static double variance_of(struct spread *spread, const uint8_t *data,
-                                                    size_t examples, enum embmon_dtype dtype)
-{
-    size_t bytes = spread->example * dtype_size((int)dtype);
-    size_t taken = examples < EXAMPLES_LOOKED_AT ? examples : EXAMPLES_LOOKED_AT;
-    double total = 0, n = (double)taken;
-
-    dtype_load(spread->first, data, spread->example, dtype);
-    for (size_t i = 0; i < taken; i++)
-        add_example(spread, data + i * examples / taken * bytes, dtype);
-    for (size_t i = 0; i < spread->example; i++) {
-        double mean = spread->sums[i] / n;
-        double variance = spread->squares[i] / n - mean * mean;
+    for (size_t i = 0; i < n; i++) {
+        double mean = sums[i] / (double)taken;
+        double variance = squares[i] / (double)taken - mean * mean;
 
         total += variance < 0 ? 0 : variance; /* NaN stays */
     }
-    total /= (double)spread->example;
+    return total;
+}
+
+__attribute__((noinline)) static double mean_variance(const struct examples *e)
+{
+    double total = 0;
+
+    for (size_t at = 0; at < e->length; at += BLOCK)
+        total += variances_of(e, at, e->length - at < BLOCK ? e->length - at : BLOCK);
+    total /= (double)e->length;
     return isfinite(total) ? total : NAN;
 }
 
-/* ---- both */
+/* ---- all of it */
 
 struct unit_counts units_measure(const void *data, size_t count, enum embmon_dtype dtype,
                                  struct unit_shape shape, enum unit_function function,
                                  struct rows_scratch *scratch)
 {
-    size_t bytes = (shape.units + 3 * shape.example) * sizeof(double);
+    size_t size = dtype_size((int)dtype);
+    size_t period = shape.units ? (PERIOD_MIN + shape.units - 1) / shape.units * shape.units : 0;
     struct unit_counts counts = {.variance = NAN};
-    struct scan scan = {.units = shape.units, .function = function};
-    struct spread spread = {.example = shape.example};
+    struct examples examples = {data, 0, shape.example, dtype};
     struct float_mode mode;
-    double *memory;
+    void *seen = rows_scratch_take(scratch, period * size);
 
-    memory = shape.units > 0 ? rows_scratch_take(scratch, bytes) : NULL;
-    if (!memory)
+    if (!seen)
         return counts;
-    memset(memory, 0, bytes);
-    scan.seen = (uint64_t *)(void *)memory;
-    spread.first = memory + shape.units;
-    spread.sums = spread.first + shape.example;
-    spread.squares = spread.sums + shape.example;
-    counts.examples = count / shape.example;
-    mode = float_mode_enter();
-    scan_all(&scan, data, count, dtype);
-    counts.variance = variance_of(&spread, data, (size_t)counts.examples, dtype);
-    float_mode_leave(mode);
+    memset(seen, 0, period * size);
     counts.units = shape.units;
-    counts.saturated = scan.saturated;
-    for (size_t i = 0; i < shape.units; i++)
-        counts.dead += scan.seen[i] == 0;
-    rows_scratch_give(scratch, memory, bytes);
+    counts.dead = count_dead(seen, period, shape.units, data, count, size);
+    rows_scratch_give(scratch, seen, period * size);
+    counts.examples = examples.count = count / shape.example;
+    mode = float_mode_enter();
+    if (function != UNITS_ANY)
+        counts.saturated = count_saturated(data, count, dtype,
+                                           function == UNITS_TANH ? -1 + LIMIT : LIMIT, 1 - LIMIT);
+    counts.variance = mean_variance(&examples);
+    float_mode_leave(mode);
     return counts;
 }

@@ -2,9 +2,9 @@
  * reached the limit of their function, and how far the examples of the batch differ.
  *
  * A unit is the last dimension of the declared shape; an example is all dimensions but the first,
- * where they are declared, else one unit each. One pass over the elements, and a second over at
- * most 64 examples at even distances for the variance. Scratch: 8 bytes a unit and 24 an element of
- * an example; an example of more than 131,072 elements is looked at unit by unit.
+ * where they are declared, else one unit each. One pass over the bits, one over the values where
+ * there is a limit, and one over at most 64 examples at even distances for the variance. Scratch:
+ * an element for each unit.
  */
 #ifndef EMBMON_CLIENT_UNITS_H
 #define EMBMON_CLIENT_UNITS_H
@@ -16,7 +16,7 @@
 #include "client/rows.h"
 #include "embmon/embmon.h"
 
-enum { UNITS_MAX = 1 << 17 };
+enum { UNITS_MAX = 1 << 19 };
 
 enum unit_function { UNITS_ANY, UNITS_TANH, UNITS_SIGMOID };
 
@@ -37,8 +37,8 @@ struct unit_counts {
     double variance;                /* NaN: not known */
 };
 
-/* Looks at count elements at data. A limit is 1 or -1 for tanh, 0 or 1 for sigmoid, and reached
- * within 1e-4. */
+/* Looks at count elements of floats at data. A limit is 1 or -1 for tanh, 0 or 1 for sigmoid, and
+ * reached within 1e-4. */
 struct unit_counts units_measure(const void *data, size_t count, enum embmon_dtype dtype,
                                  struct unit_shape shape, enum unit_function function,
                                  struct rows_scratch *scratch);

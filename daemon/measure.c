@@ -178,6 +178,7 @@ static void add_update(struct layer_measure *layer, struct pool *pool, const str
     layer->has_update = true;
     pool->moving += (double)(s->count - s->zeros);
     add_known(&layer->moved, summary_extra(s, EXTRA_ROWS_TOUCHED, NAN));
+    layer->moved_of_all = isnan(summary_extra(s, EXTRA_ROWS_LOOKED_UP, NAN));
 }
 
 static void measure_variable(const struct measures *m, const struct baseline *baseline, size_t v,

@@ -23,8 +23,10 @@ struct layer_measure {
     double padding;   /* norm of the padding row's gradient, NaN: none was declared, or not known */
     double zeros;     /* share of zeros in its gradients, NaN: no finite element */
     bool has_update;
-    bool unmoved;    /* every element of its updates is exactly 0 */
-    double moved;    /* rows of a table that the update changed, NaN: not a table's update */
+    bool unmoved;      /* every element of its updates is exactly 0 */
+    double moved;      /* rows of a table that the update changed, NaN: not a table's update */
+    bool moved_of_all; /* of the whole table, not of the rows that were posted */
+
     double elements; /* of its gradients */
     uint64_t nonfinite_gradient, nonfinite_activation;
     double

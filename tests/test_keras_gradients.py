@@ -6,6 +6,7 @@ import pytest
 from keras_models import (LENGTH, ROWS, WIDTH, Keeper, Tape, assert_norms, callback, convolved,
                           counts_between, data, keras, layers, made, masked, nested, plain, recorded,
                           subclassed, tf, tower)
+from embmon._keras_paths import walk
 
 
 def fit(daemon, model, epochs=1, size=8, x=None, y=None, run="run"):
@@ -133,6 +134,24 @@ def test_shared_and_tied_layers(daemon):
     assert_norms(run.scalars["gradient_norm/inner/dense"], tape.norms(dense.kernel, dense.bias))
     _, histogram = run.histograms["activations/shared"][0]
     assert histogram[:, 2].sum() == 2 * 8 * LENGTH * WIDTH  # it is called twice
+
+
+def test_a_table_that_another_layer_has_as_its_matrix_is_tied():
+    class Head(layers.Layer):
+        def __init__(self, matrix, **named):
+            super().__init__(**named)
+            self.matrix = matrix
+
+        def call(self, x):
+            return x @ tf.transpose(self.matrix)
+
+    ids = keras.Input((LENGTH,), dtype="int32")
+    table, other = layers.Embedding(ROWS, WIDTH, name="table"), layers.Embedding(ROWS, WIDTH, name="other")
+    x = layers.Add()([table(ids), other(ids)])
+    model = keras.Model(ids, Head(table.embeddings, name="head")(x))
+    found = {entry.path: entry for entry in walk(model)}
+    assert {path for path, entry in found.items() if entry.tied} == {"table"}
+    assert found["head"].variables == []
 
 
 def article():

@@ -405,7 +405,7 @@ def test_layers_signals_and_name(daemon):
 
 
 def test_what_is_refused_at_once():
-    for wrong in ({"signals": ("gradient", "ids")}, {"signals": ("gradients",)},
+    for wrong in ({"signals": ("gradient", "id")}, {"signals": ("gradients",)},
                   {"stop_on": ("gradient_nan",)}, {"every": 0}, {"run": "../x"},
                   {"address": "nowhere"}, {"ignore": ["spikes"]}, {"ignore": [("gradient_spike",)]},
                   {"thresholds": {"gradient_spike": {"ratio": 1}}},

@@ -166,7 +166,7 @@ def test_hello(recorder):
 def test_layers_and_variables(recorder):
     with embmon.Client(run="r", address=recorder.address) as client:
         table = client.layer("in/embedding", "embedding", rows=100, columns=8, padding_id=0,
-                             sharded=True, dtype="bf16", shape=(None, 20, 8))
+                             sharded=True, dtype="bf16", shape=(None, 20, 8), tied=True)
         dense = client.layer("in/dense", "dense", activation="relu", inputs=[table],
                              trainable=False, dtype=np.float32)
         last = client.layer("last", inputs=["in/embedding", dense])
@@ -187,6 +187,7 @@ def test_layers_and_variables(recorder):
     assert (declared.kind, declared.activation, declared.trainable, declared.has_padding,
             list(declared.inputs), declared.dtype) == (2, "relu", False, False, [table], 1)
     assert list(layers["last"].inputs) == [table, dense]
+    assert layers["in/embedding"].tied and not layers["last"].tied
     assert layers["unheard/of"].kind == 0 and layers["unheard/of"].trainable
     assert len(recorder.samples("in/dense/kernel")) == len(recorder.samples("unheard/of")) == 1
 

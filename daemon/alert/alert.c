@@ -197,13 +197,11 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
     return false;
 }
 
-bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer)
+bool alerts_up(const struct alerts *alerts, size_t detector, size_t layer)
 {
-    size_t d = detector_find(detector);
-
-    if (d == detector_count || !alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
         return false;
-    return slot_of(alerts, EMBMON_TRAIN, d, layer)->state != EMBMON_RESOLVED;
+    return slot_of(alerts, EMBMON_TRAIN, detector, layer)->state != EMBMON_RESOLVED;
 }
 
 /* The detector with the worst state in training about the layer, detector_count: none is up. */

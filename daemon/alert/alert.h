@@ -63,7 +63,7 @@ void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct m
 bool alerts_freeze(const struct alerts *alerts, size_t layer);
 
 /* True while this detector's alert of the layer is pending or firing in training. */
-bool alerts_up(const struct alerts *alerts, const char *detector, size_t layer);
+bool alerts_up(const struct alerts *alerts, size_t detector, size_t layer);
 
 /* The worst state of a layer's alerts in training: enum embmon_alert_state. */
 uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer);

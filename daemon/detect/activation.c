@@ -35,10 +35,14 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
         "are finite (weights/%s, nonfinite/%s), its input or its own arithmetic is at "
         "fault: a division by zero, log or sqrt of 0, exp of a large number, or half "
         "precision above 65,504. If the weights are not finite, an earlier update broke "
-        "them: look for gradient_nonfinite or gradient_exploding before step %" PRIu64 ".",
-        path, path, path, m->step->number);
+        "them: look for gradient_nonfinite or gradient_exploding before step %" PRIu64
+        ". To confirm, run the batch of this step once more and check %s's input and weights "
+        "for NaN: the first that has one is the cause.",
+        path, path, path, m->step->number, path);
     return VERDICT_SICK;
 }
+
+static const double ROUNDING = 1e-13; /* of f32, in a variance by the mean square */
 
 static const char NO_ACTIVATION[] = "no activation was posted for this layer";
 static const char NO_UNITS[] =
@@ -66,7 +70,7 @@ static const char *zeros_are_fine(const struct layer *info)
 
 static const char DEAD_HINT[] =
     "Units that are 0 for the whole batch get no gradient and stay so: usually a rate that is too "
-    "high (now %.3g) has pushed the biases of a ReLU far below 0, the weights before it started at "
+    "high (now %s) has pushed the biases of a ReLU far below 0, the weights before it started at "
     "0, or all its inputs are negative. Look at activations/%s and at weights/ of its bias: did "
     "they "
     "jump at one step (rate, or a spike), or were they dead from the start (initialisation)? To "
@@ -80,6 +84,7 @@ enum verdict activation_dead_zeros(const struct measures *m, size_t layer,
 {
     const struct layer *info = &m->model->layers[layer];
     const struct step_cell *cell = output_of(m, layer);
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, info->path);
 
@@ -93,7 +98,7 @@ enum verdict activation_dead_zeros(const struct measures *m, size_t layer,
         return VERDICT_CLEAR;
     finding_summary(finding, "%.4g %% of the output of %s is exactly 0 at step %" PRIu64,
                     100 * finding->value, path, m->step->number);
-    finding_hint(finding, DEAD_HINT, baseline->rate, path, finding->value);
+    finding_hint(finding, DEAD_HINT, rate_text(&now, baseline), path, finding->value);
     return VERDICT_SICK;
 }
 
@@ -106,6 +111,7 @@ enum verdict activation_dead_units(const struct measures *m, size_t layer,
     const struct step_cell *cell = output_of(m, layer);
     double units = cell ? summary_extra(&cell->summary, EXTRA_UNITS, NAN) : NAN;
     double dead = cell ? summary_extra(&cell->summary, EXTRA_UNITS_DEAD, NAN) : NAN;
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, info->path);
 
@@ -123,7 +129,7 @@ enum verdict activation_dead_units(const struct measures *m, size_t layer,
                     "%.10g of the %.10g units of %s are 0 in the whole batch of step %" PRIu64,
                     dead / (double)cell->summary.parts, units / (double)cell->summary.parts, path,
                     m->step->number);
-    finding_hint(finding, DEAD_HINT, baseline->rate, path, finding->value);
+    finding_hint(finding, DEAD_HINT, rate_text(&now, baseline), path, finding->value);
     return VERDICT_SICK;
 }
 
@@ -137,6 +143,7 @@ enum verdict activation_saturated(const struct measures *m, size_t layer,
     double saturated = cell ? summary_extra(&cell->summary, EXTRA_SATURATED, NAN) : NAN;
     bool bounded =
         strcmp(info->activation, "tanh") == 0 || strcmp(info->activation, "sigmoid") == 0;
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, info->path);
 
@@ -161,28 +168,39 @@ enum verdict activation_saturated(const struct measures *m, size_t layer,
         "At its limit %s is flat: the gradient that comes back through %s is cut to less than a "
         "thousandth there, and the layers before it stop learning (see gradient_vanishing). "
         "Usually "
-        "its inputs have become too large: a rate that is too high (now %.3g), inputs that are not "
+        "its inputs have become too large: a rate that is too high (now %s), inputs that are not "
         "scaled, or weights that grew. Look at activations/%s for the ridges at the limits and at "
         "weights/ of it: do they widen? To confirm, put a normalisation before it or divide its "
         "inputs by 10: the share (%.3g here) falls and gradient_norm/ of the layers before rises.",
-        info->activation, path, baseline->rate, path, finding->value);
+        info->activation, path, rate_text(&now, baseline), path, finding->value);
     return VERDICT_SICK;
 }
 
-/* Every layer that it reads is known, and none differs within the batch. */
-static bool inputs_are_constant(const struct measures *m, const struct layer *info, double limit)
+/* Of each layer that it reads it is known whether it differs within the batch, and all do, or none
+ * does. */
+static bool inputs_are(const struct measures *m, const struct layer *info, bool varied,
+                       double limit)
 {
-    for (size_t i = 0; i < info->input_count; i++)
-        if (!(info->inputs[i] < m->layer_count && measure_variation(m, info->inputs[i]) < limit))
+    for (size_t i = 0; i < info->input_count; i++) {
+        size_t input = info->inputs[i];
+        double variation = input < m->layer_count ? measure_variation(m, input) : NAN;
+
+        if (isnan(variation) || (variation >= limit) != varied)
             return false;
+    }
     return info->input_count > 0;
 }
 
-/* It may be meant that the output is the same for all examples: positions, types, masks. */
-static bool surely_varies(const struct layer *info, const struct layer_memory *memory)
+/* It may be meant that the output is the same for all examples: positions, types, learnt queries.
+ * What differed before was not meant so; nor is what differs by more than rounding, where a layer
+ * computes. */
+static bool is_to_vary(const struct layer *info, const struct layer_memory *memory,
+                       double variation)
 {
-    return memory->varied || info->kind == EMBMON_DENSE || info->kind == EMBMON_RECURRENT ||
-           info->kind == EMBMON_CONV || info->kind == EMBMON_ATTENTION;
+    bool computes = info->kind == EMBMON_DENSE || info->kind == EMBMON_RECURRENT ||
+                    info->kind == EMBMON_CONV || info->kind == EMBMON_ATTENTION;
+
+    return memory->varied || (computes && variation > ROUNDING);
 }
 
 static const char *not_to_vary(const struct measures *m, size_t layer,
@@ -201,10 +219,11 @@ static const char *not_to_vary(const struct measures *m, size_t layer,
         return cell->summary.square_sum > 0 ? NO_UNITS : "the output is all 0";
     if (!(examples / (double)cell->summary.parts >= BATCH_MIN) || m->batch < BATCH_MIN)
         return "fewer than 8 examples in the batch";
-    if (!surely_varies(info, &baseline->memories[layer]))
-        return "it never differed within a batch: its input may be the same for all examples";
-    if (inputs_are_constant(m, info, limits->variation))
+    if (inputs_are(m, info, false, limits->variation))
         return "what it reads does not differ within the batch";
+    if (!inputs_are(m, info, true, limits->variation) &&
+        !is_to_vary(info, &baseline->memories[layer], measure_variation(m, layer)))
+        return "it never differed within a batch: its input may be the same for all examples";
     return NULL;
 }
 
@@ -214,6 +233,7 @@ enum verdict activation_collapsed(const struct measures *m, size_t layer,
                                   struct finding *finding)
 {
     const char *why = not_to_vary(m, layer, baseline, limits);
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, m->model->layers[layer].path);
 
@@ -231,10 +251,10 @@ enum verdict activation_collapsed(const struct measures *m, size_t layer,
         finding,
         "Whatever goes in, %s gives the same: nothing behind it can tell two examples apart. "
         "Usually its weights have shrunk or died so that only the bias is left (a rate that is too "
-        "high, now %.3g; dead units before it), the input was normalised or masked away, or a "
+        "high, now %s; dead units before it), the input was normalised or masked away, or a "
         "pipeline repeats one example. Look at activations/ of the layers before it, the first of "
         "them whose histogram is a few thin spikes is where it begins, and at weights/ of %s. To "
         "confirm, feed two examples that differ and compare the outputs layer by layer.",
-        path, baseline->rate, path);
+        path, rate_text(&now, baseline), path);
     return VERDICT_SICK;
 }

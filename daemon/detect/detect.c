@@ -1,5 +1,6 @@
 #include "daemon/detect/detect.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -273,16 +274,26 @@ static size_t whole_characters(const char *text, size_t n)
 const char *short_name(struct short_name *to, const char *name)
 {
     enum { HEAD = 40, TAIL = SHORT_NAME_MAX - HEAD - 3 };
-    size_t length = strlen(name), head = length, tail = length;
+    size_t length = strlen(name), head, tail;
 
-    if (length > SHORT_NAME_MAX) {
-        head = whole_characters(name, HEAD);
-        tail = length - TAIL;
-        while (((unsigned char)name[tail] & 0xc0) == 0x80)
-            tail++;
+    if (length <= SHORT_NAME_MAX) { /* nearly always, and it is asked for often */
+        memcpy(to->text, name, length + 1);
+        return to->text;
     }
-    (void)snprintf(to->text, sizeof to->text, "%.*s%s%s", (int)head, name,
-                   tail < length ? "..." : "", name + tail);
+    head = whole_characters(name, HEAD);
+    tail = length - TAIL;
+    while (((unsigned char)name[tail] & 0xc0) == 0x80)
+        tail++;
+    (void)snprintf(to->text, sizeof to->text, "%.*s...%s", (int)head, name, name + tail);
+    return to->text;
+}
+
+const char *rate_text(struct rate_text *to, const struct baseline *baseline)
+{
+    if (isnan(baseline->rate))
+        (void)snprintf(to->text, sizeof to->text, "not posted");
+    else
+        (void)snprintf(to->text, sizeof to->text, "%.3g", baseline->rate);
     return to->text;
 }
 

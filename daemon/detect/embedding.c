@@ -168,6 +168,8 @@ enum verdict rows_moved_untouched(const struct measures *m, size_t layer,
         return finding_silent(finding, NO_TABLE);
     if (isnan(measure->moved) || isnan(touched))
         return finding_silent(finding, "gradient and update were not both posted by rows");
+    if (!measure->moved_of_all)
+        return finding_silent(finding, "only the update of some rows was posted");
     if (measure->nonfinite_gradient > 0)
         return finding_silent(finding, "the gradient is not finite");
     finding->value = fmax(measure->moved - touched, 0);
@@ -242,6 +244,7 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
     const struct step_cell *cell = step_cell(m->step, info->table, EMBMON_WEIGHT);
     double cosine = cell ? summary_extra(&cell->summary, EXTRA_COSINE, NAN) : NAN;
     double spread = cell ? summary_extra(&cell->summary, EXTRA_SPREAD, NAN) : NAN;
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, info->path);
 
@@ -268,9 +271,9 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
         "that "
         "all rows can meet at once (a contrastive loss without negatives, or with too few), a "
         "regulariser or weight decay that is stronger than the signal, or a rate so high that all "
-        "rows followed one batch. Look at weights/%s and at the rate (%.3g). To confirm, take the "
+        "rows followed one batch. Look at weights/%s and at the rate (%s). To confirm, take the "
         "rows of two ids that mean different things: a cosine near %.3g between them settles it. "
         "Add negatives, or subtract the common mean to see what is left.",
-        path, path, baseline->rate, cosine);
+        path, path, rate_text(&now, baseline), cosine);
     return VERDICT_SICK;
 }

@@ -63,6 +63,12 @@ struct short_name {
 };
 const char *short_name(struct short_name *to, const char *name);
 
+/* The present learning rate for use in a sentence. Returns to->text. */
+struct rate_text {
+    char text[24];
+};
+const char *rate_text(struct rate_text *to, const struct baseline *baseline);
+
 /* Write a finding's summary and hint, which begin with a word of ours: a name could begin a list;
  * what does not fit is cut between characters, never in one. */
 __attribute__((format(printf, 2, 3))) void finding_summary(struct finding *finding,

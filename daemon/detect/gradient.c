@@ -50,6 +50,7 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
         return VERDICT_CLEAR;
     s = &cell->summary;
     finding->ranks = &cell->nonfinite;
+    finding->variable = variable->name;
     finding_summary(finding,
                     "the gradient of %s is not finite in %" PRIu64 " of %" PRIu64
                     " values (%" PRIu64 " NaN, %" PRIu64 " infinite) at step %" PRIu64,
@@ -87,14 +88,15 @@ static enum verdict vanished_wholly(const struct measures *m, size_t layer, stru
     finding_hint(
         finding,
         "A gradient of exactly 0 means that no path carries the error back to %s, not that "
-        "it is small: tables or a layer behind it started at all zeros (each then cancels "
+        "it is small (the model's gradient as a whole has norm %.3g): tables or a layer behind it "
+        "started at all zeros (each then cancels "
         "the other's gradient for ever), every unit behind it is dead (ReLU below 0 for the "
         "whole batch, saturated sigmoids in float32), the output does not use it, or it is "
         "cut off (stop_gradient, detach). Check how it and the layers behind it are "
         "initialised, then their activations/ histograms: one spike at 0 names the layer "
         "that blocks. To confirm, start %s from small random values and look at "
         "gradient_norm/%s again.",
-        path, path, path);
+        path, m->model_norm, path, path);
     return VERDICT_SICK;
 }
 
@@ -197,18 +199,20 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
                     m->last_norm);
     finding_hint(
         finding,
-        "The error reaches %s and is lost before %s: usually a deep stack of sigmoid or "
+        "The error reaches %s and is lost before %s, which gets less than %.2g, the least that "
+        "counts "
+        "here: usually a deep stack of sigmoid or "
         "tanh layers that saturate, weights that start too small, or an embedding scaled "
         "down behind its look-up. Look at gradients_log10/ of the layers between the two: "
         "the one where the ridge jumps left loses it; and at its activations/. To confirm, "
         "replace that activation by relu or put a normalisation before it, and compare "
         "gradient_norm/%s.",
-        last, path, path);
+        last, path, finding->threshold, path);
     return VERDICT_SICK;
 }
 
 static const char EXPLODING_HINT[] =
-    "Usually the learning rate is too high for this optimizer and batch (plain SGD on summed "
+    "Usually the learning rate (%s) is too high for this optimizer and batch (plain SGD on summed "
     "losses above all), or one batch with extreme inputs or labels. Look at gradient_norm/%s "
     "beside loss and learning_rate: did the norm grow over several steps (rate), or jump in one "
     "(data)? To confirm, repeat from a checkpoint before step %" PRIu64 " with a tenth of the "
@@ -222,6 +226,7 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     double usual = norm_baseline_level(&baseline->layers[layer]);
     double usual_model = norm_baseline_level(&baseline->model);
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, m->model->layers[layer].path);
 
@@ -242,7 +247,7 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
                     ", %.3g times its usual %.3g, and the whole model's is %.3g times its own",
                     path, measure->norm, m->step->number, measure->norm / usual, usual,
                     m->model_norm / usual_model);
-    finding_hint(finding, EXPLODING_HINT, path, m->step->number);
+    finding_hint(finding, EXPLODING_HINT, rate_text(&now, baseline), path, m->step->number);
     return VERDICT_SICK;
 }
 
@@ -252,6 +257,7 @@ enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
                                        struct finding *finding)
 {
     const struct layer_measure *measure = &m->layers[layer];
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, m->model->layers[layer].path);
 
@@ -269,7 +275,7 @@ enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
                     "the update of %s at step %" PRIu64
                     " is %.3g times as large as its weights: one step overwrote the layer",
                     path, m->step->number, measure->update_ratio);
-    finding_hint(finding, EXPLODING_HINT, path, m->step->number);
+    finding_hint(finding, EXPLODING_HINT, rate_text(&now, baseline), path, m->step->number);
     return VERDICT_SICK;
 }
 
@@ -280,6 +286,7 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
     const struct layer_measure *measure = &m->layers[layer];
     double recent = norm_baseline_recent_max(&baseline->layers[layer]);
     double recent_model = norm_baseline_recent_max(&baseline->model);
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, m->model->layers[layer].path);
 
@@ -305,9 +312,12 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
         "One step stands out: usually one batch with extreme inputs or labels, a bad shard, "
         "or a learning rate that just rose. Look at anomaly/%s, which holds the gradient of "
         "this step, and at the batch of step %" PRIu64
-        ". If the norm comes back by itself the training survives it; if spikes repeat, "
-        "clip gradients by their global norm and lower the rate.",
-        path, m->step->number);
+        " (rate %s). If the norm comes back to about %.3g by itself the training survives it; if "
+        "spikes "
+        "repeat, clip gradients by their global norm and lower the rate. To confirm, run that "
+        "batch "
+        "again with the weights of a checkpoint: a spike again says that it is the batch.",
+        path, m->step->number, rate_text(&now, baseline), recent);
     return VERDICT_SICK;
 }
 

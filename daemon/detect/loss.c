@@ -10,6 +10,7 @@ enum verdict loss_nonfinite(const struct measures *m, size_t layer, const struct
                             const struct limits *limits, struct finding *finding)
 {
     const struct step *step = m->step;
+    struct rate_text now;
 
     (void)layer, (void)limits;
     if (step->scalar_count <= SCALAR_LOSS || step->scalars[SCALAR_LOSS].count == 0)
@@ -26,9 +27,10 @@ enum verdict loss_nonfinite(const struct measures *m, size_t layer, const struct
         "mask, or weights that an exploding step has broken. If a layer was named for "
         "non-finite values or an explosion at or before step %" PRIu64
         ", that is the cause; if not, the loss function itself is: compute it from logits, "
-        "or clip probabilities away from 0 and 1. Weights updated with this loss are lost: "
-        "go back to a checkpoint.",
-        step->number);
+        "or clip probabilities away from 0 and 1 (the first loss was %.4g, the rate is %s). To "
+        "confirm, run the batch of this step alone and look for the first value that is not "
+        "finite. Weights updated with this loss are lost: go back to a checkpoint.",
+        step->number, finding->baseline, rate_text(&now, baseline));
     return VERDICT_SICK;
 }
 
@@ -37,6 +39,7 @@ enum verdict loss_diverged(const struct measures *m, size_t layer, const struct 
                            const struct limits *limits, struct finding *finding)
 {
     double first = fabs(baseline_first_loss(baseline));
+    struct rate_text now;
 
     (void)layer;
     if (isnan(first))
@@ -56,8 +59,8 @@ enum verdict loss_diverged(const struct measures *m, size_t layer, const struct 
         "The training makes things worse than no training: usually a learning rate that is "
         "far too high (Adam above 0.1 shows here first, its gradients stay moderate), labels "
         "on another scale than the output, or a sign error in the loss. Compare loss with "
-        "learning_rate and gradient_norm/all around step %" PRIu64
+        "learning_rate (now %s) and gradient_norm/all around step %" PRIu64
         ". To confirm, repeat the first steps with a tenth of the rate.",
-        m->step->number);
+        rate_text(&now, baseline), m->step->number);
     return VERDICT_SICK;
 }

@@ -22,6 +22,7 @@ enum verdict update_ratio_high(const struct measures *m, size_t layer,
                                struct finding *finding)
 {
     const struct layer_measure *measure = &m->layers[layer];
+    struct rate_text now;
     struct short_name name;
     const char *path = short_name(&name, m->model->layers[layer].path);
 
@@ -45,9 +46,9 @@ enum verdict update_ratio_high(const struct measures *m, size_t layer,
         "too high for it, or its weights have shrunk to next to nothing (weight decay, a start at "
         "0) while the optimizer takes steps of a fixed size, as Adam does. Compare "
         "update_ratio/ of all layers and look at weights/ of %s: if all ratios are high it is "
-        "the rate (%.3g), if only this one is, its scale. To confirm, train on with a tenth of "
+        "the rate (%s), if only this one is, its scale. To confirm, train on with a tenth of "
         "the rate: the ratio falls to about %.2g and the loss falls with it.",
-        path, measure->update_ratio, path, baseline->rate, measure->update_ratio / 10);
+        path, measure->update_ratio, path, rate_text(&now, baseline), measure->update_ratio / 10);
     return VERDICT_SICK;
 }
 

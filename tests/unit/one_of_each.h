@@ -20,6 +20,7 @@ static inline struct message one_layers(void)
          .activation = "linear",
          .trainable = true,
          .sharded = true,
+         .tied = true,
          .has_padding = true,
          .rows = 10000,
          .columns = 64,

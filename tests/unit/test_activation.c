@@ -281,17 +281,38 @@ static void small_batches_tables_and_outputs_of_0_are_silent(void **state)
 
 static void what_never_differed_may_be_meant_to_be_constant(void **state)
 {
-    (void)state;
-    size_t positions = layer("positions", EMBMON_OTHER);
+    static const char why[] =
+        "it never differed within a batch: its input may be the same for all examples";
+    size_t positions = layer("positions", EMBMON_OTHER), queries = dense("queries"),
+           deep = dense("deep");
 
-    OUTPUT(positions, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0});
-    must_be_silent(activation_collapsed, positions,
-                   "it never differed within a batch: its input may be the same for all examples");
+    (void)state;
+    OUTPUT(positions, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 5e-13});
+    OUTPUT(queries, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 1e-14});
+    OUTPUT(deep, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 5e-13});
+    must_be_silent(activation_collapsed, positions, why);
+    must_be_silent(activation_collapsed, queries, why); /* rounding */
+    (void)must_flag(activation_collapsed, deep);
     step_done();
     OUTPUT(positions, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0.1});
     step_done();
     OUTPUT(positions, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0});
     (void)must_flag(activation_collapsed, positions);
+}
+
+static void what_reads_only_what_differs_must_differ_from_the_start(void **state)
+{
+    (void)state;
+    size_t t = embedding("t"), a = dense("a"), b = dense("b");
+    const size_t of_a[] = {a}, of_both[] = {a, t};
+
+    OUTPUT(a, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0.1});
+    OUTPUT(b, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0});
+    assert_true(model_inputs(&training.model, b, of_both, 2)); /* of the table nobody knows */
+    must_be_silent(activation_collapsed, b,
+                   "it never differed within a batch: its input may be the same for all examples");
+    assert_true(model_inputs(&training.model, b, of_a, 1));
+    (void)must_flag(activation_collapsed, b);
 }
 
 static void behind_a_collapsed_layer_it_is_silent(void **state)
@@ -300,6 +321,9 @@ static void behind_a_collapsed_layer_it_is_silent(void **state)
     size_t t = embedding("t"), a = dense("a"), b = dense("b");
     const size_t of_a[] = {a}, of_both[] = {a, t};
 
+    OUTPUT(a, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0.1});
+    OUTPUT(b, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0.1});
+    step_done();
     OUTPUT(a, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0});
     OUTPUT(b, ones, {EXTRA_EXAMPLES, 8}, {EXTRA_VARIANCE, 0});
     (void)must_flag(activation_collapsed, b);
@@ -325,6 +349,7 @@ int main(void)
         training_test_of_4(the_variances_of_ranks_are_averaged),
         training_test(small_batches_tables_and_outputs_of_0_are_silent),
         training_test(what_never_differed_may_be_meant_to_be_constant),
+        training_test(what_reads_only_what_differs_must_differ_from_the_start),
         training_test(behind_a_collapsed_layer_it_is_silent),
         training_test_of_4(only_the_ranks_that_hold_it_are_named),
     };

@@ -311,6 +311,10 @@ static void without_both_by_rows_it_is_silent(void **state)
     POST(EMBMON_UPDATE, {EXTRA_ROWS_TOUCHED, 10});
     must_be_silent(rows_moved_untouched, t, why);
     must_be_silent(rows_moved_untouched, a, "not an embedding");
+    step_done();
+    POST(EMBMON_GRADIENT, {EXTRA_ROWS_TOUCHED, 10});
+    POST(EMBMON_UPDATE, {EXTRA_ROWS_LOOKED_UP, 12}, {EXTRA_ROWS_TOUCHED, 12});
+    must_be_silent(rows_moved_untouched, t, "only the update of some rows was posted");
 }
 
 /* ---- embedding_dominates */

@@ -170,7 +170,7 @@ static void batches_tell_all_once_and_then_what_is_new(void **state)
     assert_false(message.layers[5].has_padding);
     assert_false(model_batch(m, &cursor, &batch, &message));
     info.path = "t", info.kind = EMBMON_EMBEDDING, info.rows = 5, info.columns = 8;
-    info.padding_id = 0, info.sharded = 1, info.activation = "relu";
+    info.padding_id = 0, info.sharded = 1, info.tied = 1, info.activation = "relu";
     info.shape = shape, info.rank = 2, info.dtype = EMBMON_BF16;
     info.inputs = (const int32_t[]){3, 4}, info.input_count = 2;
     assert_int_equal(model_add_layer(m, &info), 70);
@@ -180,6 +180,7 @@ static void batches_tell_all_once_and_then_what_is_new(void **state)
     assert_int_equal(message.layers[0].id, 70);
     assert_int_equal(message.layers[0].rows, 5);
     assert_true(message.layers[0].has_padding && message.layers[0].sharded);
+    assert_true(message.layers[0].tied);
     assert_true(message.layers[0].trainable);
     assert_string_equal(message.layers[0].activation, "relu");
     assert_int_equal(message.layers[0].inputs[1], 4);

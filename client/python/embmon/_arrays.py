@@ -48,6 +48,11 @@ def dtype_code(dtype: Any) -> int:
     return code
 
 
+def is_dtype(name: Any) -> bool:
+    """Does dtype_code() know this name?"""
+    return _LONG_NAMES.get(name, name) in _lib.DTYPES
+
+
 def _judge(found: int | None, size: int, integer: bool, wanted: Any, what: str) -> int:
     """The dtype to use for elements whose own is `found` (None: not one of ours): theirs, or the
     wanted one where they are integers of its size, such as a uint16 view of bfloat16."""

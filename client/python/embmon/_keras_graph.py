@@ -91,6 +91,7 @@ class Slot(NamedTuple):
 class GraphSink:
     """Variables, filled by the step, read by collect()."""
 
+    calls_out = False
     shows_weights = False  # read between the steps: what XLA updates in place it would copy
 
     def __init__(self, monitor: Monitor) -> None:

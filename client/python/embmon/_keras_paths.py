@@ -21,6 +21,9 @@ _KINDS = (
               "RMSNormalization", "SpectralNormalization", "InstanceNormalization")),
     ("conv", ("BaseConv", "BaseConvTranspose", "BaseDepthwiseConv", "BaseSeparableConv")),
     ("dense", ("Dense", "EinsumDense")),
+    ("concatenate", ("Concatenate",)),
+    ("merge", ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")),
+    ("pooling", ("GlobalAveragePooling1D",)),  # AveragePooling1D knows no mask: it never divides by 0
 )
 _ACTIVATION_LAYERS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "PReLU": "prelu",
                       "Softmax": "softmax"}

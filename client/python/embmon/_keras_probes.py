@@ -1,8 +1,8 @@
 """Puts the probes into a Keras model on the TensorFlow backend, and takes them out again.
 
-Replaced on the instances: the model's train_step, test_step, predict_step and compute_loss, apply
-of its optimizers, and call of its layers. Functions that Keras traced before would bypass them, so
-they are made anew on entering and on leaving.
+Replaced on the instances: the model's train_step, test_step, predict_step and compute_loss, the
+functions made of them, apply of its optimizers, and call of its layers. Functions that Keras traced
+before would bypass them, so they are made anew on entering and on leaving.
 """
 
 from typing import Any, Callable, Iterable, Iterator
@@ -10,16 +10,14 @@ from typing import Any, Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from ._keras_functions import STEPS, Functions
 from ._keras_graph import GraphSink
+from ._keras_ids import Route
 from ._keras_sink import HostSink
 from ._keras_targets import Targets
 from ._keras_trace import CONTROL, StepTrace, control_row
 from ._monitor import Monitor, Wants
 from ._patches import Patches
-
-STEPS = {"training": "train_step", "validation": "test_step", "inference": "predict_step"}
-_FUNCTIONS = {"training": "train_function", "validation": "test_function",
-              "inference": "predict_function"}
 
 
 def is_optimizer(value: Any) -> bool:
@@ -57,11 +55,17 @@ def find_optimizers(model: Any, given: Iterable[Any] | None = None) -> dict[str,
     return {name: x for key, (name, x) in found.items() if key not in inner}
 
 
+def is_reversed(entry: Any, arguments: Any, named: Any) -> bool:
+    """Does a table give the logits of what it is called with, and no rows?"""
+    return entry.kind == "embedding" and bool(named.get("reverse") or arguments[1:2] == (True,))
+
+
 class Probes:
     """In one model, from install() to uninstall()."""
 
     def __init__(self, monitor: Monitor, model: Any, targets: Targets,
-                 optimizers: Iterable[Any] | None) -> None:
+                 optimizers: Iterable[Any] | None, routes: dict[str, Route]) -> None:
+        """routes: what feeds which table, as found so far; added to."""
         self.monitor = monitor
         self.model = model
         self.targets = targets
@@ -69,6 +73,8 @@ class Probes:
         self.applied: set[int] = set()  # ids of the optimizers whose apply was traced
         self.active: set[str] = set()  # phases that run under the callback
         self._patches = Patches()
+        self._functions = Functions(monitor, model, self.active)
+        self._routes = routes
         self._probed: set[int] = set()
         self._trace: StepTrace | None = None
         self._in_graph = int(getattr(model, "steps_per_execution", 1) or 1) > 1
@@ -97,28 +103,11 @@ class Probes:
             self._patches.replace(optimizer, "apply",
                                   lambda apply, o=optimizer: self._wrap_apply(apply, o))
         self._probe_layers()
-        self._make_functions()
-        self._patches.replace(self.model, "make_train_function",
-                              lambda make: self._wrap_make(make, abandoned))
-
-    def _wrap_make(self, make: Callable[..., Any],
-                   abandoned: Callable[[], None]) -> Callable[..., Any]:
-        def make_train_function(force: bool = False) -> Any:
-            if not force:  # fit() calls it so before its callbacks begin
-                self._try(abandoned)
-            return make(force=force)
-
-        return make_train_function
+        self._functions.install(self._patches, lambda: self._try(abandoned))
 
     def uninstall(self) -> None:
         self._patches.restore()
-        self._make_functions()
-
-    def _make_functions(self) -> None:
-        """What was traced is traced anew at its next use."""
-        for name in _FUNCTIONS.values():
-            if getattr(self.model, name, None) is not None:
-                getattr(self.model, f"make_{name}")(force=True)
+        self._functions.uninstall()
 
     def _probe_layers(self) -> bool:
         """True when there were layers without a probe."""
@@ -126,6 +115,9 @@ class Probes:
                if x.probe is not None and id(x.probe) not in self._probed]
         for entry in new:
             self._probed.add(id(entry.probe))
+            if hasattr(entry.probe, "_assert_input_compatibility"):  # the first that Keras calls
+                self._patches.replace(entry.probe, "_assert_input_compatibility",
+                                      lambda check, e=entry: self._wrap_check(check, e))
             self._patches.replace(entry.probe, "call", lambda call, e=entry: self._wrap_call(call, e))
         return bool(new)
 
@@ -147,7 +139,7 @@ class Probes:
         self._collect()
         wants = self.monitor.begin(phase)
         if self._compiled:
-            self._show_weights(wants)
+            self._keep_weights(wants)
         if wants.sampled or self._armed[phase]:
             self._controls[phase].assign(control_row(wants))
             self._armed[phase] = wants.sampled  # the step itself disarms it
@@ -176,22 +168,18 @@ class Probes:
         before, self._before = self._before, []
         for variable, old in before:
             target = self.targets.of_variable(variable)
-            if target is not None:
-                self.monitor.post(target.ident, "update", wants.step, variable.numpy() - old)
-
-    def _show_weights(self, wants: Wants) -> None:
-        """Those that are about to be trained, read between the steps."""
-        if not (wants.weight or wants.update):
-            return
-        for variable in self.model.trainable_variables:
-            target = self.targets.of_variable(variable)
             if target is None:
                 continue
-            value = variable.numpy()
             if wants.weight:
-                self.monitor.post(target.ident, "weight", wants.step, value)
+                self.monitor.post(target.ident, "weight", wants.step, old)
             if wants.update:
-                self._before.append((variable, np.array(value)))
+                self.monitor.post(target.ident, "update", wants.step, variable.numpy() - old)
+
+    def _keep_weights(self, wants: Wants) -> None:
+        """Of what is about to be trained, copied between the steps. They are posted after the step:
+        tracing the first one declares the layers, in forward order."""
+        if wants.weight or wants.update:
+            self._before = [(v, np.array(v.numpy())) for v in self.model.trainable_variables]
 
     def disarm(self, phase: str) -> None:
         """Nothing is wanted until begin() says so."""
@@ -203,13 +191,22 @@ class Probes:
     def _wrap_step(self, step: Callable[..., Any], phase: str) -> Callable[..., Any]:
         def monitored_step(data: Any, *arguments: Any, **named: Any) -> Any:
             before = self._trace
-            trace = self._trace = self._start(phase, data)
+            trace = self._start(phase, data)
+            self._trace = trace or before
             try:
                 logs = step(data, *arguments, **named)
+                if trace is not None:
+                    self._try(trace.end, logs)
+                    if self._compiled is not None and self._functions.gives_parcels():
+                        return self._functions.parcels.pack(logs)
+            except Exception:
+                if trace is not None:
+                    self._try(trace.abandon)
+                raise
             finally:
                 self._trace = before
-            if trace is not None:
-                self._try(trace.end, logs)
+                if trace is not None:
+                    self._functions.parcels.drop()
             return logs
 
         return monitored_step
@@ -223,8 +220,10 @@ class Probes:
 
         def start() -> StepTrace:
             trace = StepTrace(self.monitor, self.targets, self._sink, phase, self._controls[phase],
-                              self._executed[phase], begin if self._in_graph else None)
-            trace.batch(data)
+                              self._executed[phase], phase in self.active,
+                              begin if self._in_graph else None)
+            trace.batch(self.model, data, self._functions.parcels if self._compiled else None,
+                        self._routes)
             return trace
 
         return self._try(start)
@@ -238,14 +237,35 @@ class Probes:
 
         return compute_loss
 
+    def _wrap_check(self, check: Callable[..., Any], entry: Any) -> Callable[..., Any]:
+        def monitored_check(*arguments: Any, **named: Any) -> Any:
+            if self._trace is not None and arguments:
+                self._try(self._trace.begin_call, entry, arguments[0])
+            return check(*arguments, **named)
+
+        return monitored_check
+
     def _wrap_call(self, call: Callable[..., Any], entry: Any) -> Callable[..., Any]:
         def monitored_call(*arguments: Any, **named: Any) -> Any:
+            if self._trace is None or is_reversed(entry, arguments, named):
+                return call(*arguments, **named)
+            arguments, named = self._before_call(entry, arguments, named)
             output = call(*arguments, **named)
             if self._trace is not None:
                 self._try(self._trace.activation, entry, output)
             return output
 
         return monitored_call
+
+    def _before_call(self, entry: Any, arguments: Any, named: Any) -> tuple[Any, Any]:
+        """The arguments of a layer, its inputs once they are posted."""
+        if arguments:
+            inputs = self._try(self._trace.before_call, entry, arguments[0])
+            return (arguments if inputs is None else (inputs, *arguments[1:])), named
+        if "inputs" in named:
+            inputs = self._try(self._trace.before_call, entry, named["inputs"])
+            return arguments, named if inputs is None else named | {"inputs": inputs}
+        return arguments, named
 
     def _wrap_apply(self, apply: Callable[..., Any], optimizer: Any) -> Callable[..., Any]:
         def monitored_apply(grads: Any, trainable_variables: Any = None, **named: Any) -> Any:

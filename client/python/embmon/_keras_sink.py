@@ -26,6 +26,7 @@ def call_out(function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
 class HostSink:
     """Calls out: the C library summarises the step's own buffers."""
 
+    calls_out = True
     shows_weights = True  # weights and updates are taken within the step
 
     def __init__(self, monitor: Monitor) -> None:

@@ -2,9 +2,10 @@
 are first called while a step is traced: that is the forward order."""
 
 import dataclasses
-from typing import Any, Iterable
+from typing import Any, Iterable, Sequence
 
 from . import _keras_paths
+from ._arrays import is_dtype
 from ._monitor import Monitor
 
 
@@ -36,15 +37,21 @@ class Targets:
         self.layers = _keras_paths.walk(self._model, self._prefix, self._patterns)
         self._by_variable = {id(v.variable): v for entry in self.layers for v in entry.variables}
 
-    def declare(self, entry: _keras_paths.Layer, output: Any = None) -> int | None:
-        """The layer's id. output: a tensor it gave, for shape and dtype."""
-        known = self._ids.get(entry.path)
+    def known(self, entry: _keras_paths.Layer) -> int | None:
+        """The id of a layer that was declared."""
+        return self._ids.get(entry.path)
+
+    def declare(self, entry: _keras_paths.Layer, shape: Any = None, dtype: str | None = None,
+                inputs: Sequence[int] = ()) -> int | None:
+        """The layer's id. shape, dtype: of its output, where they are known. inputs: the layers it
+        reads."""
+        known = self.known(entry)
         if known is not None:
             return known
         layer = entry.layer
-        named: dict[str, Any] = {}
-        if output is not None and output.shape.rank is not None and output.shape.rank <= 8:
-            named.update(shape=output.shape.as_list(), dtype=output.dtype.name)
+        named: dict[str, Any] = {"inputs": inputs}
+        if shape is not None:
+            named.update(shape=shape, dtype=dtype if is_dtype(dtype) else None)
         ident = self._monitor.declare_layer(
             entry.path, entry.kind, activation=entry.activation, rows=entry.rows,
             columns=entry.columns, padding_id=entry.padding_id, tied=entry.tied,

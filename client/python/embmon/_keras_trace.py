@@ -2,9 +2,9 @@
 tensors to the monitor.
 
 What is wanted stands in a small variable, the control, which is set before the step:
-int64 [step, sampled, gradient, activation, weight, update]. All that is added is behind a tf.cond
-on it, so that a step which is not sampled costs a read and a few switches. Nothing the model
-computes depends on what is added.
+int64 [step, sampled, gradient, activation, weight, update, ids]. All that is added is behind a
+tf.cond on it, so that a step which is not sampled costs a read and a few switches. Nothing the
+model computes depends on what is added; look-ups wait for it.
 """
 
 from typing import Any, Callable, Sequence
@@ -13,13 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from . import _keras_paths
-from ._keras_sink import HostSink
+from ._keras_boundary import Boundary
+from ._keras_flow import Flow
+from ._keras_ids import IdsTrace, Parcels, Route
+from ._keras_sink import HostSink, call_out
 from ._keras_tap import Tap
 from ._keras_targets import Target, Targets
 from ._monitor import Monitor, Wants
 
-STEP, SAMPLED, GRADIENT, ACTIVATION, WEIGHT, UPDATE = range(6)
-CONTROL = 6
+STEP, SAMPLED, GRADIENT, ACTIVATION, WEIGHT, UPDATE, IDS = range(7)
+CONTROL = 7
 
 # Ops that may hold posts: those of a step must have run before it ends.
 _HOLDERS = frozenset(("If", "While", "Case", "PyFunc", "EagerPyFunc", "PartitionedCall",
@@ -47,9 +50,10 @@ class StepTrace:
     """From the first line of train_step (test_step, predict_step) to its last."""
 
     def __init__(self, monitor: Monitor, targets: Targets, sink: HostSink, phase: str,
-                 control: tf.Variable, executed: tf.Variable,
+                 control: tf.Variable, executed: tf.Variable, watched: bool,
                  begin: Callable[[], Wants] | None) -> None:
-        """sink: takes the tensors (GraphSink has the same methods).
+        """sink: takes the tensors (GraphSink has the same methods). watched: the phase runs under
+        the callback.
         begin: the graph itself asks it at each step what is wanted, as nobody else can between
         the steps of one execution; None: the control is set from outside."""
         self.phase = phase
@@ -63,6 +67,8 @@ class StepTrace:
         self._activations: list[tuple[Target, Any]] = []
         self._scalars: dict[str, Any] = {}
         self._data: list[Any] = []
+        self._flow = Flow(monitor, targets, phase, watched)
+        self._ids: IdsTrace | None = None
         self._first_op = len(self.graph.get_operations()) if self.graph else 0
         if begin is not None:
             row = tf.numpy_function(lambda: np.array(control_row(begin()), np.int64), [], tf.int64)
@@ -74,15 +80,34 @@ class StepTrace:
         """Is the graph being built the step's own, and not one within it?"""
         return current_graph() is self.graph
 
+    def begin_call(self, entry: _keras_paths.Layer, inputs: Any) -> None:
+        """Of a layer: before Keras looks at what it is called with."""
+        self._flow.begin(entry, inputs)
+
+    def before_call(self, entry: _keras_paths.Layer, inputs: Any) -> Any:
+        """What the layer is to be called with: the same."""
+        if not self.is_current():
+            return inputs
+        if entry.kind == "embedding":
+            if self._ids is not None and is_tensor_of(self.graph, inputs):
+                return self._ids.before_lookup(entry, inputs)
+            return inputs
+        late = self._flow.run_time(entry, inputs)
+        if not late or not self._sink.calls_out:
+            return inputs
+        done = call_out(lambda *shapes: self._flow.post_run_time(entry, shapes),
+                        [tf.shape(x) for x in late])
+        with tf.control_dependencies([done]):
+            return tf.nest.map_structure(tf.identity, inputs)
+
     def activation(self, entry: _keras_paths.Layer, output: Any) -> None:
         """A layer's output; where it gives several, its first tensor of floats."""
-        if not self.is_current():
+        target = self._flow.end(entry, output)  # also while Keras builds the model, beside the step
+        if target is None or "activation" not in self._monitor.signals or not self.is_current():
             return
         for tensor in tf.nest.flatten(output):
             if is_tensor_of(self.graph, tensor) and tensor.dtype.is_floating:
-                target = self._targets.declare(entry, tensor)
-                if target is not None and "activation" in self._monitor.signals:
-                    self._activations.append((Target(target), tensor))
+                self._activations.append((Target(target), tensor))
                 return
 
     def scalar(self, name: str, value: Any) -> None:
@@ -90,8 +115,12 @@ class StepTrace:
         if is_tensor_of(self.graph, value) and (value.dtype.is_floating or value.dtype.is_integer):
             self._scalars[name] = value
 
-    def batch(self, data: Any) -> None:
-        """What the step is given."""
+    def batch(self, model: Any, data: Any, parcels: Parcels | None,
+              routes: dict[str, Route]) -> None:
+        """What the step is given. parcels: where it cannot call out. routes: what feeds which table,
+        as far as earlier steps have found it."""
+        self._ids = IdsTrace(self._monitor, Boundary(model, data), self._flow, parcels, routes,
+                             self._control[STEP], lambda: self._flag(IDS))
         self._data = [x for x in tf.nest.flatten(data) if is_tensor_of(self.graph, x)]
         sized = [x for x in self._data if x.shape.rank]
         if sized:
@@ -109,6 +138,7 @@ class StepTrace:
         for grad, variable in zip(grads, variables):
             target = None if grad is None else self._targets.of_variable(variable)
             if target is not None:
+                self._flow.gradient(target.ident, grad)
                 pairs.append((target, grad, variable))
         scale = loss_scale(optimizer)
         self._when(GRADIENT, lambda: [self._post_gradient(target, grad, scale)
@@ -166,6 +196,12 @@ class StepTrace:
         when(olds[0][0], post)
 
     # ---- the end
+
+    def abandon(self) -> None:
+        """The step has raised."""
+        self._flow.abandon()
+        if self._ids is not None:
+            self._ids.abandon()
 
     def end(self, logs: Any) -> None:
         """Posts activations and scalars, and ends the step once all posts have been made."""

@@ -9,14 +9,16 @@ import functools
 import logging
 import sys
 import threading
-from typing import Any, Callable, Iterable, Mapping, NamedTuple
+import time
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from ._arrays import is_dtype
 from ._detectors import ignore_rows, stop_words, threshold_rows
 from .alert import Alert
 from .client import Client, Summary
 from .errors import ClosedError
 
-SIGNALS = ("gradient", "activation", "update", "weight")
+SIGNALS = ("gradient", "activation", "ids", "update", "weight")
 PHASES = ("training", "validation", "inference")
 
 log = logging.getLogger("embmon")
@@ -31,6 +33,7 @@ class Wants(NamedTuple):
     activation: bool = False
     weight: bool = False
     update: bool = False
+    ids: bool = False
 
 
 def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,6 +80,7 @@ class Monitor:
         self._open: tuple[str, Wants] | None = None  # the step under way
         self._phase = "training"
         self._targets: list[int] = []
+        self._shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # as posted last
         self._named = False
         self._alert_failed = False
         self._first: int | None = None  # training step of this process
@@ -132,20 +136,24 @@ class Monitor:
     def _begin(self, phase: str) -> Wants:
         with self._lock:
             self._finish()
-            if phase != self._phase:
-                self.client.phase(phase)
-                self._phase = phase
+            self._turn_to(phase)
             step = self.counts[phase]
             wants = Wants(step)
             if self._next_sampled[phase]:
                 wants = Wants(step, True, *(self._any_wanted(signal, phase) for signal in
-                                            ("gradient", "activation", "weight", "update")))
+                                            ("gradient", "activation", "weight", "update", "ids")))
             self._open = phase, wants
             return wants
 
+    def _turn_to(self, phase: str) -> None:
+        if phase != self._phase:
+            self.client.phase(phase)
+            self._phase = phase
+
     def _any_wanted(self, signal: str, phase: str) -> bool:
         """By any target; those that do not want it refuse the post."""
-        if signal not in self.signals or (phase != "training" and signal != "activation"):
+        if signal not in self.signals or (
+                phase != "training" and signal not in ("activation", "ids")):
             return False
         # Before the first step is traced no target is known.
         return not self._targets or any(self.client.wanted(t, signal) for t in self._targets)
@@ -208,6 +216,31 @@ class Monitor:
         self.client.post_summary(target, signal, step, summary)
 
     @guarded
+    def post_ids(self, target: int, step: int, ids: Any, mask: Any, length: int) -> None:
+        """What reaches a table; length: of the sequences, 0 where there are none."""
+        self.client.post_ids(target, step, ids, mask=mask, sequence_length=length)
+
+    @guarded
+    def post_fed(self, target: int, name: str, step: int, ids: Any, length: int) -> None:
+        """The same as the user fed it, under its name."""
+        self.client.post_fed(target, name, step, ids, sequence_length=length)
+
+    @guarded
+    def post_shape(self, phase: str, target: int, role: str, dims: Sequence[int | None], *,
+                   index: int = 0, inputs: int = 0, axis: int = 0, dtype: str | None = None) -> None:
+        """Where it is not the one that was posted last in this phase: at its current step."""
+        key = (phase, target, role, index, inputs)
+        value = (tuple(dims), dtype)
+        with self._lock:
+            if self._shapes.get(key) == value or self.open_phase not in (None, phase):
+                return
+            self._shapes[key] = value
+            self._turn_to(phase)
+            self.client.post_shape(target, self.counts[phase], role, list(dims), index=index,
+                                   inputs=inputs, axis=axis,
+                                   dtype=dtype if is_dtype(dtype) else None)
+
+    @guarded
     def scalar(self, name: str, step: int, value: float) -> None:
         self.client.scalar(name, step, value)
 
@@ -234,6 +267,20 @@ class Monitor:
                     self.stopped = alert
                     say(f"embmon: training stops: {alert}")
             self._tell(alert)
+
+    @guarded
+    def explain(self, seconds: float) -> None:
+        """A step has raised. Waits so long at most for alerts that say why, and says them: no
+        summary will come any more."""
+        if not self.client.connected:
+            return
+        told, end = len(self.fired), time.monotonic() + seconds
+        self.poll()
+        while len(self.fired) == told and time.monotonic() < end:
+            time.sleep(0.005)
+            self.poll()
+        for alert in self.fired[told:]:
+            say(f"embmon: {alert}\n  {alert.hint}" if alert.hint else f"embmon: {alert}")
 
     def _tell(self, alert: Alert) -> None:
         if self._on_alert is None:

@@ -3,9 +3,9 @@
     from embmon.keras import EmbmonCallback
     model.fit(x, y, callbacks=[EmbmonCallback(run="reviews")])
 
-Gradients, weights and updates of every trainable variable, activations of every layer, loss and
-learning rate, by the layers' full paths (`inner_model/embedding_1`), while the model trains in
-graph mode as it always does.
+Gradients, weights and updates of every trainable variable, activations of every layer, the ids that
+go into embeddings, the shapes on the way, loss and learning rate, by the layers' full paths
+(`inner_model/embedding_1`), while the model trains in graph mode as it always does.
 """
 
 import logging
@@ -28,7 +28,8 @@ class EmbmonCallback(keras.callbacks.Callback):
 
     May be given to fit(), evaluate() and predict(), again and to several models in turn: that is
     one run. It changes neither the numbers of the training nor its errors; without a daemon, or
-    when the monitor itself fails, there is one warning and the training goes on.
+    when the monitor itself fails, there is one warning and the training goes on. When a step raises,
+    the exception waits 0.2 s at most for the alert that explains it, which is said on stderr.
     """
 
     def __init__(self, address: str | None = None, run: str | None = None, resume: bool = False,
@@ -42,8 +43,8 @@ class EmbmonCallback(keras.callbacks.Callback):
         resume: continue the run of this name, its count of steps too.
         layers: globs over the full path, `*` crosses "/"; a pattern without "/" is of the last
         part. None: all layers.
-        signals: some of "gradient", "activation", "update", "weight"; the last two are taken at
-        every sampled step at first, after 25 of them at one of ten.
+        signals: some of "gradient", "activation", "ids", "update", "weight"; the last two are taken
+        at every sampled step at first, after 25 of them at one of ten. Shapes always come.
         every: sample steps that are multiples of it (rounded up to a power of two); "auto": the
         daemon says.
         on_alert: called on the training thread between steps, with each change of an alert to
@@ -65,7 +66,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         client = Client(run=run, address=address, resume=resume, every=every)
         self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore)
         self._probes: Any = None  # Probes, while they are in a model
-        self._depth = 0  # of begun and not ended phases
+        self._routes: dict[str, Any] = {}  # what feeds which table
         self._warned = False
         self._fit_steps = 0
 
@@ -164,7 +165,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         targets = Targets(self._monitor, self.model, self._name, self._layers)
         if self._layers is not None and self.model.built and not targets.layers:
             log.warning("embmon: no layer of %r is named by layers=%r", self.model.name, self._layers)
-        probes = Probes(self._monitor, self.model, targets, self._optimizers)
+        probes = Probes(self._monitor, self.model, targets, self._optimizers, self._routes)
         self._monitor.start(max((int(calls_of(x)) for x in probes.optimizers.values()), default=0))
         self._probes = probes
         probes.install(self._abandoned)

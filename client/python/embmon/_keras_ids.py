@@ -1,0 +1,157 @@
+"""What goes into the embeddings of a step as it is traced: the ids as they reach each table, before
+the look-up, and as the user fed them.
+
+The look-up waits for the post, so that the ids are with the monitor even where TensorFlow then
+raises. A step compiled by XLA cannot call out: it gives the ids back beside its results, and they
+are posted when it has ended.
+"""
+
+from typing import Any, Callable, NamedTuple, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from . import _keras_paths
+from ._keras_boundary import Boundary
+from ._keras_flow import Flow, dims_of
+from ._keras_sink import call_out
+from ._monitor import Monitor
+
+# (step, arrays) -> None
+Post = Callable[..., None]
+
+def are_ids(tensor: Any) -> bool:
+    """In a dtype that the monitor reads; anything else is looked up in no table."""
+    return bool(tensor.dtype.is_integer or tensor.dtype.is_bool or tensor.dtype in (
+        tf.float16, tf.bfloat16, tf.float32, tf.float64))
+
+
+def length_of(array: Any) -> int:
+    """Of the sequences of ids in it; 0: these are no sequences."""
+    return int(array.shape[-1]) if array.ndim >= 2 and array.shape[-1] > 1 else 0
+
+
+class Route(NamedTuple):
+    """What feeds a table."""
+
+    name: str  # at the boundary
+    rank: int | None  # of the ids as they reach it
+
+
+class Parcels:
+    """What steps compiled by XLA give back beside their results, by the key of its post."""
+
+    MARK = "embmon"
+
+    def __init__(self) -> None:
+        self._posts: list[Post] = []
+        self._packed: dict[str, tuple[Any, ...]] = {}  # of the step that is traced
+
+    def add(self, post: Post, tensors: Sequence[Any]) -> None:
+        self._packed[str(len(self._posts))] = tuple(tensors)
+        self._posts.append(post)
+
+    def pack(self, results: Any) -> Any:
+        """What the step gives instead of its results."""
+        packed, self._packed = self._packed, {}
+        return results, {self.MARK: packed}
+
+    def drop(self) -> None:
+        """The step that was traced has raised."""
+        self._packed = {}
+
+    def unpack(self, given: Any) -> tuple[Any, list[tuple[Post, tuple[Any, ...]]]]:
+        """The results, and the posts with their arrays."""
+        if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
+                and list(given[1]) == [self.MARK]):
+            return given, []
+        return given[0], [(self._posts[int(key)], tensors)
+                          for key, tensors in given[1][self.MARK].items()]
+
+
+class IdsTrace:
+    """Of one step."""
+
+    def __init__(self, monitor: Monitor, boundary: Boundary, flow: Flow, parcels: Parcels | None,
+                 routes: dict[str, Route], step: Any, wanted: Callable[[], Any]) -> None:
+        """parcels: of a step that cannot call out. routes: what earlier steps have found. step: its
+        number, a tensor. wanted: makes the flag whether ids are wanted at it."""
+        self._reached: set[str] = set()  # paths
+        self._routes = routes
+        self._monitor = monitor
+        self._boundary = boundary
+        self._flow = flow
+        self._parcels = parcels
+        self._step = step
+        self._wanted = wanted
+
+    def before_lookup(self, entry: _keras_paths.Layer, ids: Any) -> Any:
+        """What the layer is to look up: the same ids, once they are posted."""
+        self._reached.add(entry.path)
+        if not are_ids(ids):
+            return ids
+        dims = dims_of(ids.shape)
+        whole = dims is not None and type(entry.layer).__name__ == "Embedding" \
+            and entry.probe is entry.layer and len(dims) < 8
+        target = self._flow.declare(entry, shape=[*dims, entry.columns] if whole else None,
+                                    dtype=entry.layer.compute_dtype)
+        if target is None or "ids" not in self._monitor.signals:
+            return ids
+        mask = self._mask(entry, ids)
+        posts: list[tuple[Post, list[Any]]] = []
+        usual = self._routes.get(entry.path)
+        fed = self._boundary.source(ids, usual and usual.name)
+        if fed is not None:
+            self._routes[entry.path] = Route(fed.name, ids.shape.rank)
+            if are_ids(fed.tensor):
+                posts.append((self._post_fed(target, fed.name), [fed.tensor]))
+        posts.append((self._post_ids(target), [ids] if mask is None else [ids, mask]))
+        return self._give(ids, posts)
+
+    def abandon(self) -> None:
+        """The step has raised: what was fed to the tables that it did not come to."""
+        if self._parcels is not None:
+            self._parcels.drop()
+        for path, route in self._routes.items():
+            fed = next((x for x in self._boundary.fed if x.name == route.name), None)
+            if fed is not None and path not in self._reached:
+                self._flow.fed(path, fed.tensor, route.rank)
+
+    def _mask(self, entry: _keras_paths.Layer, ids: Any) -> Any:
+        """The mask that follows from these ids; None: there is none."""
+        if entry.padding_id is None or entry.probe is not entry.layer:
+            return None
+        mask = entry.layer.compute_mask(ids, getattr(ids, "_keras_mask", None))
+        if not isinstance(mask, tf.Tensor) or mask.dtype != tf.bool:
+            return None
+        return mask
+
+    def _post_ids(self, target: int) -> Post:
+        def post(step: int, ids: Any, mask: Any = None) -> None:
+            if mask is not None and mask.size != ids.size:
+                mask = None
+            self._monitor.post_ids(target, step, ids, mask, length_of(ids))
+
+        return post
+
+    def _post_fed(self, target: int, name: str) -> Post:
+        def post(step: int, ids: Any) -> None:
+            self._monitor.post_fed(target, name, step, ids, length_of(ids))
+
+        return post
+
+    def _give(self, ids: Any, posts: list[tuple[Post, list[Any]]]) -> Any:
+        if self._parcels is not None:
+            for post, tensors in posts:
+                self._parcels.add(post, tensors)
+            return ids
+
+        def run() -> Any:
+            done = [call_out(lambda s, *arrays, p=post: p(int(s), *arrays), [self._step, *tensors])
+                    for post, tensors in posts]
+            with tf.control_dependencies(done):
+                return tf.constant(0)
+
+        done = tf.cond(self._wanted(), run, lambda: tf.constant(0))
+        with tf.control_dependencies([done]):
+            return tf.identity(ids)
