@@ -1,4 +1,4 @@
-"""make verdicts, second part: trains each Keras example 50 times beside embmond, ten seeds healthy
+"""make verdicts-keras: trains each Keras example 50 times beside embmond, ten seeds healthy
 and with each fault, in two processes; judges what embmond said.
 
 Prints a Markdown table; ends with 1 when a healthy run was flagged or a fault was missed.
@@ -12,7 +12,7 @@ import time
 
 from keras_judge import Record, Verdict, environment
 from monitored import ROOT, Alerts, Daemon
-from verdicts import row
+from skipgram_verdicts import row
 
 FAULTS = ("none", "vanishing", "exploding", "diverging", "nan")
 # seed: optimizer, batch, rate for each example, steps of the healthy run

@@ -1,4 +1,4 @@
-"""What demo.py and verdicts.py share: an embmond of their own, trainers beside it, and the judge.
+"""What demo.py and skipgram_verdicts.py share: an embmond of their own, trainers beside it, and the judge.
 
 The judge compares what embmond said (alerts.jsonl) with what the trainer wrote down itself
 (--record). It never asks embmond when a run became sick.

@@ -627,10 +627,14 @@ def test_the_readmes_code_is_that_of_the_example():
 
 
 def test_the_readme_has_measured_verdicts():
-    rows = table("README.md", "fault", "right",
-                 "steps from first sick to alert (min / median / max)", "also fired")
-    assert len(rows) == 5
+    block = text("README.md").partition("<!-- verdicts: begin -->")[2].partition("<!-- verdicts: end -->")[0]
+    assert re.search(r"Measured on 20\d\d-\d\d-\d\d: \d+ of \d+ faulty trainings .*; \d+ of \d+ healthy", block)
+    heading = re.search(r"HEADING = \((.*?)\)\n", text("tests/verdicts/table.py"), flags=re.S)[1]
+    rows = table("README.md", *re.findall(r'"([^"]+)"', heading))
+    assert len(rows) >= 7
     for row in rows:
-        assert re.fullmatch(r"\d+ of \d+", row[1]) and row[2]
-    heading = re.search(r'print\("(\| fault.*?)"\)', text("examples/verdicts.py"))[1]
-    assert heading in text("README.md")
+        if row[0].strip("`") in detectors():
+            assert all(re.fullmatch(r"\d+ of \d+|-", cell) for cell in row[1:3])
+            assert re.fullmatch(r"\d+ of \d+, \d+ of \d+", row[4])
+        else:
+            assert row[1].startswith("not in this embmond")

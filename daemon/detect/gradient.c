@@ -4,6 +4,9 @@
 #include "daemon/detect/families.h"
 #include "embmon/embmon.h"
 
+static const double NOTHING_LEARNT = 0.9;   /* of the first loss */
+static const double NOTHING_ARRIVES = 1e-6; /* the model's norm by the first loss */
+
 static const char NO_GRADIENT[] = "no gradient was posted for this layer";
 
 static const struct step_cell *first_nonfinite_cell(const struct measures *m, size_t layer,
@@ -122,6 +125,38 @@ double gradient_norm_high(size_t layer, const struct baseline *baseline,
     return limits->exploding_layer * norm_baseline_level(&baseline->layers[layer]);
 }
 
+/* The model's norm below which no layer gets a gradient to speak of: then there is none that the
+ * others could be compared with. NAN where the loss has fallen: a model that has come to rest has
+ * learnt before. */
+static double model_norm_low(const struct measures *m, const struct baseline *baseline)
+{
+    double first = baseline_first_loss(baseline);
+
+    return m->loss >= first - (1 - NOTHING_LEARNT) * fabs(first) ? NOTHING_ARRIVES * fabs(first)
+                                                                 : NAN;
+}
+
+static enum verdict arrives_nowhere(const struct measures *m, size_t layer, struct finding *finding)
+{
+    struct short_name name;
+    const char *path = short_name(&name, m->model->layers[layer].path);
+
+    finding_summary(finding,
+                    "the gradient norm of %s is %.3g at step %" PRIu64
+                    " and that of the whole model %.3g: it vanishes before any layer, and the loss "
+                    "stays at %.4g",
+                    path, m->layers[layer].norm, m->step->number, m->model_norm, m->loss);
+    finding_hint(
+        finding,
+        "No layer gets a gradient to speak of, %s as little as the last one: usually vectors or an "
+        "output that are scaled down too far, a loss weight or a division of the loss that is "
+        "there twice, or factors that all start next to zero. Look at activations/ from the "
+        "look-up to the output: where values become tiny is where the error is lost. To confirm, "
+        "take that scale away and look at gradient_norm/%s and the loss again.",
+        path, path);
+    return VERDICT_SICK;
+}
+
 /* The gradient does not arrive: next to nothing compared with the last trainable layer and with the
  * loss, or exactly nothing. */
 enum verdict gradient_vanishing(const struct measures *m, size_t layer,
@@ -147,6 +182,10 @@ enum verdict gradient_vanishing(const struct measures *m, size_t layer,
         return finding_silent(finding, "the loss is 0: there is no error to carry back");
     if (measure->norm <= 0)
         return vanished_wholly(m, layer, finding);
+    if (m->model_norm < model_norm_low(m, baseline)) {
+        finding->threshold = model_norm_low(m, baseline);
+        return arrives_nowhere(m, layer, finding);
+    }
     if (isnan(finding->threshold))
         return finding_silent(finding, "no other layer has a gradient to compare with");
     if (measure->norm >= finding->threshold)

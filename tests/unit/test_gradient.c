@@ -330,6 +330,54 @@ static void rows_that_cancel_are_not_touched(void **state)
     summary_free(&s);
 }
 
+/* ---- gradient_vanishing: nowhere */
+
+/* Two tables that are all there is, with norms of 3 and 4 times this; step 0 has the first loss. */
+static size_t tables_alone(double norm, double first_loss, double next_loss)
+{
+    size_t a = embedding("a"), b = embedding("b");
+
+    gradient(a, 3);
+    gradient(b, 4);
+    loss(first_loss);
+    step_done();
+    gradient(a, 3 * norm);
+    gradient(b, 4 * norm);
+    loss(next_loss);
+    return a;
+}
+
+static void a_gradient_that_arrives_nowhere_has_vanished(void **state)
+{
+    (void)state;
+    size_t a = tables_alone(0.19e-5, 10, 10); /* together 0.95e-5 */
+    struct finding f = must_flag(gradient_vanishing, a);
+
+    must_near(f.value, 0.57e-5, 1e-12);
+    must_near(f.threshold, 1e-5, 1e-12);
+    assert_non_null(strstr(f.summary, "that of the whole model 9.5e-06"));
+}
+
+static void a_small_gradient_that_arrives_somewhere_has_not(void **state)
+{
+    (void)state;
+    must_pass(gradient_vanishing, tables_alone(0.21e-5, 10, 10));
+}
+
+static void a_model_that_has_learnt_may_come_to_rest(void **state)
+{
+    (void)state;
+    must_pass(gradient_vanishing, tables_alone(1e-9, 10, 8));
+}
+
+static void with_a_loss_below_0_too(void **state)
+{
+    (void)state;
+    must_pass(gradient_vanishing, tables_alone(1e-9, -10, -13));
+    step_done();
+    must_flag(gradient_vanishing, tables_alone(1e-9, -10, -10.9));
+}
+
 /* ---- gradient_exploding */
 
 static void healthy_steps(size_t a, size_t b, int count)
@@ -654,6 +702,10 @@ int main(void)
         training_test(no_row_looked_up_is_no_data),
         training_test(an_empty_tensor_is_no_data),
         training_test(a_gradient_of_zeros_has_vanished_even_when_no_other_layer_has_one),
+        training_test(a_gradient_that_arrives_nowhere_has_vanished),
+        training_test(a_small_gradient_that_arrives_somewhere_has_not),
+        training_test(a_model_that_has_learnt_may_come_to_rest),
+        training_test(with_a_loss_below_0_too),
         training_test(dense_sparse_and_uncoalesced_rows_get_one_verdict),
         training_test(rows_that_cancel_are_not_touched),
         training_test(an_explosion_is_above_100_times_the_usual_norm),

@@ -1,4 +1,4 @@
-"""make verdicts: trains skip-gram 41 times beside embmond, and judges what embmond said.
+"""make verdicts-c: trains skip-gram 41 times beside embmond, and judges what embmond said.
 
 Ten seeds, each with a rate of its own, healthy and with each fault; and one healthy training of two
 ranks. Prints a Markdown table; ends with 1 when a healthy run was flagged or a fault was missed.
