@@ -65,6 +65,10 @@ class Targets:
         for entry in self.layers:
             self.declare(entry)
 
+    def trainable(self) -> list[Any]:
+        """What the model says is to be trained."""
+        return list(self._model.trainable_variables)
+
     def of_variable(self, variable: Any) -> Target | None:
         """None for one that `layers` leaves out."""
         key = id(variable)

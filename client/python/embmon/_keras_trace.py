@@ -65,6 +65,8 @@ class StepTrace:
         self._control = control
         self._executed = executed
         self._activations: list[tuple[Target, Any]] = []
+        self._given: set[int] = set()  # variables that an optimizer was given
+        self._left_out: list[tuple[Any, ...]] = []
         self._scalars: dict[str, Any] = {}
         self._data: list[Any] = []
         self._flow = Flow(monitor, targets, phase, watched)
@@ -134,20 +136,34 @@ class StepTrace:
         if not self.applied:
             self.scalar("learning_rate", tf.convert_to_tensor(optimizer.learning_rate))
         self.applied.append(optimizer)
-        pairs = []
+        pairs = []  # a gradient of None: Keras leaves the variable as it is, and that is to be seen
         for grad, variable in zip(grads, variables):
-            target = None if grad is None else self._targets.of_variable(variable)
+            target = self._targets.of_variable(variable)
             if target is not None:
-                self._flow.gradient(target.ident, grad)
+                if grad is not None:
+                    self._flow.gradient(target.ident, grad)
                 pairs.append((target, grad, variable))
         scale = loss_scale(optimizer)
         self._when(GRADIENT, lambda: [self._post_gradient(target, grad, scale)
-                                      for target, grad, _ in pairs])
+                                      for target, grad, _ in pairs if grad is not None])
         if not self._sink.shows_weights:
             return []
         self._when(WEIGHT, lambda: [self._post("weight", target, read(variable))
                                     for target, _, variable in pairs])
+        self._leave_out(optimizer, variables)
         return self._old_weights(optimizer, pairs)
+
+    def _leave_out(self, optimizer: Any, variables: Sequence[Any]) -> None:
+        """Remembers what the model calls trainable and no optimizer is given, as it is before the
+        first of them is applied: nothing should change it, and mostly that is a mistake."""
+        given = {id(x) for x in variables}
+        first = not self._given
+        self._given |= given
+        if not first or not self.is_current():
+            return
+        pairs = [(self._targets.of_variable(x), None, x) for x in self._targets.trainable()
+                 if id(x) not in given]
+        self._left_out = self._old_weights(optimizer, [x for x in pairs if x[0] is not None])
 
     def _post_gradient(self, target: Target, grad: Any, scale: Any) -> Any:
         if isinstance(grad, tf.IndexedSlices):
@@ -206,6 +222,10 @@ class StepTrace:
     def end(self, logs: Any) -> None:
         """Posts activations and scalars, and ends the step once all posts have been made."""
         self._targets.declare_all()
+        left = [old for old in self._left_out if id(old[2]) not in self._given]
+        self._when(WEIGHT, lambda: [self._post("weight", target, read(variable))
+                                    for _, target, variable, _, _ in left])
+        self.after_apply(left)
         tap = Tap()
         self._when(ACTIVATION, lambda: [self._post("activation", target, tap.read(tensor))
                                         for target, tensor in self._activations])
