@@ -71,6 +71,8 @@ enum verdict padding_row_gradient(const struct measures *m, size_t layer,
     return VERDICT_SICK;
 }
 
+enum { FEW_ROWS = 16 }; /* of 5 of 8 categories 2 are left now and then */
+
 /* The batches have become poorer: as many ids, but half as many different ones. */
 enum verdict coverage_drop(const struct measures *m, size_t layer, const struct baseline *baseline,
                            const struct limits *limits, struct finding *finding)
@@ -91,6 +93,8 @@ enum verdict coverage_drop(const struct measures *m, size_t layer, const struct 
     if (measure->ids > 2 * ids || 2 * measure->ids < ids)
         return finding_silent(finding, "a batch of another size: its share of different ids is no "
                                        "measure");
+    if (usual * ids < FEW_ROWS)
+        return finding_silent(finding, "so few different ids come that chance halves their number");
     finding->value = measure->looked_up / measure->ids;
     finding->baseline = usual;
     finding->threshold = limits->coverage * usual;

@@ -168,6 +168,26 @@ static void ids_out_of_range_explain_a_drop(void **state)
     must_be("coverage_drop", "t", EMBMON_FIRING, 47);
 }
 
+static void a_handful_of_different_ids_is_halved_by_chance(void **state)
+{
+    (void)state;
+    table_of(1000);
+    batches(30, 100, 15, 5);
+    batches(5, 100, 1, 5);
+    assert_int_equal(times_told("coverage_drop"), 0);
+    assert_string_equal(alerts_silent(training.alerts, detector_find("coverage_drop"), t),
+                        "so few different ids come that chance halves their number");
+}
+
+static void sixteen_are_enough_to_tell(void **state)
+{
+    (void)state;
+    table_of(1000);
+    batches(30, 100, 16, 5);
+    batches(3, 100, 1, 5);
+    must_be("coverage_drop", "t", EMBMON_FIRING, 32);
+}
+
 static void what_stays_for_100_steps_is_the_new_level(void **state)
 {
     (void)state;
@@ -412,6 +432,8 @@ int main(void)
         training_test(a_table_that_is_the_outputs_matrix_too_is_silent),
         training_test(half_as_many_different_ids_as_usual_fire_at_the_third_step),
         training_test(ids_out_of_range_explain_a_drop),
+        training_test(a_handful_of_different_ids_is_halved_by_chance),
+        training_test(sixteen_are_enough_to_tell),
         training_test(what_stays_for_100_steps_is_the_new_level),
         training_test(a_rate_that_jumps_does_not_end_what_is_said_of_the_data),
         training_test(batches_of_another_size_are_not_compared),
