@@ -47,7 +47,7 @@ static const char *on_welcome(struct sender *s, const struct msg_welcome *welcom
     if (again)
         atomic_fetch_add(&s->state->counters.reconnects, 1);
     atomic_store(&s->state->connected, true);
-    outage_ends(&s->options.outage, link_path(s->link), welcome->run,
+    outage_ends(&s->options.outage, link_where(s->link), welcome->run,
                 state_counts(s->state).dropped);
     return NULL;
 }
@@ -64,7 +64,7 @@ static const char *on_ack(struct sender *s, const struct msg_ack *ack)
 static const char *on_nack(struct sender *s, const struct msg_nack *nack)
 {
     if (nack->reason == NACK_REFUSED) {
-        outage_refused(&s->options.outage, link_path(s->link), nack->detail);
+        outage_refused(&s->options.outage, link_where(s->link), nack->detail);
         return "it refuses this client";
     }
     if (nack->sequence > s->sent)
@@ -108,6 +108,27 @@ static const char *on_message(struct sender *s, const struct message *m, int64_t
     }
 }
 
+/* Until the daemon has shown that it knows our token, nothing is told to it; that it refuses us is
+ * all that it may say. */
+static const char *on_handshake(struct sender *s, const struct frame *frame, int64_t now_ms)
+{
+    struct handshake_frame send;
+    enum handshake_result result = handshake_take(&s->handshake, frame, &send);
+    uint8_t *room = send.length > 0 ? link_room(s->link, send.length) : NULL;
+
+    if (result == HANDSHAKE_FAILED)
+        return "it does not prove that it knows our token: whoever is there is not our daemon";
+    if (room) {
+        memcpy(room, send.bytes, send.length);
+        link_wrote(s->link, send.length);
+    }
+    if (result == HANDSHAKE_DONE) {
+        s->proving = false;
+        sender_greet(s, now_ms);
+    }
+    return NULL;
+}
+
 const char *answers_take(struct sender *s, int64_t now_ms)
 {
     for (;;) {
@@ -120,6 +141,15 @@ const char *answers_take(struct sender *s, int64_t now_ms)
             return NULL;
         if (framing != FRAME_OK)
             return frame_strerror(framing);
+        if (s->proving && frame.type != FRAME_NACK) {
+            problem = on_handshake(s, &frame, now_ms);
+            if (problem)
+                return problem;
+            continue;
+        }
+        if (frame.type == FRAME_CHALLENGE)
+            return "it wants a token: name its file in EMBMON_TOKEN_FILE";
+        s->heard_ms = now_ms;
         switch (message_decode(s->decoder, &frame, &message, &problem)) {
         case MESSAGE_OK:
             problem = on_message(s, &message, now_ms);

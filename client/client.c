@@ -137,6 +137,10 @@ static int read_options(const struct embmon_options *options, struct sender_opti
     if (count < 0)
         return count;
     to->address_count = (size_t)count;
+    problem =
+        count > 0 && address_is_tcp(&to->addresses[0]) ? naming_token(&to->token, o.token_file) : 0;
+    if (problem)
+        return problem;
     problem = naming_run(to->run, o.run, program_invocation_short_name, time(NULL), getpid());
     if (problem)
         return problem;
@@ -185,10 +189,12 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
     int result = read_options(options, &sender_options);
 
     if (result)
-        return result;
+        goto fail;
     client = calloc(1, sizeof *client);
-    if (!client)
-        return EMBMON_ENOMEM;
+    if (!client) {
+        result = EMBMON_ENOMEM;
+        goto fail;
+    }
     client->generation = forks_generation();
     atomic_store(&client->state.phase, EMBMON_TRAIN);
     client->watch = forks_watch(&client->state.socket);
@@ -203,11 +209,13 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
     result = start_thread(client);
     if (result)
         goto fail;
+    token_forget(&sender_options.token); /* the sender has it */
     if (sender_options.resume)
         await_welcome(client);
     *to = client;
     return 0;
 fail:
+    token_forget(&sender_options.token);
     free_client(client);
     return result;
 }
@@ -232,7 +240,8 @@ int embmon_close(struct embmon_client *client, int timeout_ms)
     counts = state_counts(&client->state);
     undelivered = counts.in_flight + counts.dropped;
     if (!atomic_load(&client->finished)) {
-        /* It hangs in the trainer's log callback: what it still holds cannot be freed. */
+        /* It hangs in the trainer's log callback, or in looking up a host: what it still holds
+         * cannot be freed. */
         pthread_detach(client->thread);
         return undelivered < INT32_MAX ? (int)undelivered : INT32_MAX;
     }

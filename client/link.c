@@ -1,6 +1,7 @@
 #include "client/link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/tcp.h"
+
 struct link {
     struct address addresses[ADDRESS_DEFAULTS_MAX];
     size_t count, which;
+    char where[ADDRESS_TEXT_MAX];
+    struct tcp_name names[TCP_NAMES_MAX]; /* of the present address */
+    size_t name_count, name;
+    bool connecting;
+    int64_t connect_by_ms;
     _Atomic int *fd; /* borrowed */
     int64_t next_ms, backoff_ms;
     uint64_t random;
-    struct frame_codec codec;
+    struct frame_codec codec, packer;
     size_t out_first, out_end;
     size_t in_first, in_end;
     uint8_t out[LINK_OUT];
@@ -31,6 +39,8 @@ struct link *link_new(const struct address *addresses, size_t count, uint64_t se
     link->count = count < ADDRESS_DEFAULTS_MAX ? count : ADDRESS_DEFAULTS_MAX;
     if (link->count > 0)
         memcpy(link->addresses, addresses, link->count * sizeof *addresses);
+    if (link->count > 0)
+        address_text(&link->addresses[0], link->where);
     link->fd = shared_fd;
     link->random = seed | 1;
     link->backoff_ms = LINK_BACKOFF_MS;
@@ -44,6 +54,7 @@ static void close_socket(struct link *link)
 
     if (fd >= 0)
         close(fd);
+    link->connecting = false;
     link->out_first = link->out_end = link->in_first = link->in_end = 0;
 }
 
@@ -53,12 +64,18 @@ void link_free(struct link *link)
         return;
     close_socket(link);
     frame_codec_free(&link->codec);
+    frame_codec_free(&link->packer);
     free(link);
 }
 
 bool link_is_up(const struct link *link)
 {
-    return link_socket(link) >= 0;
+    return link_socket(link) >= 0 && !link->connecting;
+}
+
+bool link_is_tcp(const struct link *link)
+{
+    return address_is_tcp(&link->addresses[link->which]);
 }
 
 int link_socket(const struct link *link)
@@ -66,9 +83,9 @@ int link_socket(const struct link *link)
     return atomic_load(link->fd);
 }
 
-const char *link_path(const struct link *link)
+const char *link_where(const struct link *link)
 {
-    return link->addresses[link->which].path;
+    return link->where;
 }
 
 int64_t link_wait(const struct link *link, int64_t now_ms)
@@ -105,40 +122,135 @@ static bool is_ours(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
-static const char *connect_to(struct link *link, const struct address *address)
+/* The outcome of an attempt: at an address NULL is success. */
+static const char *fail(struct link *link, const char *problem)
 {
+    close_socket(link);
+    return problem;
+}
+
+static const char *explain(int error)
+{
+    switch (error) {
+    case EAGAIN:
+        return "the daemon is busy";
+    case EACCES:
+    case EPERM:
+        return "it may not be connected to";
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return "there is no way to that machine";
+    case ETIMEDOUT:
+        return "that machine does not answer";
+    default:
+        return "nobody listens there";
+    }
+}
+
+static int open_socket(struct link *link, int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0)
+        atomic_store(link->fd, fd);
+    return fd;
+}
+
+static const char *connect_unix(struct link *link)
+{
+    const struct address *address = &link->addresses[link->which];
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    const char *problem = NULL;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = open_socket(link, AF_UNIX);
 
     if (fd < 0)
         return "no socket can be made";
-    atomic_store(link->fd, fd);
     memcpy(name.sun_path, address->path, strnlen(address->path, sizeof name.sun_path));
     if (connect(fd, (const struct sockaddr *)&name, sizeof name) != 0)
-        problem = errno == EAGAIN   ? "the daemon is busy"
-                  : errno == EACCES ? "its socket is not ours to use"
-                                    : "nobody listens there";
-    else if (!is_ours(fd))
-        problem = "it belongs to another user";
-    if (problem)
-        close_socket(link);
+        return fail(link, errno == EACCES ? "its socket is not ours to use" : explain(errno));
+    return is_ours(fd) ? NULL : fail(link, "it belongs to another user");
+}
+
+/* Begins to connect to the next socket address that has not failed yet. */
+static const char *begin_tcp(struct link *link, int64_t now_ms)
+{
+    const char *problem = "the host has no address";
+
+    for (; link->name < link->name_count; link->name++) {
+        const struct tcp_name *name = &link->names[link->name];
+        int fd = open_socket(link, name->name.ss_family);
+
+        if (fd < 0) {
+            problem = "no socket can be made";
+            continue;
+        }
+        if (connect(fd, (const struct sockaddr *)&name->name, name->length) == 0 ||
+            errno == EINPROGRESS) {
+            link->connecting = true;
+            link->connect_by_ms = now_ms + LINK_CONNECT_MS;
+            return NULL;
+        }
+        problem = fail(link, explain(errno));
+    }
     return problem;
+}
+
+/* How the connection that was begun goes on: NULL while it does, or when it is there. */
+static const char *await_tcp(struct link *link, int64_t now_ms)
+{
+    struct pollfd poll_for = {link_socket(link), POLLOUT, 0};
+    const char *problem;
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    if (poll(&poll_for, 1, 0) <= 0) {
+        if (now_ms < link->connect_by_ms)
+            return NULL;
+        error = ETIMEDOUT;
+    } else if (getsockopt(poll_for.fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) {
+        error = errno;
+    }
+    if (error == 0) {
+        tcp_tune(poll_for.fd);
+        link->connecting = false;
+        return NULL;
+    }
+    problem = fail(link, explain(error));
+    link->name++;
+    return link->name < link->name_count ? begin_tcp(link, now_ms) : problem;
+}
+
+static const char *connect_to(struct link *link, size_t which, int64_t now_ms)
+{
+    const char *problem = NULL;
+
+    link->which = which;
+    address_text(&link->addresses[which], link->where);
+    if (!link_is_tcp(link))
+        return connect_unix(link);
+    link->name = 0;
+    link->name_count = tcp_resolve(&link->addresses[which], link->names, &problem);
+    return link->name_count > 0 ? begin_tcp(link, now_ms) : problem;
 }
 
 bool link_connect(struct link *link, int64_t now_ms, const char **problem)
 {
+    size_t next = 0;
+
     *problem = NULL;
     if (link_is_up(link) || link_wait(link, now_ms) > 0)
         return false;
     *problem = "there is no address to try: neither XDG_RUNTIME_DIR nor HOME is set";
-    for (size_t i = 0; i < link->count; i++) {
-        link->which = i;
-        *problem = connect_to(link, &link->addresses[i]);
+    if (link->connecting) {
+        next = link->which + 1;
+        *problem = await_tcp(link, now_ms);
         if (!*problem)
-            return true;
+            return link_is_up(link);
     }
-    link->which = 0;
+    for (; next < link->count; next++) {
+        *problem = connect_to(link, next, now_ms);
+        if (!*problem)
+            return link_is_up(link);
+    }
     back_off(link, now_ms);
     return false;
 }
@@ -173,6 +285,11 @@ uint8_t *link_room(struct link *link, size_t n)
 void link_wrote(struct link *link, size_t n)
 {
     link->out_end += n;
+}
+
+size_t link_pack(struct link *link, uint8_t *frame, size_t n)
+{
+    return link_is_tcp(link) ? frame_deflate(frame, n, &link->packer) : n;
 }
 
 size_t link_pending(const struct link *link)

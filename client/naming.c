@@ -78,3 +78,11 @@ int naming_addresses(struct address addresses[ADDRESS_DEFAULTS_MAX], const char 
         return (int)address_defaults(addresses);
     return address_parse(text, &addresses[0]) ? EMBMON_EADDRESS : 1;
 }
+
+int naming_token(struct token *token, const char *option)
+{
+    const char *path = option ? option : environment("EMBMON_TOKEN_FILE");
+
+    token->length = 0;
+    return path && token_read(token, path) ? EMBMON_ETOKEN : 0;
+}

@@ -8,6 +8,7 @@
 
 #include "proto/address.h"
 #include "proto/name.h"
+#include "proto/token.h"
 
 enum { NAMING_KEY_MAX = 255 };
 
@@ -23,5 +24,9 @@ void naming_key(char to[NAMING_KEY_MAX + 1]);
 
 /* The option, else EMBMON_ADDRESS, else the defaults. Returns how many, or EMBMON_EADDRESS. */
 int naming_addresses(struct address addresses[ADDRESS_DEFAULTS_MAX], const char *option);
+
+/* What the file holds that the option names, else EMBMON_TOKEN_FILE; neither: an empty token.
+ * Returns 0 or EMBMON_ETOKEN. */
+int naming_token(struct token *token, const char *option);
 
 #endif

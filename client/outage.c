@@ -35,14 +35,14 @@ void outage_begins(struct outage *outage, const char *where, const char *reason)
     outage->said = true;
     if (outage->known)
         say(outage,
-            "embmon: lost the daemon at unix:%s: %s; posts are kept, oldest dropped when 32 MiB "
+            "embmon: lost the daemon at %s: %s; posts are kept, oldest dropped when 32 MiB "
             "wait",
             where, reason);
     else if (*where == '\0')
         say(outage, "embmon: no daemon: %s", reason);
     else
         say(outage,
-            "embmon: no daemon at unix:%s: %s (start embmond beside training); posts are kept, "
+            "embmon: no daemon at %s: %s (start embmond beside training); posts are kept, "
             "oldest dropped when 32 MiB wait",
             where, reason);
 }
@@ -50,11 +50,10 @@ void outage_begins(struct outage *outage, const char *where, const char *reason)
 void outage_ends(struct outage *outage, const char *where, const char *run, uint64_t dropped)
 {
     if (outage->said && dropped > 0)
-        say(outage, "embmon: the daemon at unix:%s is there; run %s; %llu posts were dropped",
-            where, run, (unsigned long long)dropped);
+        say(outage, "embmon: the daemon at %s is there; run %s; %llu posts were dropped", where,
+            run, (unsigned long long)dropped);
     else if (outage->said)
-        say(outage, "embmon: the daemon at unix:%s is there; run %s; nothing was dropped", where,
-            run);
+        say(outage, "embmon: the daemon at %s is there; run %s; nothing was dropped", where, run);
     outage->said = false;
     outage->known = true;
 }
@@ -64,5 +63,5 @@ void outage_refused(struct outage *outage, const char *where, const char *detail
     if (outage->said)
         return;
     outage->said = true;
-    say(outage, "embmon: the daemon at unix:%s refuses this client: %s", where, detail);
+    say(outage, "embmon: the daemon at %s refuses this client: %s", where, detail);
 }

@@ -38,6 +38,7 @@ void sender_free(struct sender *s)
     link_free(s->link);
     queue_free(s->queue);
     message_decoder_free(s->decoder);
+    token_forget(&s->options.token);
     free(s);
 }
 
@@ -143,11 +144,11 @@ static bool put(struct sender *s, const struct message *m)
 
     if (!room)
         return false;
-    link_wrote(s->link, message_encode(m, room));
+    link_wrote(s->link, link_pack(s->link, room, message_encode(m, room)));
     return true;
 }
 
-static void say_hello(struct sender *s, int64_t now_ms)
+void sender_greet(struct sender *s, int64_t now_ms)
 {
     struct message m = {.type = FRAME_HELLO};
 
@@ -210,7 +211,7 @@ static void send_posts(struct sender *s)
         if (!room)
             return;
         memcpy(room, frame.bytes, frame.length);
-        link_wrote(s->link, frame.length);
+        link_wrote(s->link, link_pack(s->link, room, frame.length));
         queue_sent(s->queue);
         if (frame.sequence > s->sent)
             s->sent = frame.sequence;
@@ -256,7 +257,7 @@ static bool send_all(struct sender *s, int64_t now_ms)
 
 static void lose(struct sender *s, int64_t now_ms, const char *reason)
 {
-    outage_begins(&s->options.outage, link_path(s->link), reason);
+    outage_begins(&s->options.outage, link_where(s->link), reason);
     atomic_store(&s->state->connected, false);
     link_drop(s->link, now_ms);
     queue_rewind(s->queue);
@@ -268,12 +269,32 @@ static void try_connect(struct sender *s, int64_t now_ms)
 {
     const char *problem;
 
-    if (link_connect(s->link, now_ms, &problem))
-        say_hello(s, now_ms);
-    else if (problem) {
-        outage_begins(&s->options.outage, link_path(s->link), problem);
+    if (link_connect(s->link, now_ms, &problem)) {
+        s->heard_ms = s->hello_ms = now_ms;
+        s->proving = link_is_tcp(s->link) && s->options.token.length > 0;
+        if (s->proving)
+            handshake_expect(&s->handshake, &s->options.token);
+        else
+            sender_greet(s, now_ms);
+    } else if (problem) {
+        outage_begins(&s->options.outage, link_where(s->link), problem);
         s->failed = true;
     }
+}
+
+/* Why the daemon is not waited for any longer; NULL: it is. */
+static const char *overdue(const struct sender *s, int64_t now_ms)
+{
+    if (s->proving)
+        return now_ms - s->hello_ms > SENDER_PROOF_MS
+                   ? "it does not ask for the token: was it started with --token-file?"
+                   : NULL;
+    if (!atomic_load(&s->state->connected))
+        return now_ms - s->hello_ms > SENDER_WELCOME_MS ? "it does not answer" : NULL;
+    /* Of this machine's the kernel knows when it ends. */
+    return link_is_tcp(s->link) && now_ms - s->heard_ms > SENDER_SILENCE_MS
+               ? "nothing was heard from it for 10 s"
+               : NULL;
 }
 
 static void serve(struct sender *s, int64_t now_ms)
@@ -281,14 +302,14 @@ static void serve(struct sender *s, int64_t now_ms)
     bool there = link_receive(s->link);
     const char *problem = answers_take(s, now_ms);
 
+    if (!problem && !there)
+        problem = "it closed the connection";
+    if (!problem)
+        problem = overdue(s, now_ms);
+    if (!problem && !send_all(s, now_ms))
+        problem = "the connection broke";
     if (problem)
         lose(s, now_ms, problem);
-    else if (!there)
-        lose(s, now_ms, "it closed the connection");
-    else if (!atomic_load(&s->state->connected) && now_ms - s->hello_ms > SENDER_WELCOME_MS)
-        lose(s, now_ms, "it does not answer");
-    else if (!send_all(s, now_ms))
-        lose(s, now_ms, "the connection broke");
 }
 
 int sender_turn(struct sender *s, int64_t now_ms)

@@ -11,6 +11,7 @@
 #include "client/naming.h"
 #include "client/outage.h"
 #include "client/state.h"
+#include "proto/token.h"
 
 enum {
     SENDER_QUEUE = 32 << 20,
@@ -19,6 +20,8 @@ enum {
     SENDER_IDLE_AFTER_MS = 1000, /* without a post */
     SENDER_HEARTBEAT_MS = 1000,
     SENDER_WELCOME_MS = 10000, /* a peer that is silent so long after Hello is no daemon */
+    SENDER_PROOF_MS = 4000,    /* for the handshake, for which a daemon allows 5 s */
+    SENDER_SILENCE_MS = 10000, /* over tcp: a daemon answers the heartbeat of every second */
 };
 
 struct sender_options {
@@ -29,6 +32,7 @@ struct sender_options {
     bool resume;
     struct address addresses[ADDRESS_DEFAULTS_MAX];
     size_t address_count;
+    struct token token; /* of tcp; empty: none */
     size_t queue_bytes; /* SENDER_QUEUE but in tests */
     struct outage outage;
 };

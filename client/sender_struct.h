@@ -7,6 +7,7 @@
 #include "client/queue.h"
 #include "client/sender.h"
 #include "client/thresholds.h"
+#include "proto/handshake.h"
 
 enum { OPEN_STEPS = 16 };
 
@@ -30,9 +31,15 @@ struct sender {
     uint32_t frame_limit;
     bool failed; /* an attempt to connect has failed */
     int64_t hello_ms, heartbeat_ms, busy_ms;
+    int64_t heard_ms; /* when the daemon said something last */
+    bool proving;     /* it has not proven yet that it knows our token */
+    struct handshake handshake;
     struct open_step steps[OPEN_STEPS];
     struct model_batch batch;
     struct thresholds_batch thresholds;
 };
+
+/* Says Hello: the connection is there, and its other end is whom we take it for. */
+void sender_greet(struct sender *s, int64_t now_ms);
 
 #endif

@@ -9,6 +9,7 @@
 enum {
     KEY_LOGDIR = 1,
     KEY_LISTEN,
+    KEY_TOKEN_FILE,
     KEY_CONFIG,
     KEY_TEST,
     KEY_VERBOSE,
@@ -20,10 +21,10 @@ enum {
 
 static const struct option_row rows[] = {
     {'l', "logdir", true, KEY_LOGDIR},       {0, "listen", true, KEY_LISTEN},
-    {'c', "config", true, KEY_CONFIG},       {'t', "test-config", false, KEY_TEST},
-    {'v', "verbose", false, KEY_VERBOSE},    {'q', "quiet", false, KEY_QUIET},
-    {0, "log-format", true, KEY_LOG_FORMAT}, {0, "version", false, KEY_VERSION},
-    {'h', "help", false, KEY_HELP},
+    {0, "token-file", true, KEY_TOKEN_FILE}, {'c', "config", true, KEY_CONFIG},
+    {'t', "test-config", false, KEY_TEST},   {'v', "verbose", false, KEY_VERBOSE},
+    {'q', "quiet", false, KEY_QUIET},        {0, "log-format", true, KEY_LOG_FORMAT},
+    {0, "version", false, KEY_VERSION},      {'h', "help", false, KEY_HELP},
 };
 
 static const char help[] =
@@ -33,9 +34,13 @@ static const char help[] =
     "TensorBoard event files and says which layer went wrong, when and probably why.\n"
     "\n"
     "  -l, --logdir DIR         write DIR/<run>/embmon/events.out.tfevents.* (default ./runs)\n"
-    "      --listen unix:PATH   serve this socket; repeatable (default: the first usable of\n"
-    "                           $XDG_RUNTIME_DIR/embmond.sock, /run/user/<uid>/embmond.sock,\n"
-    "                           $HOME/.embmond/<hostname>.sock)\n"
+    "      --listen ADDR        serve unix:PATH or tcp:HOST:PORT; repeatable (default: the first\n"
+    "                           usable of unix:$XDG_RUNTIME_DIR/embmond.sock,\n"
+    "                           unix:/run/user/<uid>/embmond.sock,\n"
+    "                           unix:$HOME/.embmond/<hostname>.sock)\n"
+    "      --token-file FILE    who connects over tcp must know what FILE holds; needed where "
+    "other\n"
+    "                           machines can connect\n"
     "  -c, --config FILE        read FILE: thresholds, limits, sinks; see embmond.yaml(5); "
     "options\n"
     "                           given here win over it\n"
@@ -63,14 +68,12 @@ _Static_assert(CONFIG_LISTEN_MAX == 16, "as the sentence says");
 
 const char *config_listen(struct config *config, const char *text)
 {
-    if (strncmp(text, "tcp:", 4) == 0)
-        return "tcp is not supported in this version, use unix:PATH";
     if (config->listen_count == CONFIG_LISTEN_MAX)
         return "at most 16 addresses";
     struct address *address = &config->listen[config->listen_count];
-    const char *wrong = address_parse(text, address);
+    const char *wrong = address_parse_listen(text, address);
     for (size_t i = 0; i < config->listen_count && !wrong; i++)
-        if (strcmp(config->listen[i].path, address->path) == 0)
+        if (address_equal(&config->listen[i], address))
             wrong = "given twice";
     config->listen_count += !wrong;
     return wrong;
@@ -116,6 +119,16 @@ static bool set_file(struct config *config, const char *text, char *problem)
     return true;
 }
 
+static bool set_token_file(struct config *config, const char *text, char *problem)
+{
+    if (*text == '\0') {
+        snprintf(problem, CONFIG_PROBLEM_MAX, "--token-file: the name is empty");
+        return false;
+    }
+    config->token_file = text;
+    return true;
+}
+
 static bool set_level(struct config *config, enum log_level level)
 {
     config->level = level;
@@ -133,6 +146,9 @@ static enum config_result set_option(struct config *config, int key, const char 
         break;
     case KEY_LISTEN:
         fine = add_listen(config, value, problem);
+        break;
+    case KEY_TOKEN_FILE:
+        fine = set_token_file(config, value, problem);
         break;
     case KEY_CONFIG:
         fine = set_file(config, value, problem);
@@ -165,6 +181,7 @@ void config_free(struct config *config)
         sink_options_clear(&config->sinks[i]);
     free(config->sinks);
     free(config->logdir_of_file);
+    free(config->token_file_of_file);
     free(config->tensorboard_url);
     rules_free(&config->rules);
     *config = (struct config){0};

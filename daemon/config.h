@@ -17,7 +17,8 @@ enum { CONFIG_LISTEN_MAX = 16, CONFIG_SINKS_MAX = 16, CONFIG_PROBLEM_MAX = 1024 
 struct config {
     const char *logdir; /* borrowed from argv, static, or logdir_of_file */
     struct address listen[CONFIG_LISTEN_MAX];
-    size_t listen_count; /* 0: the default addresses */
+    size_t listen_count;    /* 0: the default addresses */
+    const char *token_file; /* NULL: none; borrowed from argv or token_file_of_file */
     enum log_level level;
     bool log_json;
     char **command; /* NULL: none; borrowed from argv, ends with NULL */
@@ -27,8 +28,9 @@ struct config {
     bool logdir_given, level_given, format_given; /* on the command line */
 
     /* What only the file says. */
-    char *logdir_of_file; /* owned; NULL: it names none */
-    struct rules rules;   /* owned: of detectors, below what trainers say */
+    char *logdir_of_file;     /* owned; NULL: it names none */
+    char *token_file_of_file; /* owned; NULL: it names none */
+    struct rules rules;       /* owned: of detectors, below what trainers say */
     struct ceilings ceilings;
     struct sink_options *sinks; /* owned, with what is in them */
     size_t sink_count;

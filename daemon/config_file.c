@@ -7,8 +7,8 @@
 #include "daemon/config_sinks.h"
 #include "embmon/embmon.h"
 
-static config_key_reader read_logdir, read_listen, read_section, read_format, read_word, read_whole,
-    read_whole_32, read_seconds, read_text, read_url;
+static config_key_reader read_logdir, read_listen, read_token_file, read_section, read_format,
+    read_word, read_whole, read_whole_32, read_seconds, read_text, read_url;
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -23,6 +23,7 @@ static const char *const webhook_formats[] = {"alertmanager-api", "alertmanager-
 const struct config_key config_keys[] = {
     {"", "logdir", read_logdir, ALL},
     {"", "listen", read_listen, ALL},
+    {"", "token_file", read_token_file, IN(config, token_file_of_file)},
     {"", "log", read_section, ALL},
     {"log", "level", read_word, IN(config, level), .words = log_levels},
     {"log", "format", read_format, IN(config, log_json), .words = log_formats},
@@ -143,6 +144,17 @@ static bool read_logdir(struct config_reader *r, const struct config_key *key,
     return true;
 }
 
+static bool read_token_file(struct config_reader *r, const struct config_key *key,
+                            const struct yaml_node *value, void *into)
+{
+    struct config *config = into;
+
+    if (!read_text(r, key, value, into))
+        return false;
+    config->token_file = config->token_file_of_file;
+    return true;
+}
+
 static bool read_listen(struct config_reader *r, const struct config_key *key,
                         const struct yaml_node *value, void *into)
 {
@@ -175,6 +187,8 @@ static void let_the_line_win(const struct config *line, struct config *config)
 {
     if (line->logdir_given)
         config->logdir = line->logdir;
+    if (line->token_file)
+        config->token_file = line->token_file;
     if (line->level_given)
         config->level = line->level;
     if (line->format_given)

@@ -7,17 +7,19 @@
 
 #include "daemon/listen.h"
 #include "daemon/session.h"
+#include "proto/tcp.h"
 
 enum { LINGER_MS = 2000 }; /* how long a closed peer may take to read what it was sent last */
 
 struct connection {
-    uv_pipe_t pipe; /* first: its handle is the connection */
+    union stream stream; /* first: its handle is the connection */
     struct connections *all;
     struct session *session; /* NULL once it has ended */
     struct connection *next, *previous;
     uint64_t linger_ms; /* when to close even if the last output is not sent; 0: not closing */
     size_t owed;        /* see connections_settle() */
     bool paused, woken;
+    bool tcp, unproven;
 };
 
 struct output {
@@ -25,14 +27,22 @@ struct output {
     char *data;         /* owned */
 };
 
+void stream_init(union stream *stream, uv_loop_t *loop, bool tcp)
+{
+    if (tcp)
+        uv_tcp_init(loop, &stream->tcp);
+    else
+        uv_pipe_init(loop, &stream->pipe, 0);
+}
+
 static uv_stream_t *stream_of(struct connection *c)
 {
-    return (uv_stream_t *)&c->pipe;
+    return &c->stream.stream;
 }
 
 static size_t unsent(const struct connection *c)
 {
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&c->pipe);
+    return uv_stream_get_write_queue_size(&c->stream.stream);
 }
 
 /* ---- ending */
@@ -51,11 +61,18 @@ static void on_closed(uv_handle_t *handle)
     free(c);
 }
 
+static void set_proven(struct connection *c)
+{
+    c->all->unproven -= c->unproven;
+    c->unproven = false;
+}
+
 static void end_session(struct connection *c)
 {
     if (c->paused)
         c->all->paused--;
     c->paused = false;
+    set_proven(c);
     if (c->session)
         session_free(c->session, moment_now());
     c->session = NULL;
@@ -65,8 +82,8 @@ static void end_session(struct connection *c)
 static void drop(struct connection *c)
 {
     end_session(c);
-    if (!uv_is_closing((uv_handle_t *)&c->pipe))
-        uv_close((uv_handle_t *)&c->pipe, on_closed);
+    if (!uv_is_closing(&c->stream.handle))
+        uv_close(&c->stream.handle, on_closed);
 }
 
 /* Ends the session, and the connection once what was written to it is sent. */
@@ -159,14 +176,39 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(((struct connection *)handle)->all->buffer, CONNECTION_READ_MAX);
 }
 
-static void note_invalid(struct connections *all)
+/* "a connection from tcp:10.0.0.7:51234 was closed: ...", now and then. */
+static void note_stranger(struct connection *c, struct log_seldom *seldom, const char *complaint)
 {
+    struct tcp_name peer = {.length = sizeof peer.name};
+    char line[ADDRESS_TEXT_MAX + 160], text[ADDRESS_TEXT_MAX] = "";
+    int length = sizeof peer.name;
+
+    if (uv_tcp_getpeername(&c->stream.tcp, (struct sockaddr *)&peer.name, &length) == 0) {
+        struct address address;
+
+        peer.length = (socklen_t)length;
+        address = tcp_address(&peer);
+        (void)address_text(&address, text);
+    }
+    (void)snprintf(line, sizeof line, "a connection from %s was closed: %.140s",
+                   *text ? text : "another machine", complaint);
+    log_seldom(seldom, moment_now().ms, line);
+}
+
+/* To be called while the session that ended the connection is still there. */
+static void note_invalid(struct connection *c)
+{
+    struct connections *all = c->all;
     uint64_t count = registry_totals(all->registry)->invalid_frames;
-    if (count == all->invalid_frames)
-        return;
+    const char *complaint = session_complaint(c->session);
+    bool failed = count == all->invalid_frames;
+
     all->invalid_frames = count;
-    log_seldom(&all->invalid, moment_now().ms,
-               "a peer sent what is not an embmon frame: connection closed");
+    if (complaint)
+        note_stranger(c, failed ? &all->unproven_failed : &all->invalid, complaint);
+    else if (!failed)
+        log_seldom(&all->invalid, moment_now().ms,
+                   "a peer sent what is not an embmon frame: connection closed");
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
@@ -193,9 +235,11 @@ static void feed(struct connection *c, const uint8_t *data, size_t n)
     send_output(c);
     if (!c->session)
         return;
+    if (session_is_proven(c->session))
+        set_proven(c);
     if (result == SESSION_CLOSE) {
+        note_invalid(c);
         drop_when_sent(c);
-        note_invalid(c->all);
     } else {
         set_paused(c, result == SESSION_PAUSE);
     }
@@ -226,27 +270,52 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 
 /* ---- from outside */
 
-static void admit(struct connection *c)
+/* Over tcp anybody may come, and proves himself later; a Unix socket's peer is known. */
+static bool is_welcome(struct connection *c, struct moment now)
 {
     struct connections *all = c->all;
     uv_os_fd_t fd = -1;
-    struct moment now = moment_now();
 
-    if (uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 || !listener_admits(fd)) {
+    if (uv_fileno(&c->stream.handle, &fd) != 0)
+        return false;
+    if (!c->tcp && !listener_admits(fd)) {
         log_seldom(&all->refused, now.ms, "another user's connection was refused");
-        drop(c);
-    } else if (all->count > all->ceilings->connections) {
+        return false;
+    }
+    if (all->count > all->ceilings->connections) {
         char what[80];
         (void)snprintf(what, sizeof what, "%zu connections are open: another one was refused",
                        all->count - 1);
         log_seldom(&all->full, now.ms, what);
-        drop(c);
-    } else if (!(c->session = session_new(all->registry, now))) {
-        drop(c);
-    } else {
-        session_on_output(c->session, on_wake, c);
-        uv_read_start(stream_of(c), on_allocate, on_read);
+        return false;
     }
+    if (c->tcp && all->token->length > 0 && all->unproven >= CONNECTION_UNPROVEN_MAX) {
+        note_stranger(c, &all->unproven_full, "too many others have not proven the token yet");
+        return false;
+    }
+    if (c->tcp)
+        tcp_tune(fd);
+    return true;
+}
+
+static void admit(struct connection *c)
+{
+    struct connections *all = c->all;
+    struct moment now = moment_now();
+
+    if (!is_welcome(c, now) || !(c->session = session_new(all->registry, now))) {
+        drop(c);
+        return;
+    }
+    session_on_output(c->session, on_wake, c);
+    if (c->tcp) {
+        session_over_tcp(c->session, all->token);
+        c->unproven = !session_is_proven(c->session);
+        all->unproven += c->unproven;
+        send_output(c);
+    }
+    if (c->session)
+        uv_read_start(stream_of(c), on_allocate, on_read);
 }
 
 bool connections_accept(struct connections *all, uv_stream_t *listener)
@@ -255,7 +324,8 @@ bool connections_accept(struct connections *all, uv_stream_t *listener)
 
     if (!c)
         return false;
-    uv_pipe_init(all->loop, &c->pipe, 0);
+    c->tcp = listener->type == UV_TCP;
+    stream_init(&c->stream, all->loop, c->tcp);
     c->all = all;
     c->next = all->first;
     if (c->next)
@@ -292,7 +362,7 @@ void connections_settle(struct connections *all)
     for (struct connection *c = all->first; c; c = c->next) {
         uv_os_fd_t fd;
         int waiting = 0;
-        if (uv_fileno((uv_handle_t *)&c->pipe, &fd) == 0 && ioctl(fd, FIONREAD, &waiting) == 0)
+        if (uv_fileno(&c->stream.handle, &fd) == 0 && ioctl(fd, FIONREAD, &waiting) == 0)
             c->owed = (size_t)waiting;
     }
 }

@@ -11,11 +11,23 @@
 #include "daemon/log.h"
 #include "daemon/moment.h"
 #include "daemon/registry.h"
+#include "proto/token.h"
 
 enum {
     CONNECTION_OUTPUT_MAX = 1 << 20, /* bytes that may wait for a peer that does not read */
     CONNECTION_READ_MAX = 64 << 10,  /* bytes read at once */
+    CONNECTION_UNPROVEN_MAX = 64,    /* over tcp that have not proven the token yet */
 };
+
+/* A listener or a connection. */
+union stream {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_pipe_t pipe;
+    uv_tcp_t tcp;
+};
+
+void stream_init(union stream *stream, uv_loop_t *loop, bool tcp);
 
 struct connection;
 
@@ -23,11 +35,12 @@ struct connections {
     uv_loop_t *loop;                 /* borrowed */
     struct registry *registry;       /* borrowed */
     const struct ceilings *ceilings; /* borrowed; may change */
+    const struct token *token;       /* borrowed; may change */
     struct connection *first;
-    size_t count, paused;
+    size_t count, paused, unproven;
     bool woken; /* a session wrote something while it was not fed */
     uint64_t invalid_frames;
-    struct log_seldom refused, full, slow, invalid;
+    struct log_seldom refused, full, slow, invalid, unproven_full, unproven_failed;
     char buffer[CONNECTION_READ_MAX]; /* one for all: read into and handed on in one callback */
 };
 

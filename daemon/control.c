@@ -103,13 +103,14 @@ static void answer_status(struct registry *registry, struct moment now, struct t
         run_get_status(registry_run(registry, i), &status);
         pending += status.bytes_pending;
     }
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid",
+    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid",
                              (int)getpid(), "logdir", json_text(registry_logdir(registry)),
                              "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
                              integer(totals->sessions), "acked", integer(totals->acked), "rejected",
                              integer(totals->rejected), "dropped", integer(totals->dropped),
                              "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
-                             integer(totals->unknown_frames), "bytes_pending", integer(pending),
+                             integer(totals->unknown_frames), "failed_proofs",
+                             integer(totals->failed_proofs), "bytes_pending", integer(pending),
                              "sinks", sinks_array(registry_sinks(registry))));
 }
 

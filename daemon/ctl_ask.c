@@ -14,17 +14,22 @@
 #include "daemon/control.h"
 #include "daemon/moment.h"
 #include "proto/frame.h"
+#include "proto/handshake.h"
+#include "proto/tcp.h"
 
 enum { READ_BYTES = 64 << 10, INPUT_MAX = FRAME_HEADER + FRAME_PAYLOAD_MAX };
 
 struct exchange {
     int fd;
+    bool proving; /* the daemon has not proven yet that it knows the token */
+    struct handshake handshake;
     uint64_t deadline_ms;
     uint8_t *input; /* READ_BYTES + INPUT_MAX */
     size_t input_length;
     struct message_decoder *decoder;
     struct frame_codec codec;
-    const char *problem; /* static */
+    const char *problem; /* static, or refusal */
+    char refusal[160];
 };
 
 static bool give_up(struct exchange *e, const char *problem)
@@ -46,7 +51,7 @@ static bool ready(struct exchange *e, short events)
     }
 }
 
-static bool reach(struct exchange *e, const struct address *address)
+static bool reach_unix(struct exchange *e, const struct address *address)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
 
@@ -64,22 +69,66 @@ static bool reach(struct exchange *e, const struct address *address)
     return true;
 }
 
-static bool send_query(struct exchange *e, const struct msg_query *query)
+static bool connected(struct exchange *e, const struct tcp_name *name)
 {
-    struct message message = {.type = FRAME_QUERY, .query = *query};
-    size_t n = message_size(&message), sent = 0;
-    uint8_t *frame = malloc(n);
-    bool fine = frame && message_encode(&message, frame) == n;
+    int error = 0;
+    socklen_t length = sizeof error;
 
-    if (!fine)
-        e->problem = "out of memory";
-    while (fine && sent < n && (fine = ready(e, POLLOUT))) {
-        ssize_t written = send(e->fd, frame + sent, n - sent, MSG_NOSIGNAL);
+    e->fd = socket(name->name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (e->fd < 0)
+        return give_up(e, strerror(errno));
+    if (connect(e->fd, (const struct sockaddr *)&name->name, name->length) == 0)
+        return true;
+    if (errno != EINPROGRESS)
+        return give_up(e, strerror(errno));
+    if (!ready(e, POLLOUT))
+        return false;
+    if (getsockopt(e->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0)
+        return give_up(e, strerror(error));
+    return true;
+}
+
+/* Each of the host's addresses in turn. */
+static bool reach_tcp(struct exchange *e, const struct address *address)
+{
+    struct tcp_name names[TCP_NAMES_MAX];
+    size_t count = tcp_resolve(address, names, &e->problem);
+
+    e->deadline_ms = moment_now().ms + CTL_TIMEOUT_MS; /* the resolver has its own */
+    for (size_t i = 0; i < count; i++) {
+        if (connected(e, &names[i]))
+            return true;
+        if (e->fd >= 0)
+            close(e->fd);
+        e->fd = -1;
+    }
+    return false;
+}
+
+static bool send_bytes(struct exchange *e, const uint8_t *bytes, size_t n)
+{
+    size_t sent = 0;
+
+    while (sent < n) {
+        if (!ready(e, POLLOUT))
+            return false;
+        ssize_t written = send(e->fd, bytes + sent, n - sent, MSG_NOSIGNAL);
         if (written > 0)
             sent += (size_t)written;
         else if (errno != EAGAIN && errno != EINTR)
-            fine = give_up(e, strerror(errno));
+            return give_up(e, strerror(errno));
     }
+    return true;
+}
+
+static bool send_query(struct exchange *e, const struct msg_query *query)
+{
+    struct message message = {.type = FRAME_QUERY, .query = *query};
+    size_t n = message_size(&message);
+    uint8_t *frame = malloc(n);
+    bool fine = frame && message_encode(&message, frame) == n;
+
+    fine = fine ? send_bytes(e, frame, n) : give_up(e, "out of memory");
     free(frame);
     return fine;
 }
@@ -101,28 +150,61 @@ static bool append(struct exchange *e, struct ctl_answer *answer, const struct m
     return true;
 }
 
-/* Takes the whole frames of the input. *last: the answer is complete. */
+static bool answer_handshake(struct exchange *e, const struct frame *frame)
+{
+    struct handshake_frame answer;
+    enum handshake_result result = handshake_take(&e->handshake, frame, &answer);
+
+    e->proving = result != HANDSHAKE_DONE;
+    if (result == HANDSHAKE_FAILED)
+        return give_up(e, "what answers there does not prove that it knows our token");
+    return send_bytes(e, answer.bytes, answer.length);
+}
+
+/* Takes one frame of an answer. A refusal is said in the daemon's own words. */
+static bool take_frame(struct exchange *e, const struct frame *frame, struct ctl_answer *answer,
+                       bool *last)
+{
+    struct message message;
+    const char *wrong;
+
+    if (e->proving && frame->type != FRAME_NACK)
+        return answer_handshake(e, frame);
+    if (frame->type == FRAME_CHALLENGE)
+        return give_up(e, "it wants a token: give --token-file, or EMBMON_TOKEN_FILE");
+    switch (message_decode(e->decoder, frame, &message, &wrong)) {
+    case MESSAGE_OK:
+        break;
+    case MESSAGE_UNKNOWN:
+        return true;
+    default:
+        return give_up(e, "what answers there is not an embmond");
+    }
+    if (message.type == FRAME_NACK) {
+        snprintf(e->refusal, sizeof e->refusal, "it refuses: %s", message.nack.detail);
+        return give_up(e, e->refusal);
+    }
+    if (message.type != FRAME_REPLY)
+        return true;
+    *last = message.reply.last;
+    return append(e, answer, &message.reply);
+}
+
+/* Takes the whole frames of the input, up to the one that ends what is waited for: the handshake,
+ * or the answer (*last). */
 static bool take_frames(struct exchange *e, struct ctl_answer *answer, bool *last)
 {
-    size_t taken = 0;
+    size_t taken = 0, used;
     struct frame frame;
-    size_t used;
     enum frame_result result = FRAME_OK;
+    bool proving = e->proving;
 
-    while (!*last &&
+    while (!*last && e->proving == proving &&
            (result = frame_read(&frame, &used, e->input + taken, e->input_length - taken, &e->codec,
                                 FRAME_PAYLOAD_MAX, FRAME_INFLATED_MAX)) == FRAME_OK) {
-        struct message message;
-        const char *wrong;
         taken += used;
-        enum message_result decoded = message_decode(e->decoder, &frame, &message, &wrong);
-        if (decoded == MESSAGE_UNKNOWN || (decoded == MESSAGE_OK && message.type != FRAME_REPLY))
-            continue;
-        if (decoded != MESSAGE_OK)
-            return give_up(e, "what answers there is not an embmond");
-        if (!append(e, answer, &message.reply))
+        if (!take_frame(e, &frame, answer, last))
             return false;
-        *last = message.reply.last;
     }
     if (result != FRAME_OK && result != FRAME_MORE)
         return give_up(e, "what answers there is not an embmond");
@@ -131,11 +213,12 @@ static bool take_frames(struct exchange *e, struct ctl_answer *answer, bool *las
     return true;
 }
 
+/* Until the handshake is done, or the answer complete. */
 static bool receive(struct exchange *e, struct ctl_answer *answer)
 {
-    bool last = false;
+    bool last = false, proving = e->proving;
 
-    while (!last) {
+    while (!last && e->proving == proving) {
         if (!ready(e, POLLIN))
             return false;
         ssize_t n = recv(e->fd, e->input + e->input_length, READ_BYTES, 0);
@@ -151,20 +234,36 @@ static bool receive(struct exchange *e, struct ctl_answer *answer)
     return true;
 }
 
-int ctl_ask(const struct address *address, const struct msg_query *query, struct ctl_answer *answer,
-            char problem[CTL_PROBLEM_MAX])
+static bool exchange(struct exchange *e, const struct address *address, const struct token *token,
+                     const struct msg_query *query, struct ctl_answer *answer)
 {
+    bool tcp = address_is_tcp(address);
+
+    if (!(tcp ? reach_tcp(e, address) : reach_unix(e, address)))
+        return false;
+    e->proving = tcp && token && token->length > 0;
+    if (e->proving) {
+        handshake_expect(&e->handshake, token);
+        if (!receive(e, answer))
+            return false;
+    }
+    return send_query(e, query) && receive(e, answer);
+}
+
+int ctl_ask(const struct address *address, const struct token *token, const struct msg_query *query,
+            struct ctl_answer *answer, char problem[CTL_PROBLEM_MAX])
+{
+    char text[ADDRESS_TEXT_MAX];
     struct exchange e = {.fd = -1, .deadline_ms = moment_now().ms + CTL_TIMEOUT_MS};
 
     *answer = (struct ctl_answer){0};
     e.input = malloc(READ_BYTES + INPUT_MAX);
     e.decoder = message_decoder_new();
     e.problem = "out of memory";
-    bool fine =
-        e.input && e.decoder && reach(&e, address) && send_query(&e, query) && receive(&e, answer);
+    bool fine = e.input && e.decoder && exchange(&e, address, token, query, answer);
     if (!fine) {
         ctl_answer_free(answer);
-        snprintf(problem, CTL_PROBLEM_MAX, "unix:%s: %s", address->path, e.problem);
+        snprintf(problem, CTL_PROBLEM_MAX, "%s: %.200s", address_text(address, text), e.problem);
     }
     if (e.fd >= 0)
         close(e.fd);
@@ -174,13 +273,14 @@ int ctl_ask(const struct address *address, const struct msg_query *query, struct
     return fine ? 0 : EX_UNAVAILABLE;
 }
 
-int ctl_ask_any(const struct address *addresses, size_t count, const struct msg_query *query,
-                struct ctl_answer *answer, size_t *by, char problem[CTL_PROBLEM_MAX])
+int ctl_ask_any(const struct address *addresses, size_t count, const struct token *token,
+                const struct msg_query *query, struct ctl_answer *answer, size_t *by,
+                char problem[CTL_PROBLEM_MAX])
 {
     char last[CTL_PROBLEM_MAX] = "";
 
     for (*by = 0; *by < count; ++*by)
-        if (ctl_ask(&addresses[*by], query, answer, last) == 0)
+        if (ctl_ask(&addresses[*by], token, query, answer, last) == 0)
             return 0;
     snprintf(problem, CTL_PROBLEM_MAX, "no embmond at %s%.300s%s; start one, or give --address",
              count == 1 ? "" : "the default addresses (", last, count == 1 ? "" : ")");

@@ -7,6 +7,7 @@
 
 #include "proto/address.h"
 #include "proto/message.h"
+#include "proto/token.h"
 
 enum { CTL_TIMEOUT_MS = 2000, CTL_PROBLEM_MAX = 512 };
 
@@ -17,14 +18,16 @@ struct ctl_answer {
 };
 
 /* Returns 0 and the answer, or EX_UNAVAILABLE and one line in problem when nobody answers at this
- * address: a daemon that is stopped, or busy, for longer than CTL_TIMEOUT_MS counts as nobody. */
-int ctl_ask(const struct address *address, const struct msg_query *query, struct ctl_answer *answer,
-            char problem[CTL_PROBLEM_MAX]);
+ * address: a daemon that is stopped, or busy, for longer than CTL_TIMEOUT_MS counts as nobody.
+ * token: what is proven, and has to be, over tcp; NULL or empty: none. */
+int ctl_ask(const struct address *address, const struct token *token, const struct msg_query *query,
+            struct ctl_answer *answer, char problem[CTL_PROBLEM_MAX]);
 
 /* Asks at each address until one answers, which is then *by. The problem, when none does, is a
  * whole sentence. */
-int ctl_ask_any(const struct address *addresses, size_t count, const struct msg_query *query,
-                struct ctl_answer *answer, size_t *by, char problem[CTL_PROBLEM_MAX]);
+int ctl_ask_any(const struct address *addresses, size_t count, const struct token *token,
+                const struct msg_query *query, struct ctl_answer *answer, size_t *by,
+                char problem[CTL_PROBLEM_MAX]);
 
 void ctl_answer_free(struct ctl_answer *answer);
 

@@ -61,14 +61,14 @@ static int ask(struct watching *w)
     int status;
 
     if (w->at) {
-        if (ctl_ask(w->at, &query, &answer, problem) != 0) {
+        if (ctl_ask(w->at, w->options->token, &query, &answer, problem) != 0) {
             snprintf(w->problem, sizeof w->problem, "embmond is gone: %s", problem);
             return EX_UNAVAILABLE;
         }
     } else {
         size_t by;
-        status = ctl_ask_any(w->options->addresses, w->options->address_count, &query, &answer, &by,
-                             problem);
+        status = ctl_ask_any(w->options->addresses, w->options->address_count, w->options->token,
+                             &query, &answer, &by, problem);
         if (status != 0)
             return end_with(w, status, problem);
         w->at = &w->options->addresses[by];

@@ -6,12 +6,14 @@
 #include <stddef.h>
 
 #include "proto/address.h"
+#include "proto/token.h"
 
 struct ctl_watch {
     const struct address *addresses; /* tried in this order until one answers */
     size_t address_count;
-    const char *run; /* "": the daemon chooses */
-    bool json;       /* its answers as they are, one a line, whenever something changed */
+    const struct token *token; /* see ctl_ask() */
+    const char *run;           /* "": the daemon chooses */
+    bool json;                 /* its answers as they are, one a line, whenever something changed */
 };
 
 /* Watches until it is told to end or the daemon is gone; returns the exit status, with the reason

@@ -13,13 +13,17 @@
 #include "daemon/options.h"
 #include "embmon/embmon.h"
 
-enum { KEY_JSON = 1, KEY_ADDRESS, KEY_FIRING, KEY_FAIL_ON, KEY_VERSION, KEY_HELP };
+enum { KEY_JSON = 1, KEY_ADDRESS, KEY_TOKEN_FILE, KEY_FIRING, KEY_FAIL_ON, KEY_VERSION, KEY_HELP };
 enum { EXIT_ALERT = 1 };
 
 static const struct option_row rows[] = {
-    {0, "json", false, KEY_JSON},       {0, "address", true, KEY_ADDRESS},
-    {0, "firing", false, KEY_FIRING},   {0, "fail-on", true, KEY_FAIL_ON},
-    {0, "version", false, KEY_VERSION}, {'h', "help", false, KEY_HELP},
+    {0, "json", false, KEY_JSON},
+    {0, "address", true, KEY_ADDRESS},
+    {0, "token-file", true, KEY_TOKEN_FILE},
+    {0, "firing", false, KEY_FIRING},
+    {0, "fail-on", true, KEY_FAIL_ON},
+    {0, "version", false, KEY_VERSION},
+    {'h', "help", false, KEY_HELP},
 };
 
 static const char help[] =
@@ -36,7 +40,10 @@ static const char help[] =
     "of an alert.\n"
     "\n"
     "      --json              one JSON object a line\n"
-    "      --address ADDR      unix:PATH (default: $EMBMON_ADDRESS, else the default addresses)\n"
+    "      --address ADDR      unix:PATH or tcp:HOST:PORT (default: $EMBMON_ADDRESS, else the\n"
+    "                          default addresses)\n"
+    "      --token-file FILE   what embmond's --token-file holds, for tcp (default:\n"
+    "                          $EMBMON_TOKEN_FILE)\n"
     "      --firing            only the alerts that fire now\n"
     "      --fail-on SEVERITY  exit with 1 when an alert of info, warning or critical severity,\n"
     "                          or above, ever fired\n"
@@ -49,7 +56,8 @@ struct request {
     struct msg_query query;
     struct address addresses[ADDRESS_DEFAULTS_MAX];
     size_t address_count;
-    const char *address; /* as given, or NULL */
+    const char *address, *token_file; /* as given, or NULL */
+    struct token token;
     bool json;
     uint32_t fail_on; /* enum embmon_severity, 0: none */
 };
@@ -96,6 +104,9 @@ static int take_option(struct request *r, int key, const char *value, const char
     case KEY_ADDRESS:
         r->address = value;
         return -1;
+    case KEY_TOKEN_FILE:
+        r->token_file = value;
+        return -1;
     case KEY_FIRING:
         r->query.firing = true;
         return -1;
@@ -113,6 +124,19 @@ static int take_option(struct request *r, int key, const char *value, const char
     }
 }
 
+/* For tcp alone: a file that is not needed need not be there. */
+static int read_token(struct request *r)
+{
+    const char *path = r->token_file ? r->token_file : getenv("EMBMON_TOKEN_FILE");
+    bool tcp = address_is_tcp(&r->addresses[0]);
+    const char *wrong = tcp && path && *path ? token_read(&r->token, path) : NULL;
+
+    if (!wrong)
+        return -1;
+    fprintf(stderr, "embmonctl: the token file %s: %s\n", path, wrong);
+    return EX_USAGE;
+}
+
 static int find_addresses(struct request *r)
 {
     const char *given = r->address ? r->address : getenv("EMBMON_ADDRESS");
@@ -127,7 +151,7 @@ static int find_addresses(struct request *r)
         return EX_USAGE;
     }
     r->address_count = 1;
-    return -1;
+    return read_token(r);
 }
 
 static int parse(int argc, char **argv, struct request *r)
@@ -215,16 +239,17 @@ static void keep_firing(json_t *objects)
 static int show(const struct request *r, const struct address *address, const char *text)
 {
     json_t *objects = parse_lines(text);
+    char own[ADDRESS_TEXT_MAX];
     int status = 0;
 
     if (!objects) {
-        fprintf(stderr, "embmonctl: unix:%s: the answer is not JSON\n", address->path);
+        fprintf(stderr, "embmonctl: %s: the answer is not JSON\n", address_text(address, own));
         return EX_UNAVAILABLE;
     }
     /* The daemon need not know by which of its names it was reached. */
     if (strcmp(r->query.name, "status") == 0)
         json_object_set_new(json_array_get(objects, 0), "address",
-                            json_sprintf("unix:%s", address->path));
+                            json_string(address_text(address, own)));
     if (r->fail_on && fails_on(objects, r->fail_on))
         status = EXIT_ALERT;
     if (r->query.firing)
@@ -246,7 +271,8 @@ static int ask(const struct request *r)
     int status;
 
     query.firing = query.firing && !r->fail_on; /* see keep_firing() */
-    if (ctl_ask_any(r->addresses, r->address_count, &query, &answer, &by, problem) != 0) {
+    if (ctl_ask_any(r->addresses, r->address_count, &r->token, &query, &answer, &by, problem) !=
+        0) {
         fprintf(stderr, "embmonctl: %s\n", problem);
         return EX_UNAVAILABLE;
     }
@@ -270,6 +296,7 @@ int main(int argc, char **argv)
         return ask(&request);
     return ctl_watch(&(struct ctl_watch){.addresses = request.addresses,
                                          .address_count = request.address_count,
+                                         .token = &request.token,
                                          .run = request.query.run,
                                          .json = request.json});
 }

@@ -101,15 +101,15 @@ static enum probe probe(const struct address *address)
 
 static int fail(char *problem, int status, const struct address *address, const char *what)
 {
-    snprintf(problem, LISTEN_PROBLEM_MAX, "%s: %s", address->path, what);
+    snprintf(problem, LISTEN_PROBLEM_MAX, "%.*s: %s", ADDRESS_PATH_MAX, address->path, what);
     return status;
 }
 
 static int fail_create(char *problem, const struct address *address, int error)
 {
     snprintf(problem, LISTEN_PROBLEM_MAX,
-             "cannot make the socket %s: %s: give --listen unix:PATH in a folder you may write",
-             address->path, strerror(error));
+             "cannot make the socket %.*s: %s: give --listen unix:PATH in a folder you may write",
+             ADDRESS_PATH_MAX, address->path, strerror(error));
     return EX_CANTCREAT;
 }
 
@@ -237,7 +237,7 @@ static bool private_folder(const char *base, struct address *address)
 int listener_open_private(struct listener *listener, char problem[LISTEN_PROBLEM_MAX])
 {
     const char *bases[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};
-    struct address address;
+    struct address address = {0};
 
     *listener = (struct listener)LISTENER_INIT;
     for (size_t i = 0; i < sizeof bases / sizeof bases[0]; i++) {

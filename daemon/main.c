@@ -1,7 +1,6 @@
 /* embmond: from the command line to the server, and what it made back to an exit status. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +13,8 @@
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/config_file.h"
-#include "daemon/listen.h"
 #include "daemon/log.h"
+#include "daemon/places.h"
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
@@ -30,8 +29,7 @@ struct daemon {
     struct config line;   /* what the command line said */
     struct config config; /* with what the file says */
     struct command_signals signals;
-    struct listener listeners[CONFIG_LISTEN_MAX];
-    size_t listener_count;
+    struct places places;
     char *logdir; /* owned: absolute */
     struct command command;
     struct registry *registry; /* owned */
@@ -73,49 +71,37 @@ static int open_logdir(struct daemon *d)
     return EX_CANTCREAT;
 }
 
-static int open_listeners(struct daemon *d)
+static int open_places(struct daemon *d)
 {
     char problem[LISTEN_PROBLEM_MAX];
-    size_t given = d->config.listen_count, handed = given ? 0 : d->supervisor.listeners;
-    size_t count = given ? given : handed ? handed : 1;
-    int status = 0;
+    int status = places_open(&d->places, &d->config, d->supervisor.listeners, problem);
 
-    for (size_t i = 0; i < count && i < CONFIG_LISTEN_MAX && status == 0; i++) {
-        struct listener *listener = &d->listeners[i];
-        if (given)
-            status = listener_open(listener, &d->config.listen[i], problem);
-        else if (handed)
-            status = listener_adopt(listener, SUPERVISOR_FIRST_FD + (int)i, problem);
-        else if (d->config.command)
-            status = listener_open_private(listener, problem);
-        else
-            status = listener_open_default(listener, problem);
-        d->listener_count += status == 0;
-    }
     if (status != 0)
         log_error("%s", problem);
-    for (size_t i = 0; status == 0 && i < d->listener_count; i++)
-        log_info("listening on unix:%s, writing to %s", d->listeners[i].address.path, d->logdir);
+    else
+        places_say(&d->places, d->logdir);
     return status;
 }
 
-/* COMMAND may change its folder: the address it is given does not depend on it. */
-static void absolute_address(char text[PATH_MAX + 128], const struct address *address)
+/* COMMAND may change its folder: what it is given does not depend on it. */
+static void tell_token_file(const char *path)
 {
-    char folder[PATH_MAX];
-    if (address->path[0] != '/' && getcwd(folder, sizeof folder))
-        snprintf(text, PATH_MAX + 128, "unix:%s/%s", folder, address->path);
-    else
-        snprintf(text, PATH_MAX + 128, "unix:%s", address->path);
+    char *absolute = realpath(path, NULL);
+
+    if (absolute)
+        (void)setenv("EMBMON_TOKEN_FILE", absolute, 1);
+    free(absolute);
 }
 
 static int start_command(struct daemon *d)
 {
-    char address[PATH_MAX + 128], run[NAME_PART_MAX + 1], problem[COMMAND_PROBLEM_MAX];
+    char address[PLACES_TEXT_MAX], run[NAME_PART_MAX + 1], problem[COMMAND_PROBLEM_MAX];
 
     if (!d->config.command)
         return 0;
-    absolute_address(address, &d->listeners[0].address);
+    places_for_command(&d->places, address);
+    if (d->config.token_file)
+        tell_token_file(d->config.token_file);
     command_run_name(run, d->config.command[0], time(NULL));
     int status = command_start(&d->command, d->config.command, address, run, &d->signals, problem);
     if (status != 0)
@@ -140,7 +126,7 @@ static void keep_places(struct config *now, struct config *next)
     bool moved = next->listen_count != now->listen_count;
 
     for (size_t i = 0; i < now->listen_count && !moved; i++)
-        moved = strcmp(now->listen[i].path, next->listen[i].path) != 0;
+        moved = !address_equal(&now->listen[i], &next->listen[i]);
     if (moved)
         log_warn("%s: its listen takes effect when embmond is started again", next->file);
     if (strcmp(now->logdir, next->logdir) != 0)
@@ -167,6 +153,39 @@ static bool change_sinks(struct daemon *d, const struct config *next,
                                     next->tensorboard_url, problem);
 }
 
+/* What may change at SIGHUP and can be wrong; whoever is connected stays. False: a problem, and
+ * nothing is changed. */
+static bool change(struct daemon *d, const struct config *next, char problem[CONFIG_PROBLEM_MAX])
+{
+    struct token token;
+    bool fine =
+        places_token(next, d->config.listen, d->config.listen_count, &token, problem) == 0 &&
+        change_sinks(d, next, problem);
+
+    if (fine)
+        d->places.token = token;
+    token_forget(&token);
+    return fine;
+}
+
+/* SIGHUP without a configuration file. */
+static void reload_token(struct daemon *d)
+{
+    char problem[LISTEN_PROBLEM_MAX];
+    struct token token;
+
+    if (!d->config.token_file) {
+        log_info("SIGHUP: there is no configuration file to read again");
+    } else if (places_token(&d->config, d->config.listen, d->config.listen_count, &token,
+                            problem) != 0) {
+        log_error("%s; the old token is kept", problem);
+    } else {
+        d->places.token = token;
+        log_info("SIGHUP: %s was read again", d->config.token_file);
+    }
+    token_forget(&token);
+}
+
 /* SIGHUP. */
 static void reload(void *context)
 {
@@ -175,10 +194,10 @@ static void reload(void *context)
     struct config next;
 
     if (!d->line.file) {
-        log_info("SIGHUP: there is no configuration file to read again");
+        reload_token(d);
     } else if (!config_read(&d->line, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
-    } else if (!change_sinks(d, &next, problem)) {
+    } else if (!change(d, &next, problem)) {
         log_error("%s; the old configuration is kept", problem);
         config_free(&next);
     } else {
@@ -200,13 +219,14 @@ static int serve(struct daemon *d)
     }
     configure(d);
     struct server_options options = {
-        .listeners = d->listeners,
-        .listener_count = d->listener_count,
+        .listeners = d->places.listeners,
+        .listener_count = d->places.count,
         .registry = d->registry,
         .sinks = d->config.sinks,
         .sink_count = d->config.sink_count,
         .tensorboard_url = d->config.tensorboard_url,
         .ceilings = &d->config.ceilings,
+        .token = &d->places.token,
         .reload = reload,
         .context = d,
         .command = d->config.command ? &d->command : NULL,
@@ -230,12 +250,11 @@ static int run(struct daemon *d)
     int status;
 
     if (geteuid() == 0)
-        log_warn("running as root: only trainers that run as root can connect");
-    if ((status = open_logdir(d)) == 0 && (status = open_listeners(d)) == 0 &&
+        log_warn("running as root: only trainers that run as root can connect to its sockets");
+    if ((status = open_logdir(d)) == 0 && (status = open_places(d)) == 0 &&
         (status = start_command(d)) == 0)
         status = serve(d);
-    for (size_t i = 0; i < d->listener_count; i++)
-        listener_close(&d->listeners[i]);
+    places_close(&d->places);
     free(d->logdir);
     return status;
 }
@@ -272,8 +291,17 @@ static int load_config(struct daemon *d)
     return status;
 }
 
-static int say_tested(const struct config *config)
+static int test(struct daemon *d)
 {
+    const struct config *config = &d->config;
+    char problem[LISTEN_PROBLEM_MAX];
+    int status =
+        places_token(config, config->listen, config->listen_count, &d->places.token, problem);
+
+    if (status != 0) {
+        fprintf(stderr, "embmond: %s\n", problem);
+        return status;
+    }
     printf("embmond: the options are fine%s%s\n", config->file ? ", and so is " : "",
            config->file ? config->file : "");
     return fflush(stdout) != 0 ? EX_IOERR : 0;
@@ -302,7 +330,7 @@ int main(int argc, char **argv)
     }
     status = load_config(&d);
     if (status == 0 && d.config.test_only) {
-        status = say_tested(&d.config);
+        status = test(&d);
     } else if (status == 0) {
         command_signals_hold(&d.signals);
         log_configure(d.config.level, d.config.log_json);

@@ -88,7 +88,8 @@ static void sort_norms(struct measures *m)
         if (layer->has_gradient && layer->nonfinite_gradient == 0 && layer->norm > 0)
             m->norms[m->norm_count++] = layer->norm;
     }
-    qsort(m->norms, m->norm_count, sizeof *m->norms, by_value);
+    if (m->norm_count > 0)
+        qsort(m->norms, m->norm_count, sizeof *m->norms, by_value);
 }
 
 double measure_others_norm(const struct measures *m, size_t layer)

@@ -19,6 +19,7 @@ struct registry_totals {
     size_t sessions;                   /* welcomed and connected */
     uint64_t invalid_frames;           /* frames that ended a connection */
     uint64_t unknown_frames;           /* frames of a type we do not know, skipped */
+    uint64_t failed_proofs;            /* connections over tcp without the token */
 };
 
 /* logdir: made by the caller, borrowed. NULL when out of memory. */

@@ -54,7 +54,8 @@ static void on_change(void *context, const struct alert_change *change)
     }
     if (run->listener)
         run->listener(run->listener_context, change);
-    if (change->state != EMBMON_RESOLVED)
+    /* An info is no reason to have a healthy training post more. */
+    if (change->state != EMBMON_RESOLVED && change->severity > EMBMON_INFO)
         send_wish(run, change->layer);
 }
 

@@ -23,7 +23,7 @@ enum {
 struct server {
     const struct server_options *options; /* borrowed */
     uv_loop_t loop;
-    uv_pipe_t listeners[SERVER_LISTENERS_MAX];
+    union stream listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
     uv_timer_t tick;
     uv_signal_t signals[SIGNALS_MAX];
@@ -59,7 +59,7 @@ static void retry_starved(struct server *server)
         return;
     server->starved = false;
     for (size_t i = 0; i < server->listener_count; i++)
-        on_connection((uv_stream_t *)&server->listeners[i], 0);
+        on_connection(&server->listeners[i].stream, 0);
 }
 
 /* ---- ending */
@@ -67,7 +67,7 @@ static void retry_starved(struct server *server)
 static void close_listeners(struct server *server)
 {
     for (size_t i = 0; i < server->listener_count; i++)
-        uv_close((uv_handle_t *)&server->listeners[i], NULL);
+        uv_close(&server->listeners[i].handle, NULL);
     server->listener_count = 0;
 }
 
@@ -89,8 +89,7 @@ static bool peers_waiting(const struct server *server)
 {
     for (size_t i = 0; i < server->listener_count; i++) {
         struct pollfd listener = {.events = POLLIN};
-        if (uv_fileno((const uv_handle_t *)&server->listeners[i], &listener.fd) == 0 &&
-            poll(&listener, 1, 0) > 0)
+        if (uv_fileno(&server->listeners[i].handle, &listener.fd) == 0 && poll(&listener, 1, 0) > 0)
             return true;
     }
     return false;
@@ -191,16 +190,18 @@ static void on_tick(uv_timer_t *timer)
 
 static int listen_on(struct server *server, struct listener *listener)
 {
-    uv_pipe_t *pipe = &server->listeners[server->listener_count];
+    union stream *stream = &server->listeners[server->listener_count];
+    bool tcp = address_is_tcp(&listener->address);
 
-    uv_pipe_init(&server->loop, pipe, 0);
-    pipe->data = server;
+    stream_init(stream, &server->loop, tcp);
+    stream->handle.data = server;
     server->listener_count++;
-    int error = uv_pipe_open(pipe, listener->fd);
+    int error =
+        tcp ? uv_tcp_open(&stream->tcp, listener->fd) : uv_pipe_open(&stream->pipe, listener->fd);
     if (error)
         return error;
     listener->fd = -1; /* the handle's from here on */
-    return uv_listen((uv_stream_t *)pipe, BACKLOG, on_connection);
+    return uv_listen(&stream->stream, BACKLOG, on_connection);
 }
 
 static int hear(struct server *server, int number)
@@ -278,6 +279,7 @@ int server_run(const struct server_options *options)
     server->connections.loop = &server->loop;
     server->connections.registry = options->registry;
     server->connections.ceilings = options->ceilings;
+    server->connections.token = options->token;
     error = start(server, options);
     server->status = error ? EX_OSERR : open_sinks(server, options);
     command_signals_release(options->signals);

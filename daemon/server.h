@@ -11,6 +11,7 @@
 #include "daemon/registry.h"
 #include "daemon/sinks.h"
 #include "daemon/supervisor.h"
+#include "proto/token.h"
 
 enum { SERVER_LISTENERS_MAX = 16 };
 
@@ -19,6 +20,7 @@ struct server_options {
     size_t listener_count;           /* <= SERVER_LISTENERS_MAX */
     struct registry *registry;       /* borrowed */
     const struct ceilings *ceilings; /* borrowed; reload() may change them */
+    const struct token *token;       /* of tcp; borrowed, may change; empty: none */
     void (*reload)(void *context);   /* SIGHUP: reads the configuration again */
     void *context;
     const struct sink_options *sinks; /* borrowed for the call */

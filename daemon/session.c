@@ -226,21 +226,26 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
             return SESSION_CLOSE;
         memcpy(in->data + in->length, data, n);
         in->length += n;
+        session->heard_ms = now.ms;
     }
     while (!session->closing && !(paused = session_paused(session))) {
         struct frame frame;
-        size_t used;
-        enum frame_result result =
-            frame_read(&frame, &used, in->data + in->start, in->length - in->start, &session->codec,
-                       FRAME_PAYLOAD_MAX, FRAME_INFLATED_MAX);
+        size_t used, there = in->length - in->start;
+        bool proving = session->proving;
+        enum frame_result result = frame_read(
+            &frame, &used, in->data + in->start, there, &session->codec,
+            proving ? HANDSHAKE_PAYLOAD_MAX : FRAME_PAYLOAD_MAX, proving ? 0 : FRAME_INFLATED_MAX);
 
         if (result == FRAME_MORE)
             break;
         if (result != FRAME_OK) {
-            session_refuse(session, frame_strerror(result));
+            session_refuse_bytes(session, result, in->data + in->start, there);
             break;
         }
-        take_frame(session, &frame, now);
+        if (proving)
+            session_judge(session, &frame);
+        else
+            take_frame(session, &frame, now);
         in->start += used;
         session->frame_since_ms = 0;
     }
@@ -289,7 +294,7 @@ const uint8_t *session_output(struct session *session, size_t *n)
 
 bool session_tick(struct session *session, struct moment now)
 {
-    if (session->closing ||
+    if (session->closing || session_is_silent(session, now) ||
         (!session->greeted && moment_since(now, session->opened.ms) >= HANDSHAKE_MS))
         return false;
     return session_paused(session) || session->frame_since_ms == 0 ||
@@ -313,6 +318,7 @@ void session_free(struct session *session, struct moment now)
     }
     message_decoder_free(session->decoder);
     frame_codec_free(&session->codec);
+    frame_codec_free(&session->deflater);
     bytes_free(&session->in);
     bytes_free(&session->out);
     free(session);

@@ -13,9 +13,22 @@
 
 struct session;
 struct registry;
+struct token;
 
 /* registry: borrowed, outlives the session. NULL when out of memory. */
 struct session *session_new(struct registry *registry, struct moment now);
+
+/* Its peer came over tcp and may be anybody: with a token (borrowed; empty or NULL: none) nothing
+ * it says is looked at before it has proven that it knows it. To be called before anything is fed.
+ */
+void session_over_tcp(struct session *session, const struct token *token);
+
+/* False until then. */
+bool session_is_proven(const struct session *session);
+
+/* After SESSION_CLOSE: what a stranger did, as the rest of a sentence for the log (static); NULL:
+ * nothing, or it is in the log already. */
+const char *session_complaint(const struct session *session);
 
 enum session_result {
     SESSION_OPEN,  /* go on */

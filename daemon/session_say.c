@@ -13,6 +13,8 @@ void session_send(struct session *session, const struct message *message)
     size_t n = message_size(message);
 
     n = bytes_reserve(out, n) ? message_encode(message, out->data + out->length) : 0;
+    if (n > 0 && session->tcp)
+        n = frame_deflate(out->data + out->length, n, &session->deflater);
     out->length += n;
     if (n == 0)
         session->closing = true; /* out of memory: the client comes back and asks again */
@@ -26,8 +28,11 @@ void session_nack(struct session *session, uint64_t sequence, enum nack_reason r
     const char *run = session->member ? run_name(run_member_run(session->member)) : "(no run)";
 
     /* The first of its kind is worth a line; a trainer gone wrong could send millions. What was
-     * declared wrongly the run has said. */
-    if ((sequence > 0 || reason == NACK_REFUSED) && session->nacks[reason]++ == 0)
+     * declared wrongly the run has said. A stranger can connect as often as it likes: the rim says
+     * that now and then. */
+    if (session->tcp && !session->member && reason == NACK_REFUSED)
+        session->complaint = detail;
+    else if ((sequence > 0 || reason == NACK_REFUSED) && session->nacks[reason]++ == 0)
         log_warn("%s: a %s was refused: %s; later ones like it are only counted", run,
                  reason == NACK_REFUSED ? "connection" : "post", detail);
     session_send(session, &message);

@@ -1,4 +1,5 @@
-/* The inside of a session, for session.c (what it hears) and session_say.c (what it says) alone. */
+/* The inside of a session, for session.c (what it hears), session_say.c (what it
+ * says) and session_tcp.c (what differs over tcp) alone. */
 #ifndef EMBMON_DAEMON_SESSION_STRUCT_H
 #define EMBMON_DAEMON_SESSION_STRUCT_H
 
@@ -6,6 +7,7 @@
 #include "daemon/run.h"
 #include "daemon/session.h"
 #include "proto/frame.h"
+#include "proto/handshake.h"
 #include "proto/message.h"
 
 enum { REASONS = NACK_REFUSED + 1 };
@@ -25,7 +27,24 @@ struct session {
     uint32_t nacks[REASONS]; /* by reason, to log each kind once */
     void (*wake)(void *context);
     void *wake_context;
+
+    bool tcp;
+    bool proving; /* it has not shown yet that it knows the token */
+    struct handshake handshake;
+    uint64_t heard_ms;           /* when it sent something last */
+    struct frame_codec deflater; /* not `codec`: what that inflated may still be borrowed */
+    const char *complaint;       /* what ended the connection of a stranger, for the log */
 };
+
+/* Takes what is to be the proof of a session that is proving. */
+void session_judge(struct session *session, const struct frame *frame);
+
+/* Ends the connection over these bytes, which are no frame. */
+void session_refuse_bytes(struct session *session, enum frame_result wrong, const uint8_t *data,
+                          size_t n);
+
+/* Once a second: true when its peer must be gone. */
+bool session_is_silent(struct session *session, struct moment now);
 
 /* Out of memory ends the connection: the client comes back and asks again. */
 void session_send(struct session *session, const struct message *message);

@@ -6,16 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char unix_scheme[] = "unix:";
+static const char unix_scheme[] = "unix:", tcp_scheme[] = "tcp:";
 
-const char *address_parse(const char *text, struct address *address)
+static const char *parse_path(const char *path, struct address *address)
 {
-    const char *path = text + sizeof unix_scheme - 1;
-    size_t length;
+    size_t length = strlen(path);
 
-    if (strncmp(text, unix_scheme, sizeof unix_scheme - 1) != 0)
-        return "an address is unix:PATH";
-    length = strlen(path);
     if (length == 0)
         return "the path after unix: is empty";
     if (length > ADDRESS_PATH_MAX)
@@ -24,6 +20,99 @@ const char *address_parse(const char *text, struct address *address)
         return "the path of a Unix socket is that of a file, not of a folder";
     memcpy(address->path, path, length + 1);
     return NULL;
+}
+
+/* Digits and nothing else, as strtol() would not insist on. */
+static bool parse_port(const char *text, unsigned least, uint16_t *port)
+{
+    unsigned value = 0;
+    size_t n = strspn(text, "0123456789");
+
+    if (n == 0 || n > 5 || text[n] != '\0')
+        return false;
+    for (size_t i = 0; i < n; i++)
+        value = value * 10 + (unsigned)(text[i] - '0');
+    *port = (uint16_t)value;
+    return value >= least && value <= UINT16_MAX;
+}
+
+static bool is_host(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (text[i] <= ' ' || text[i] > '~' || strchr("[]/@", text[i]))
+            return false;
+    return true;
+}
+
+/* What is left of the colon before the port, with the brackets of an IPv6 address. */
+static const char *parse_host(const char *text, size_t n, struct address *address)
+{
+    bool brackets = n >= 2 && text[0] == '[' && text[n - 1] == ']';
+
+    if (brackets) {
+        text++;
+        n -= 2;
+    }
+    if (n == 0)
+        return "the host is empty: 0.0.0.0 or [::] is all of this machine's";
+    if (n > ADDRESS_HOST_MAX)
+        return "a host's name has at most 253 bytes";
+    if (!is_host(text, n))
+        return "a host is a name, an IPv4 address, or an IPv6 address in brackets";
+    if (brackets != (memchr(text, ':', n) != NULL))
+        return "an IPv6 address, and nothing else, stands in brackets: tcp:[::1]:9000";
+    memcpy(address->host, text, n);
+    return NULL;
+}
+
+static const char *parse_tcp(const char *text, unsigned least_port, struct address *address)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (!colon || !parse_port(colon + 1, least_port, &address->port))
+        return least_port > 0 ? "a tcp address ends with a port, 1 to 65535: tcp:HOST:PORT"
+                              : "a tcp address ends with a port, 0 to 65535: tcp:HOST:PORT";
+    return parse_host(text, (size_t)(colon - text), address);
+}
+
+static const char *parse(const char *text, unsigned least_port, struct address *address)
+{
+    *address = (struct address){0};
+    if (strncmp(text, unix_scheme, sizeof unix_scheme - 1) == 0)
+        return parse_path(text + sizeof unix_scheme - 1, address);
+    if (strncmp(text, tcp_scheme, sizeof tcp_scheme - 1) == 0)
+        return parse_tcp(text + sizeof tcp_scheme - 1, least_port, address);
+    return "an address is unix:PATH or tcp:HOST:PORT";
+}
+
+const char *address_parse(const char *text, struct address *address)
+{
+    return parse(text, 1, address);
+}
+
+const char *address_parse_listen(const char *text, struct address *address)
+{
+    return parse(text, 0, address);
+}
+
+_Static_assert(ADDRESS_TEXT_MAX >= sizeof unix_scheme + ADDRESS_PATH_MAX, "either fits");
+
+const char *address_text(const struct address *address, char text[ADDRESS_TEXT_MAX])
+{
+    const char *host = address->host;
+    bool brackets = strchr(host, ':') != NULL;
+
+    if (address_is_tcp(address))
+        snprintf(text, ADDRESS_TEXT_MAX, "%s%s%s%s:%u", tcp_scheme, brackets ? "[" : "", host,
+                 brackets ? "]" : "", address->port);
+    else
+        snprintf(text, ADDRESS_TEXT_MAX, "%s%s", *address->path ? unix_scheme : "", address->path);
+    return text;
+}
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+    return strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;
 }
 
 /* Appends a path, unless it is too long or already there (XDG_RUNTIME_DIR is mostly
@@ -35,6 +124,7 @@ __attribute__((format(printf, 3, 4))) static size_t append(struct address *addre
     va_list arguments;
     int length;
 
+    *to = (struct address){0};
     va_start(arguments, format);
     length = vsnprintf(to->path, sizeof to->path, format, arguments);
     va_end(arguments);

@@ -131,13 +131,14 @@ static enum frame_result inflate_payload(struct frame *frame, struct frame_codec
 
 /* Judges as much of a header as is there, so that a stranger is told before it has sent 16 bytes,
  * and a frame that will be refused is refused before its payload is waited for. */
-static enum frame_result check_header(const uint8_t *data, size_t n, size_t payload_max)
+static enum frame_result check_header(const uint8_t *data, size_t n, size_t payload_max,
+                                      uint8_t flags)
 {
     if (memcmp(data, magic, n < sizeof magic ? n : sizeof magic) != 0)
         return FRAME_BAD_MAGIC;
     if (n > AT_VERSION && data[AT_VERSION] != FRAME_VERSION)
         return FRAME_BAD_VERSION;
-    if (n > AT_FLAGS && (data[AT_FLAGS] & ~FRAME_DEFLATED) != 0)
+    if (n > AT_FLAGS && (data[AT_FLAGS] & ~flags) != 0)
         return FRAME_BAD_FLAGS;
     if (n >= AT_CRC && get32(data + AT_LENGTH) > payload_max)
         return FRAME_TOO_LONG;
@@ -147,7 +148,8 @@ static enum frame_result check_header(const uint8_t *data, size_t n, size_t payl
 enum frame_result frame_read(struct frame *frame, size_t *used, const uint8_t *data, size_t n,
                              struct frame_codec *codec, size_t payload_max, size_t inflated_max)
 {
-    enum frame_result result = n > 0 ? check_header(data, n, payload_max) : FRAME_MORE;
+    uint8_t flags = inflated_max > 0 ? FRAME_DEFLATED : 0;
+    enum frame_result result = n > 0 ? check_header(data, n, payload_max, flags) : FRAME_MORE;
     size_t length;
 
     *used = result == FRAME_MORE ? FRAME_HEADER : 0;
@@ -210,4 +212,13 @@ size_t frame_seal_deflated(uint8_t *to, uint16_t type, size_t length, struct fra
     memcpy(to + FRAME_HEADER, codec->buffer, deflated);
     frame_seal(to, type, FRAME_DEFLATED, deflated);
     return deflated;
+}
+
+size_t frame_deflate(uint8_t *frame, size_t n, struct frame_codec *codec)
+{
+    uint16_t type = (uint16_t)(frame[AT_TYPE] | frame[AT_TYPE + 1] << 8);
+
+    if (n < FRAME_HEADER + FRAME_DEFLATE_MIN)
+        return n;
+    return FRAME_HEADER + frame_seal_deflated(frame, type, n - FRAME_HEADER, codec);
 }

@@ -25,6 +25,9 @@ enum {
     FRAME_DEFLATED = 1, /* a flag */
     FRAME_PAYLOAD_MAX = 4 << 20,
     FRAME_INFLATED_MAX = 16 << 20,
+    /* Bytes of payload that are worth deflating. A Sample of 30,000 normal values is 400 bytes, and
+     * 390 deflated: 0.15 ms for nothing. Long ones are texts, or spans with many zeros. */
+    FRAME_DEFLATE_MIN = 1024,
 };
 
 enum frame_type {
@@ -45,6 +48,8 @@ enum frame_type {
     FRAME_REPLY = 15,
     FRAME_IDS = 16,
     FRAME_SHAPE = 17,
+    FRAME_CHALLENGE = 18, /* this and the next: see proto/handshake.h */
+    FRAME_PROOF = 19,
 };
 
 enum frame_result {
@@ -81,7 +86,7 @@ void frame_codec_free(struct frame_codec *codec);
 /* Reads the frame at the start of data[0 ... n).
  * FRAME_OK: *frame, and *used bytes belong to it. FRAME_MORE: *used is the number of bytes the
  * whole frame needs as far as known (>= FRAME_HEADER). Else: an error, *used is 0. payload_max,
- * inflated_max: ceilings in bytes. */
+ * inflated_max: ceilings in bytes; inflated_max 0: a deflated frame is FRAME_BAD_FLAGS. */
 enum frame_result frame_read(struct frame *frame, size_t *used, const uint8_t *data, size_t n,
                              struct frame_codec *codec, size_t payload_max, size_t inflated_max);
 
@@ -91,5 +96,9 @@ void frame_seal(uint8_t *to, uint16_t type, uint8_t flags, size_t length);
 /* Like frame_seal(), with the payload deflated in place when that makes it shorter. Returns the
  * length of the payload as sent; 0 only for an empty payload. */
 size_t frame_seal_deflated(uint8_t *to, uint16_t type, size_t length, struct frame_codec *codec);
+
+/* Deflates a frame that frame_seal() wrote, where that is worth it; returns the length of the whole
+ * frame from then on. */
+size_t frame_deflate(uint8_t *frame, size_t n, struct frame_codec *codec);
 
 #endif

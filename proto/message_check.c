@@ -303,6 +303,9 @@ const char *message_check(const struct message *message)
     case FRAME_BYE:
     case FRAME_ACK:
         return NULL;
+    case FRAME_CHALLENGE: /* no messages */
+    case FRAME_PROOF:
+        break;
     }
     return "the type is unknown";
 }

@@ -14,7 +14,7 @@ case $what in
 build) ;;
 fuzz) packages="$packages clang-14 libclang-rt-14-dev" ;;
 demo) packages="$packages python3-venv" ;;
-test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace prometheus-alertmanager openssl" ;;
+test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace curl prometheus-alertmanager openssl" ;;
 *) echo "usage: tests/setup.sh build|demo|test|fuzz" >&2; exit 64 ;;
 esac
 

@@ -36,9 +36,12 @@ def firing(daemon):
 
 # ---- checking
 
-def test_the_example_is_fine():
+def test_the_example_is_fine(tmp_path):
+    token = tmp_path / "token"  # the example's own is not there
+    token.write_text("0123456789abcdef\n")
+    token.chmod(0o600)
     for options in (["-t", "-c", EXAMPLE], ["-tc", EXAMPLE], ["--test-config", f"--config={EXAMPLE}"]):
-        done = run(*options)
+        done = run(*options, "--token-file", token)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"embmond: the options are fine, and so is {EXAMPLE}\n"
 

@@ -115,7 +115,9 @@ def test_an_unknown_run_is_64(busy):
     (["--nope"], "unknown option --nope"), (["alerts", "--fail-on", "bad"], "bad"),
     (["alerts", "--fail-on"], "--fail-on needs a value"), (["runs", "--firing"], "go with alerts"),
     (["watch", "--fail-on", "info"], "go with alerts"), (["watch", "a", "b"], "unexpected argument b"),
-    (["--json=1", "runs"], "takes no value"), (["--address", "tcp:x:1", "runs"], "unix:PATH")])
+    (["--json=1", "runs"], "takes no value"), (["--address", "x:1", "runs"], "unix:PATH"),
+    (["--address", "tcp:x", "runs"], "tcp:HOST:PORT"), (["--address", "tcp:x:0", "runs"], "1 to 65535"),
+    (["--address", "tcp:x:1", "--token-file", "/none", "runs"], "the token file /none: there is no")])
 def test_wrong_usage_is_64_and_one_line(arguments, word):
     done = run(*arguments)
     assert done.returncode == 64

@@ -369,7 +369,9 @@ def test_the_name_of_a_run(recorder, tmp_path):
 @pytest.mark.parametrize("options, error", [
     ({"run": "a b"}, embmon.InvalidNameError), ({"run": ""}, embmon.InvalidNameError),
     ({"run": "/a"}, embmon.InvalidNameError), ({"run": 5}, embmon.InvalidNameError),
-    ({"address": "tcp:h:1"}, embmon.AddressError), ({"address": "unix:"}, embmon.AddressError),
+    ({"address": "tcp:h"}, embmon.AddressError),
+    ({"address": "tcp:h:0"}, embmon.AddressError), ({"address": "tcp:::1:9"}, embmon.AddressError),
+    ({"token_file": "/nonexistent/token"}, embmon.TokenError), ({"address": "unix:"}, embmon.AddressError),
     ({"address": "unix:" + "x" * 108}, embmon.AddressError),
     ({"rank": 2, "world_size": 2}, embmon.InvalidArgumentError),
     ({"rank": -1}, embmon.InvalidArgumentError), ({"rank": 1}, embmon.InvalidArgumentError),

@@ -160,8 +160,16 @@ def keys_of_the_code():
 def test_keys_and_defaults_are_in_the_man_page():
     page = (ROOT / "docs/libembmon.3").read_text()
     listed = re.findall(r"^\.It Cm (\w+) (\w+) , No (\S+)$", page, flags=re.M)
-    assert {(detector, key): float(value) for detector, key, value in listed} == keys_of_the_code()
+    assert {(detector, key): float(value) for detector, key, value in listed} == \
+        keys_of_the_code(), "docs/libembmon.3"
     assert len(keys_of_the_code()) >= 8
+
+
+def test_python_knows_the_detectors_and_their_keys():
+    code = (ROOT / "daemon/detect/detect.c").read_text()
+    assert set(_detectors.DETECTORS) == set(re.findall(r'\{\.name = "(\w+)"', code)), "DETECTORS"
+    assert {(detector, key) for detector, keys in _detectors.THRESHOLDS.items() for key in keys} \
+        == set(keys_of_the_code()), "THRESHOLDS"
 
 
 def test_python_knows_which_detectors_judge_the_whole_model():

@@ -244,7 +244,9 @@ bool alerts_pending(const struct alerts *alerts, size_t layer)
     if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
         return false;
     for (size_t d = 0; d < detector_count; d++) {
-        if (slot_of(alerts, EMBMON_TRAIN, d, layer)->state == EMBMON_PENDING)
+        const struct slot *slot = slot_of(alerts, EMBMON_TRAIN, d, layer);
+
+        if (slot->state == EMBMON_PENDING && slot->alert->change.severity > EMBMON_INFO)
             return true;
     }
     return false;

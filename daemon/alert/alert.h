@@ -72,7 +72,7 @@ uint32_t alerts_layer_state(const struct alerts *alerts, size_t layer);
  * table; "" when none is pending or firing. */
 const char *alerts_layer_detector(const struct alerts *alerts, size_t layer);
 
-/* True while an alert of the layer is pending. */
+/* True while an alert of the layer that is more than an info is pending. */
 bool alerts_pending(const struct alerts *alerts, size_t layer);
 
 /* Why a detector was silent about the layer at the last step, NULL when it was not. */

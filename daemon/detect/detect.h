@@ -2,8 +2,7 @@
  *
  * A detector is one function of the type below and one row in the table of detect.c. It keeps no
  * state: what it needs of the past is in the baseline; how often it must be sick before an alert
- * fires (its hold) is the alert's business. To add one: write the function in the family's file,
- * declare it in families.h, add the row, and a test that it fires, holds, clears and stays silent.
+ * fires (its hold) is the alert's business. docs/ARCHITECTURE.md says how to add one.
  */
 #ifndef EMBMON_DETECT_DETECT_H
 #define EMBMON_DETECT_DETECT_H
@@ -120,9 +119,9 @@ struct detector {
     enum {
         FREEZES_NOTHING,
         FREEZES_LAYER,
-        FREEZES_MODEL, /* and the layer */
-    } freezes;         /* whose baseline does not learn while this is pending or firing */
-    bool training_only;
+        FREEZES_MODEL,  /* and the layer */
+    } freezes;          /* whose baseline does not learn while this is pending or firing */
+    bool training_only; /* not judged in validation and inference */
     struct clause clauses[CLAUSES_MAX]; /* judge NULL: unused */
 };
 

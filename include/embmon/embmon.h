@@ -66,7 +66,9 @@ extern "C" {
 #define EMBMON_ERRORS(X)                                                                           \
     X(EMBMON_EINVAL, -1, "an argument is out of its range")                                        \
     X(EMBMON_ENOMEM, -2, "out of memory")                                                          \
-    X(EMBMON_EADDRESS, -3, "not an address: use unix:PATH, with a path of at most 107 bytes")      \
+    X(EMBMON_EADDRESS, -3,                                                                         \
+      "not an address: use unix:PATH, with a path of at most 107 bytes, or "                       \
+      "tcp:HOST:PORT")                                                                             \
     X(EMBMON_ENAME, -4,                                                                            \
       "not a name: use parts of [A-Za-z0-9_.=+-] joined by '/', each starting "                    \
       "with a letter, a digit or '_'")                                                             \
@@ -78,7 +80,10 @@ extern "C" {
     X(EMBMON_ECLOSED, -10,                                                                         \
       "the client is closed, or this process is a fork of the one it was "                         \
       "opened in")                                                                                 \
-    X(EMBMON_ETHREAD, -11, "the sender thread could not be started")
+    X(EMBMON_ETHREAD, -11, "the sender thread could not be started")                               \
+    X(EMBMON_ETOKEN, -12,                                                                          \
+      "the token file cannot be used: it holds 16 to 4,096 bytes and nobody but its "              \
+      "owner may read it")
 
 #define EMBMON_ERROR_ENUM(name, value, text) name = (value),
 enum embmon_error { EMBMON_ERRORS(EMBMON_ERROR_ENUM) };
@@ -160,8 +165,9 @@ struct embmon_options {
     uint32_t world_size; /* processes that train this model together; 0 means 1 */
     uint32_t every;      /* sample steps that are multiples of this; rounded up to a power of two.
                             0 (auto) samples every step */
-    /* "unix:PATH". NULL: EMBMON_ADDRESS, else the default addresses (embmond(8)) are tried in
-       turn, again at every reconnect. */
+    /* "unix:PATH", "tcp:HOST:PORT" or "tcp:[IPV6]:PORT". NULL: EMBMON_ADDRESS, else the default
+       addresses (embmond(8)) are tried in turn, again at every reconnect. The private thread looks
+       a host's name up, at every reconnect, too. */
     const char *address;
     /* The wanted name of the run; the daemon answers with the name it got, see embmon_run().
        NULL: EMBMON_RUN, else <program>-<date>-<time>-<pid>. */
@@ -171,10 +177,14 @@ struct embmon_options {
        NULL: the line goes to stderr. It must not call into the library. */
     void (*log)(void *log_context, const char *line);
     void *log_context;
+    /* Over tcp: a file, readable by its owner alone, that holds what embmond's --token-file holds.
+       Both ends prove that they know it, and a daemon that cannot is not talked to. It is read by
+       embmon_open(). NULL: EMBMON_TOKEN_FILE, else none. */
+    const char *token_file;
 };
 #define EMBMON_OPTIONS_INIT                                                                        \
     {                                                                                              \
-        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL                          \
+        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL, NULL                    \
     }
 
 /* Starts a client. Succeeds while no daemon is there: posts wait in a bounded queue (the oldest

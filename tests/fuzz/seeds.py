@@ -5,10 +5,15 @@
 import pathlib
 import struct
 import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests" / "corpus"
 HEADER = 16
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+import harness  # noqa: E402
 
 
 def frames(how):
@@ -43,6 +48,10 @@ def main():
     write("frame", "deflated", b"\3" + b"".join(frame for _, frame in deflated))
     for kind, frame in plain:
         write("message", f"type-{kind}", bytes([kind]) + frame[HEADER:])
+    write("guard", "messages", b"\x10" + b"".join(frame for _, frame in plain))
+    for kind, length in ((18, 32), (19, 32), (19, 64), (19, 4096)):
+        write("guard", f"type-{kind}-{length}", b"\xff" + harness.frame(kind, bytes(range(32)) * (length // 32)))
+    write("guard", "http", b"\x03GET / HTTP/1.1\r\n\r\n")
     sample = next(frame[HEADER:] for kind, frame in plain if kind == 5)
     write("record", "two-samples", (struct.pack("<H", len(sample)) + sample) * 2)
     write("resume", "events", event_records(3))

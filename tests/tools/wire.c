@@ -176,6 +176,9 @@ static void print_message(const struct message *message)
     case FRAME_LAYERS:
         print_layers(&message->layers);
         break;
+    case FRAME_CHALLENGE:
+    case FRAME_PROOF:
+        break; /* no messages */
     }
     if (message->type == FRAME_HELLO) {
         printf(",\"session\":");

@@ -1,8 +1,9 @@
-/* A daemon for the client's tests: a Unix socket in a temporary folder, served by the test itself,
- * which says word by word what a daemon may say and reads what it is told. */
+/* A daemon for the client's tests: a Unix socket in a temporary folder, or a tcp port, served by
+ * the test itself, which says word by word what a daemon may say and reads what it is told. */
 #ifndef EMBMON_TESTS_FAKE_DAEMON_H
 #define EMBMON_TESTS_FAKE_DAEMON_H
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/address.h"
 #include "proto/message.h"
 
 enum { FAKE_BUFFER = 1 << 20 };
@@ -34,6 +36,19 @@ static inline void fake_listen(struct fake *f)
     unlink(f->path);
     assert_int_equal(bind(f->listener, (struct sockaddr *)&name, sizeof name), 0);
     assert_int_equal(listen(f->listener, 4), 0);
+}
+
+/* The same on a port of the loopback interface; *address is then where. */
+static inline void fake_listen_tcp(struct fake *f, struct address *address)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof name;
+
+    f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(f->listener, (struct sockaddr *)&name, sizeof name), 0);
+    assert_int_equal(getsockname(f->listener, (struct sockaddr *)&name, &length), 0);
+    assert_int_equal(listen(f->listener, 4), 0);
+    *address = (struct address){.host = "127.0.0.1", .port = ntohs(name.sin_port)};
 }
 
 static inline void fake_hang_up(struct fake *f)

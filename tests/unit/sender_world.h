@@ -50,6 +50,23 @@ static inline struct sender_world *world_open_with(size_t queue_bytes)
     return w;
 }
 
+/* Its sender connects to a port of ours from now on, with this token (empty: none). */
+static inline void world_use_tcp(struct sender_world *w, const struct token *token)
+{
+    struct sender_options options = {.session = "fifteen letters",
+                                     .run = "wanted",
+                                     .world_size = 1,
+                                     .address_count = 1,
+                                     .token = *token};
+
+    fake_listen_tcp(w->fake, &options.addresses[0]);
+    options.outage.log = world_log;
+    options.outage.context = w;
+    sender_free(w->sender);
+    w->sender = sender_new(&w->state, &options);
+    assert_non_null(w->sender);
+}
+
 static inline int world_open(void **to)
 {
     *to = world_open_with(0);

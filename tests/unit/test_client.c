@@ -84,8 +84,11 @@ static void options_out_of_range_are_refused(void **state)
     options.world_size = 1025;
     assert_int_equal(embmon_open(&options, &client), EMBMON_EINVAL);
     options.rank = 0, options.world_size = 1;
-    options.address = "tcp:localhost:1";
+    options.address = "tcp:localhost";
     assert_int_equal(embmon_open(&options, &client), EMBMON_EADDRESS);
+    options.address = "tcp:localhost:1";
+    options.token_file = "/nowhere";
+    assert_int_equal(embmon_open(&options, &client), EMBMON_ETOKEN);
     memset(path + 6, 'a', 107);
     options.address = path;
     assert_int_equal(embmon_open(&options, &client), EMBMON_EADDRESS);

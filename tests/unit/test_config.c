@@ -100,15 +100,16 @@ static void what_is_not_built_yet_is_unknown(void **state)
 {
     (void)state;
     must_refuse("--http :1", "unknown option --http");
-    must_refuse("--token-file x", "unknown option --token-file");
 }
 
 static void wrong_values_are_named(void **state)
 {
     (void)state;
     char line[256], path[128];
-    must_refuse("--listen tcp:host:1",
-                "--listen tcp:host:1: tcp is not supported in this version, use unix:PATH");
+    must_refuse("--listen tcp:host",
+                "--listen tcp:host: a tcp address ends with a port, 0 to 65535: tcp:HOST:PORT");
+    must_refuse("--listen tcp:[::1]:1 --listen tcp:[::1]:1", "--listen tcp:[::1]:1: given twice");
+    must_refuse("--token-file=", "--token-file: the name is empty");
     must_refuse("--log-format xml", "--log-format xml: must be text or json");
     must_refuse("--listen unix:/a --listen unix:/a", "--listen unix:/a: given twice");
     must_refuse("--logdir=", "--logdir: the name is empty");

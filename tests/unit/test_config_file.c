@@ -91,8 +91,9 @@ static void wrong_values_are_named_with_their_line(void **state)
     must_refuse("listen: unix:/a\n", "1: listen is \"unix:/a\": write a list, each item after a -");
     must_refuse("listen: []\n", "1: listen has 0 items: write 1 to 16");
     must_refuse("listen:\n  - unix:/a\n  - unix:/a\n", "3: listen: unix:/a: given twice");
-    must_refuse("listen:\n  - tcp:h:1\n",
-                "2: listen: tcp:h:1: tcp is not supported in this version, use unix:PATH");
+    must_refuse("listen:\n  - tcp:h:1\n  - tcp:h\n",
+                "3: listen: tcp:h: a tcp address ends with a port, 0 to 65535: tcp:HOST:PORT");
+    must_refuse("token_file: [a]\n", "1: token_file is a list: write a text");
     must_refuse("limits: {runs: 0}\n",
                 "1: limits.runs is \"0\": write a whole number from 1 to 1024");
     must_refuse("limits: {runs: 1025}\n",

@@ -20,18 +20,21 @@ static void every_row_of_the_table_can_be_found_and_named(void **state)
 static void an_unknown_key_is_told_which_there_are(void **state)
 {
     (void)state;
-    must_refuse("log: {level: info}\nlogdirs: a\n",
-                "2: there is no key \"logdirs\": write one of logdir, listen, log, detectors, "
-                "layers, limits, sinks, tensorboard_url");
+    must_refuse(
+        "log: {level: info}\nlogdirs: a\n",
+        "2: there is no key \"logdirs\": write one of logdir, listen, token_file, log, detectors, "
+        "layers, limits, sinks, tensorboard_url");
     must_refuse("limits:\n  runs: 1\n  run: 1\n",
                 "3: there is no key \"run\" in limits: write one of connections, runs, run_bytes, "
                 "idle_seconds");
     must_refuse("log:\n  colour: true\n",
                 "2: there is no key \"colour\" in log: write one of level, format");
-    must_refuse("Logdir: a\n", "1: there is no key \"Logdir\": write one of logdir, listen, log, "
-                               "detectors, layers, limits, sinks, tensorboard_url");
-    must_refuse("<<: {logdir: a}\n", "1: there is no key \"<<\": write one of logdir, listen, log, "
-                                     "detectors, layers, limits, sinks, tensorboard_url");
+    must_refuse("Logdir: a\n",
+                "1: there is no key \"Logdir\": write one of logdir, listen, token_file, log, "
+                "detectors, layers, limits, sinks, tensorboard_url");
+    must_refuse("<<: {logdir: a}\n",
+                "1: there is no key \"<<\": write one of logdir, listen, token_file, log, "
+                "detectors, layers, limits, sinks, tensorboard_url");
 }
 
 static void a_key_that_stands_twice_is_named_with_both_lines(void **state)

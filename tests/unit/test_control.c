@@ -33,7 +33,7 @@ static void status_is_one_object(void **state)
     snprintf(expected, sizeof expected,
              "{\"version\":\"" EMBMON_VERSION "\",\"pid\":%d,\"logdir\":\"/logs\",\"uptime\":2.5,"
              "\"runs\":2,\"sessions\":2,\"acked\":400,\"rejected\":3,\"dropped\":1,"
-             "\"invalid_frames\":4,\"unknown_frames\":0,\"bytes_pending\":10,"
+             "\"invalid_frames\":4,\"unknown_frames\":0,\"failed_proofs\":0,\"bytes_pending\":10,"
              "\"sinks\":[{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":5,\"failed\":2,"
              "\"waiting\":3,\"dropped\":1,\"last_error\":\"exit status 3\"}]}\n",
              (int)getpid());

@@ -93,7 +93,7 @@ static int ask(struct ctl_answer *answer)
 {
     struct msg_query query = {.name = "layers", .run = "r", .firing = true};
     pthread_create(&fake.thread, NULL, serve, &fake);
-    int status = ctl_ask(&address, &query, answer, problem);
+    int status = ctl_ask(&address, NULL, &query, answer, problem);
     pthread_join(fake.thread, NULL);
     return status;
 }
@@ -161,9 +161,9 @@ static void nobody_there_is_said_at_once(void **state)
     (void)state;
     struct ctl_answer answer;
     struct msg_query query = {.name = "status", .run = ""};
-    struct address absent;
+    struct address absent = {0};
     snprintf(absent.path, sizeof absent.path, "%s/absent", folder);
-    assert_int_equal(ctl_ask(&absent, &query, &answer, problem), EX_UNAVAILABLE);
+    assert_int_equal(ctl_ask(&absent, NULL, &query, &answer, problem), EX_UNAVAILABLE);
     assert_non_null(strstr(problem, "/absent: No such file or directory"));
 }
 
@@ -176,16 +176,16 @@ static void the_first_that_answers_is_believed(void **state)
     size_t by = 7;
     add_reply(0, true, "here", 4);
     pthread_create(&fake.thread, NULL, serve, &fake);
-    assert_int_equal(ctl_ask_any(three, 3, &query, &answer, &by, problem), 0);
+    assert_int_equal(ctl_ask_any(three, 3, NULL, &query, &answer, &by, problem), 0);
     pthread_join(fake.thread, NULL);
     assert_int_equal(by, 1);
     assert_string_equal(answer.text, "here");
     ctl_answer_free(&answer);
     three[1] = three[0];
-    assert_int_equal(ctl_ask_any(three, 3, &query, &answer, &by, problem), EX_UNAVAILABLE);
+    assert_int_equal(ctl_ask_any(three, 3, NULL, &query, &answer, &by, problem), EX_UNAVAILABLE);
     assert_string_equal(problem, "no embmond at the default addresses (unix:/neither/s: No such "
                                  "file or directory); start one, or give --address");
-    assert_int_equal(ctl_ask_any(three, 1, &query, &answer, &by, problem), EX_UNAVAILABLE);
+    assert_int_equal(ctl_ask_any(three, 1, NULL, &query, &answer, &by, problem), EX_UNAVAILABLE);
     assert_string_equal(problem, "no embmond at unix:/nowhere/s: No such file or directory; start "
                                  "one, or give --address");
 }
@@ -196,7 +196,7 @@ static void one_that_never_answers_is_given_up(void **state)
     struct ctl_answer answer;
     struct msg_query query = {.name = "status", .run = ""};
     /* nobody accepts: what a stopped daemon looks like. This one test waits its two seconds. */
-    assert_int_equal(ctl_ask(&address, &query, &answer, problem), EX_UNAVAILABLE);
+    assert_int_equal(ctl_ask(&address, NULL, &query, &answer, problem), EX_UNAVAILABLE);
     assert_non_null(strstr(problem, "no answer within 2 s"));
 }
 

@@ -231,7 +231,9 @@ static void the_inflated_ceiling_is_exact(void **state)
         assert_int_equal(frame_read(&frame, &used, data, length, &codec, length, n - 1),
                          FRAME_BOMB);
         assert_int_equal(used, 0);
-        assert_int_equal(frame_read(&frame, &used, data, length, &codec, length, 0), FRAME_BOMB);
+        assert_int_equal(frame_read(&frame, &used, data, length, &codec, length, 1), FRAME_BOMB);
+        /* who takes none refuses it by its header */
+        assert_int_equal(frame_read(&frame, &used, data, 6, &codec, length, 0), FRAME_BAD_FLAGS);
         frame_codec_free(&codec);
         free(data);
     }

@@ -22,7 +22,7 @@ static char problem[LISTEN_PROBLEM_MAX];
 
 static struct address in_folder(const char *name)
 {
-    struct address address;
+    struct address address = {0};
     snprintf(address.path, sizeof address.path, "%s/%s", folder, name);
     return address;
 }

@@ -4,11 +4,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "client/naming.h"
 #include "embmon/embmon.h"
+#include "tests/unit/folder.h"
 
 static int clear_environment(void **state)
 {
@@ -106,13 +109,52 @@ static void the_address_is_the_option_the_environment_or_the_defaults(void **sta
     assert_string_equal(addresses[0].path, "/a");
     assert_int_equal(naming_addresses(addresses, NULL), 1);
     assert_string_equal(addresses[0].path, "/b");
-    assert_int_equal(naming_addresses(addresses, "tcp:host:1"), EMBMON_EADDRESS);
+    assert_int_equal(naming_addresses(addresses, "tcp:host:9000"), 1);
+    assert_string_equal(addresses[0].host, "host");
+    assert_int_equal(addresses[0].port, 9000);
+    assert_int_equal(naming_addresses(addresses, "tcp:host:0"), EMBMON_EADDRESS);
     setenv("EMBMON_ADDRESS", "nonsense", 1);
     assert_int_equal(naming_addresses(addresses, NULL), EMBMON_EADDRESS);
     unsetenv("EMBMON_ADDRESS");
     setenv("XDG_RUNTIME_DIR", "/xdg", 1);
     assert_true(naming_addresses(addresses, NULL) >= 2);
     assert_string_equal(addresses[0].path, "/xdg/embmond.sock");
+}
+
+static void write_token(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void the_token_is_the_options_the_environments_or_none(void **state)
+{
+    struct token token;
+    char given[64], other[64];
+
+    (void)state;
+    assert_int_equal(folder_make(NULL), 0);
+    strcpy(given, folder_file("given"));
+    strcpy(other, folder_file("other"));
+    write_token(given, "the token of the option\n");
+    write_token(other, "the token of the environment\n");
+    unsetenv("EMBMON_TOKEN_FILE");
+    assert_int_equal(naming_token(&token, NULL), 0);
+    assert_int_equal(token.length, 0);
+    setenv("EMBMON_TOKEN_FILE", other, 1);
+    assert_int_equal(naming_token(&token, NULL), 0);
+    assert_int_equal(token.length, strlen("the token of the environment"));
+    assert_int_equal(naming_token(&token, given), 0);
+    assert_int_equal(token.length, strlen("the token of the option"));
+    unlink(other);
+    assert_int_equal(naming_token(&token, NULL), EMBMON_ETOKEN);
+    assert_int_equal(token.length, 0);
+    unsetenv("EMBMON_TOKEN_FILE");
+    assert_int_equal(folder_remove(NULL), 0);
 }
 
 int main(void)
@@ -124,6 +166,7 @@ int main(void)
         CLEARED(a_bad_name_is_refused_never_repaired),
         CLEARED(the_key_is_the_first_launcher_that_named_it),
         CLEARED(the_address_is_the_option_the_environment_or_the_defaults),
+        CLEARED(the_token_is_the_options_the_environments_or_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

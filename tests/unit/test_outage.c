@@ -28,21 +28,21 @@ static void one_line_for_the_outage_and_one_for_its_end(void **state)
     struct outage o = {.log = note, .context = &lines};
 
     (void)state;
-    outage_begins(&o, "/s", "nobody listens there");
-    outage_begins(&o, "/s", "nobody listens there");
+    outage_begins(&o, "unix:/s", "nobody listens there");
+    outage_begins(&o, "unix:/s", "nobody listens there");
     assert_int_equal(lines.count, 1);
     assert_string_equal(lines.last,
                         "embmon: no daemon at unix:/s: nobody listens there (start embmond beside "
                         "training); posts are kept, oldest dropped when 32 MiB wait");
-    outage_ends(&o, "/s", "r", 0);
+    outage_ends(&o, "unix:/s", "r", 0);
     assert_int_equal(lines.count, 2);
     assert_string_equal(lines.last,
                         "embmon: the daemon at unix:/s is there; run r; nothing was dropped");
-    outage_begins(&o, "/s", "it closed the connection");
+    outage_begins(&o, "unix:/s", "it closed the connection");
     assert_int_equal(lines.count, 3);
     assert_string_equal(lines.last, "embmon: lost the daemon at unix:/s: it closed the connection; "
                                     "posts are kept, oldest dropped when 32 MiB wait");
-    outage_ends(&o, "/s", "r", 7);
+    outage_ends(&o, "unix:/s", "r", 7);
     assert_string_equal(lines.last,
                         "embmon: the daemon at unix:/s is there; run r; 7 posts were dropped");
     assert_int_equal(lines.count, 4);
@@ -54,7 +54,7 @@ static void nothing_is_said_where_all_goes_well(void **state)
     struct outage o = {.log = note, .context = &lines};
 
     (void)state;
-    outage_ends(&o, "/s", "r", 0);
+    outage_ends(&o, "unix:/s", "r", 0);
     assert_int_equal(lines.count, 0);
 }
 
@@ -64,9 +64,9 @@ static void a_refusal_is_told_once_with_its_reason(void **state)
     struct outage o = {.log = note, .context = &lines};
 
     (void)state;
-    outage_refused(&o, "/s", "no folder");
-    outage_begins(&o, "/s", "it refuses this client");
-    outage_refused(&o, "/s", "no folder");
+    outage_refused(&o, "unix:/s", "no folder");
+    outage_begins(&o, "unix:/s", "it refuses this client");
+    outage_refused(&o, "unix:/s", "no folder");
     assert_int_equal(lines.count, 1);
     assert_string_equal(lines.last, "embmon: the daemon at unix:/s refuses this client: no folder");
 }
@@ -80,7 +80,7 @@ static void a_long_line_is_cut(void **state)
     (void)state;
     memset(detail, 'a', sizeof detail - 1);
     detail[sizeof detail - 1] = '\0';
-    outage_refused(&o, "/s", detail);
+    outage_refused(&o, "unix:/s", detail);
     assert_int_equal(strlen(lines.last), 1022);
 }
 

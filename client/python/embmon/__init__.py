@@ -15,7 +15,7 @@ from .client import Client
 from .daemon import Daemon, start
 from .errors import (AddressError, AlreadyDeclaredError, ClosedError, DroppedError, DtypeError,
                      EmbmonError, InvalidArgumentError, InvalidNameError, LimitError,
-                     OutOfMemoryError, ThreadStartError, UnknownTargetError)
+                     OutOfMemoryError, ThreadStartError, TokenError, UnknownTargetError)
 
 __version__ = "0.1.0"
 
@@ -23,5 +23,5 @@ __all__ = [
     "Alert", "Client", "Daemon", "Stats", "Summary", "start",
     "AddressError", "AlreadyDeclaredError", "ClosedError", "DroppedError", "DtypeError",
     "EmbmonError", "InvalidArgumentError", "InvalidNameError", "LimitError", "OutOfMemoryError",
-    "ThreadStartError", "UnknownTargetError",
+    "ThreadStartError", "TokenError", "UnknownTargetError",
 ]

@@ -25,6 +25,7 @@ ERRORS = {
     "EMBMON_EDROPPED": -9,
     "EMBMON_ECLOSED": -10,
     "EMBMON_ETHREAD": -11,
+    "EMBMON_ETOKEN": -12,
 }
 
 # ---- enums: the words of the Python API are the header's, without EMBMON_ and in lower case,
@@ -54,7 +55,7 @@ class Options(ctypes.Structure):
 
     _fields_ = [("size", c_uint32), ("rank", c_uint32), ("world_size", c_uint32),
                 ("every", c_uint32), ("address", c_char_p), ("run", c_char_p), ("resume", c_int),
-                ("log", LOG), ("log_context", c_void_p)]
+                ("log", LOG), ("log_context", c_void_p), ("token_file", c_char_p)]
 
 
 class LayerInfo(ctypes.Structure):

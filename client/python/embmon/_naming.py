@@ -2,12 +2,14 @@
 
 import os
 import re
+import stat
 import sys
 import time
 import warnings
 
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_.=+-]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
+_TCP = re.compile(r"tcp:([^][:/@\s]{1,253}|\[[^][/@\s]{1,253}\]):[0-9]{1,5}")
 _PATH_MAX = 107  # bytes in the path of a Unix socket
 
 
@@ -17,9 +19,20 @@ def is_name(name: str) -> bool:
 
 
 def is_address(address: str) -> bool:
-    """Is it unix:PATH with a path that fits?"""
+    """Is it unix:PATH with a path that fits, or tcp:HOST:PORT? libembmon looks closer."""
+    if address.startswith("tcp:"):
+        return _TCP.fullmatch(address) is not None and 0 < int(address.rpartition(":")[2]) < 65536
     path = os.fsencode(address.removeprefix("unix:"))
     return address.startswith("unix:") and 0 < len(path) <= _PATH_MAX
+
+
+def is_token_file(path: str | os.PathLike[str]) -> bool:
+    """Is there a file of that size which nobody but its owner may use? libembmon looks closer."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077 and 16 <= found.st_size <= 4098
 
 
 def _as_part(text: str) -> str:

@@ -1,6 +1,7 @@
 """Client: posts the tensors of a training, whatever the framework, to embmond."""
 
 import ctypes
+import os
 import threading
 import time
 import weakref
@@ -47,20 +48,23 @@ class Client:
     def __init__(self, run: str | None = None, rank: int | None = None,
                  world_size: int | None = None, address: str | None = None, resume: bool = False,
                  every: int | str | None = None,
-                 log: Callable[[str], None] | None = None) -> None:
+                 log: Callable[[str], None] | None = None,
+                 token_file: str | os.PathLike[str] | None = None) -> None:
         """run: the wanted name; None: EMBMON_RUN, else the launcher's id (TORCHELASTIC_RUN_ID,
         SLURM_JOB_ID), else <script>-<date>-<time>-<pid>.
         rank, world_size: of this process, and how many train this model together (at most 1,024);
         None: RANK and WORLD_SIZE, else 0 and 1.
-        address: "unix:PATH"; None: EMBMON_ADDRESS, else the default addresses.
+        address: "unix:PATH" or "tcp:HOST:PORT"; None: EMBMON_ADDRESS, else the default addresses.
         resume: continue the run of this name; waits up to 2 s for the daemon.
         every: sample steps that are multiples of it (rounded up to a power of two); None or
         "auto": the daemon says.
         log: called from a private thread with one line for every outage and its end; it must not
         call the client. None: the line goes to stderr.
+        token_file: over tcp, a file of mode 0600 that holds what embmond's --token-file holds;
+        None: EMBMON_TOKEN_FILE, else none.
 
-        Errors: InvalidNameError, AddressError, InvalidArgumentError; ImportError where libembmon.so
-        is missing."""
+        Errors: InvalidNameError, AddressError, TokenError, InvalidArgumentError; ImportError where
+        libembmon.so is missing."""
         self._lib = _lib.load()
         self._opening = threading.Lock()
         self._handle: Handle | None = None
@@ -72,6 +76,8 @@ class Client:
             raise errors.error(errors.InvalidNameError.code, f"run {name!r}")
         if address is not None and not (isinstance(address, str) and _naming.is_address(address)):
             raise errors.error(errors.AddressError.code, f"address {address!r}")
+        if token_file is not None and not _naming.is_token_file(token_file):
+            raise errors.error(errors.TokenError.code, f"token_file {os.fspath(token_file)!r}")
         found_rank, found_size = _naming.place(rank, world_size)
         found_size = integer(found_size, 1, 1024, "world_size")
         self._options = _lib.Options(
@@ -79,7 +85,8 @@ class Client:
             rank=integer(found_rank, 0, found_size - 1, "rank"), world_size=found_size,
             every=0 if every in (None, "auto") else integer(every, 1, 2**31, "every"),
             address=None if address is None else text(address, "address"),
-            run=text(name, "run"), resume=bool(resume))
+            run=text(name, "run"), resume=bool(resume),
+            token_file=None if token_file is None else os.fsencode(token_file))
         if log is not None:
             self._options.log = log_function(log)
         if resume:

@@ -75,6 +75,12 @@ class ThreadStartError(EmbmonError):
     code = _lib.ERRORS["EMBMON_ETHREAD"]
 
 
+class TokenError(EmbmonError):
+    """The token file cannot be used: too short, too long, open to others, or not there."""
+
+    code = _lib.ERRORS["EMBMON_ETOKEN"]
+
+
 BY_CODE: dict[int, type[EmbmonError]] = {
     error.code: error for error in EmbmonError.__subclasses__()
 }

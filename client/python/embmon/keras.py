@@ -9,6 +9,7 @@ go into embeddings, the shapes on the way, loss and learning rate, by the layers
 """
 
 import logging
+import os
 from typing import Any, Callable, Iterable, Mapping
 
 import keras
@@ -37,8 +38,10 @@ class EmbmonCallback(keras.callbacks.Callback):
                  every: int | str = "auto", on_alert: Callable[[Alert], Any] | None = None,
                  stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
                  ignore: Iterable[Any] = (), name: str | None = None,
-                 optimizers: Iterable[Any] | None = None) -> None:
-        """address: "unix:PATH" of embmond; None: EMBMON_ADDRESS, else the default addresses.
+                 optimizers: Iterable[Any] | None = None,
+                 token_file: str | os.PathLike[str] | None = None) -> None:
+        """address: "unix:PATH" or "tcp:HOST:PORT" of embmond; None: EMBMON_ADDRESS, else
+        the default addresses.
         run: the wanted name; None: EMBMON_RUN, else the launcher's id, else script, date and time.
         resume: continue the run of this name, its count of steps too.
         layers: globs over the full path, `*` crosses "/"; a pattern without "/" is of the last
@@ -56,6 +59,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         "gradient_spike", or for some layers ("gradient_spike", "embedding*").
         name: put before all paths, for several models in one run.
         optimizers: those that are not an attribute of the model.
+        token_file: for tcp, as of Client.
 
         Errors: ValueError for an unknown signal, detector, severity or key; what Client raises for
         names and addresses."""
@@ -63,7 +67,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
         self._name = name or ""
         self._optimizers = None if optimizers is None else list(optimizers)
-        client = Client(run=run, address=address, resume=resume, every=every)
+        client = Client(run=run, address=address, resume=resume, every=every, token_file=token_file)
         self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore)
         self._probes: Any = None  # Probes, while they are in a model
         self._routes: dict[str, Any] = {}  # what feeds which table
