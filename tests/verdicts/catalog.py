@@ -85,7 +85,8 @@ MODELS = (
     Model("towers", "warmup-1024", "adamw", 0.004, 1024, 200, words("sigmoid10 sign"),
           {"schedule": "warmup", "depth": 3}),
     Model("bag", "adam-64", "adam", 0.002, 64, 700, TRUNK + TEXT + words(
-        "adam_1 log_0 empty_sequence pool_0 tokenizer_broke scaled_down length_drift"), {"length": 48}),
+        "adam_1 log_0 empty_sequence pool_0 tokenizer_broke scaled_down length_drift"),
+          {"length": 48, "any_length": True}),
     Model("bag", "momentum-16", "momentum", 0.1, 16, 2500,
           words("sgd_100 growing dead_relu tokenizer_broke id_past"), {"length": 48}, learns=0.97),
     Model("bag", "adagrad-256", "adagrad", 1.0, 256, 500,
@@ -97,14 +98,14 @@ MODELS = (
     Model("textcnn", "rmsprop-64", "rmsprop", 0.002, 64, 600, words("sigmoid10 dead_relu id_999 detached"),
           {"schedule": "exponential"}),
     Model("recurrent", "gru-64", "adam", 0.005, 64, 400, words("sigmoid6 sgd_100 padding_before mask_lost "
-          "padding_missing id_past")),
+          "padding_missing id_past"), {"any_length": True}),
     Model("recurrent", "lstm-128", "adam", 0.005, 128, 200, words("sgd_100 tanh_small padding_much "
           "padding_before_inference left_out collapsed"), {"cell": "lstm"}),
     Model("recurrent", "both-32", "momentum", 0.3, 32, 900, words("growing mask_lost saturated_tanh"),
           {"both": True, "clip": {"clipnorm": 1.0}}),
     Model("transformer", "adam-64", "adam", 0.001, 64, 400, words("sgd_100 sigmoid6 adam_1 "
           "padding_before id_past empty_sequence masked_loss")),
-    Model("transformer", "warmup-128", "adamw", 0.002, 128, 200, words("sigmoid10 padding_missing "
+    Model("transformer", "warmup-128", "adamw", 0.002, 128, 200, words("sigmoid10 padding_much "
           "collapsed dead_relu"), {"schedule": "warmup"}),
     Model("categories", "adam-256", "adam", 0.002, 256, 170, TOO_HIGH + words("nan_number bad_inputs "
           "infinite_number exp_of_much id_minus_1 sigmoid6 left_out id_float")),

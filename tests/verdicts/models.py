@@ -144,7 +144,7 @@ def _text(kit):
     x, y = data.reviews(kit.seed, words, length)
     if kit.fault == "length_drift":
         x[:, length // 3:] = 0
-    return kit.input(length), x, y, words
+    return kit.input(None if kit.option("any_length", False) else length), x, y, words
 
 
 def _text_job(kit, ids, hidden, x, y, words):

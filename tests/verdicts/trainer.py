@@ -153,7 +153,7 @@ class Training:
         whole = "ended early" not in monitor.summary()  # before close(), which ends it too
         undelivered = monitor.close(20)
         self.named = monitor.run
-        if undelivered or not whole or not self.named or "lost" in monitor.summary():
+        if undelivered or not whole or not self.named or " posts lost" in monitor.summary():
             raise RuntimeError(f"embmond did not see it whole: {undelivered} posts were not delivered: "
                                f"{monitor.summary()}")
         return self
