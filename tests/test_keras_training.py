@@ -265,6 +265,40 @@ def test_a_gan_with_its_own_train_step(daemon):
     np.testing.assert_allclose([v for _, v in run.scalars["learning_rate"]], 0.01, rtol=1e-6)
 
 
+class LeftOut(keras.Model):
+    """Its train_step gives the optimizer all but the table and one bias."""
+
+    def train_step(self, batch):
+        x, y = batch
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x) - y) ** 2)
+        given = [v for v in self.trainable_variables if not v.path.endswith(self.without)]
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, given), given))
+        return {"loss": loss}
+
+
+def left_out(without):
+    model = made(lambda: LeftOut(*(lambda m: (m.inputs, m.outputs))(plain())))
+    model.without = without
+    return model
+
+
+def test_what_no_optimizer_is_given_is_shown_to_stand_still(daemon):
+    x, y = data(batches=8)
+    watch = callback(daemon)
+    model = left_out(("embedding/embeddings", "hidden/bias"))
+    model.fit(x, y, batch_size=8, verbose=0, shuffle=False, callbacks=[watch])
+    run = recorded(daemon, watch)
+    assert run.steps("updates/embedding") == run.steps("updates/hidden/bias") == \
+        run.steps("updates/hidden/kernel")
+    for tag, still in (("embedding", True), ("hidden/bias", True), ("hidden/kernel", False)):
+        moved = [bucket[:2] for _, buckets in run.histograms[f"updates/{tag}"] for bucket in buckets]
+        assert bool(np.abs(moved).max() == 0) is still, tag
+    fired = {a["layer"] for a in daemon.alerts_file() if a["state"] == "firing"
+             and a["detector"] == "layer_frozen"}
+    assert fired == {"embedding"}  # the rest of hidden moves
+
+
 def test_an_apply_within_a_branch_and_a_function(daemon):
     """An optimizer that is called within tf.cond, and one within the user's own tf.function."""
     class Branching(Gan):

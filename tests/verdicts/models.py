@@ -344,13 +344,14 @@ def subclassed(kit):
                 super().__init__(name="bag")
                 self.words = layers.Embedding(words, 24, name="words")
                 self.short = layers.Embedding(words, 16 if narrow else 24, name="short")
+                self.both = layers.Add(name="both")
                 self.hidden = layers.Dense(32, "relu", name="hidden")
                 self.out = layers.Dense(1, name="out")
 
             def call(self, ids, training=False):
                 first = keras.ops.mean(self.words(ids), 1)
                 last = keras.ops.mean(self.short(ids[:, -6:]), 1)
-                return self.out(self.hidden(first + last))
+                return self.out(self.hidden(self.both([first, last])))
         return Bag()
     return Job([], None, [x], y, kit.loss(cross_entropy), [words], subclass=make)
 

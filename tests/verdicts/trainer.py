@@ -55,7 +55,9 @@ class Buckets(keras.utils.PyDataset):
         self.ids, self.y = ids, y
         by_length = np.argsort((ids > 0).sum(1), kind="stable")
         batches = np.array_split(by_length, len(by_length) // batch)
-        self.batches = [batches[n] for n in np.random.default_rng(seed).permutation(len(batches))]
+        order = np.random.default_rng(seed).permutation(len(batches) - 2) + 1
+        # Keras takes from the first two which dimensions vary: the shortest and the longest.
+        self.batches = [batches[n] for n in (0, len(batches) - 1, *order)]
 
     def __len__(self):
         return len(self.batches)
