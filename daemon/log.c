@@ -164,9 +164,11 @@ void log_alert(const struct alert_change *c)
         write_json(json_alert(c));
         return;
     }
-    snprintf(where, sizeof where, "[%s] %s %s: %s%s%s%s%s, step %llu: ", c->run,
+    snprintf(where, sizeof where, "[%s] %s %s: %s%s%s%s%s, step %llu%s%s: ", c->run,
              severity_name(c->severity), state_name(c->state), c->detector, *c->layer ? " " : "",
-             c->layer, *c->variable ? "/" : "", c->variable, (unsigned long long)c->step);
+             c->layer, *c->variable ? "/" : "", c->variable, (unsigned long long)c->step,
+             c->phase == EMBMON_TRAIN ? "" : " of ",
+             c->phase == EMBMON_TRAIN ? "" : phase_name(c->phase));
     escape(escaped, sizeof escaped, where);
     escape(text, sizeof text, c->summary);
     escape(hint, sizeof hint, c->hint);

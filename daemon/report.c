@@ -18,9 +18,11 @@ static void print_alert(void *context, const struct alert_change *c, bool ever_f
     if (!ever_fired)
         return;
     report->fired++;
-    fprintf(report->out, "embmond:     %s %s%s%s%s%s: first at step %llu, ",
+    fprintf(report->out, "embmond:     %s %s%s%s%s%s: first at step %llu%s%s, ",
             severity_name(c->fired_severity), c->detector, *c->layer ? " in " : "", c->layer,
-            *c->variable ? "/" : "", c->variable, (unsigned long long)c->fired_step);
+            *c->variable ? "/" : "", c->variable, (unsigned long long)c->fired_step,
+            c->phase == EMBMON_TRAIN ? "" : " of ",
+            c->phase == EMBMON_TRAIN ? "" : phase_name(c->phase));
     if (c->state == EMBMON_RESOLVED && c->before == EMBMON_FIRING &&
         strcmp(c->reason, "closed") == 0)
         fputs("still firing at the end\n", report->out);

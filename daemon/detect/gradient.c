@@ -59,7 +59,9 @@ enum verdict gradient_nonfinite(const struct measures *m, size_t layer,
     finding_hint(
         finding,
         "In forward order %s is the first layer whose gradient is not finite; the layers that "
-        "follow it in the same step are its consequences. Usually a division by zero "
+        "follow it in the same step are its consequences. If an explosion was named before, that "
+        "is "
+        "the cause. Else usually a division by zero "
         "(an average over no token, a count of 0), log(0) or sqrt(0) in the loss, or an "
         "overflow in half precision. Look at the batch of step %" PRIu64
         ": empty sequences, zero weights or counts, probabilities of exactly 0 or 1. To "

@@ -169,7 +169,7 @@ uint8_t *layout_make(const struct layout_layer *layers, size_t count, size_t *le
         return NULL;
     add_lines(page, text(page, "alerts fired so far"), text(page, "alerts/total$"), NULL, NULL);
     add_lines(page, text(page, "state of each alert: 0 ok, 1 pending, 2 firing"),
-              text(page, "alerts/[a-z_]+(/.*)?$"), NULL, NULL);
+              text(page, "alerts/(?!total$)[a-z_]+(/.*)?$"), NULL, NULL);
     add_lines(page, text(page, "loss"), text(page, "(validation/)?loss$"), NULL, NULL);
     end_category(page, &categories[0], text(page, "embmond: alerts"), 0, false);
     first = page->count;

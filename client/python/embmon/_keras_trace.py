@@ -183,8 +183,11 @@ class StepTrace:
         for target, grad, variable in pairs:
             if isinstance(grad, tf.IndexedSlices):
                 indices = grad.indices
-                ids = tf.cond(flag, lambda i=indices: tf.unique(tf.reshape(i, [-1])).y,
-                              lambda i=indices: tf.zeros([0], i.dtype))
+                # Behind the gradient: of an id that is no row the model's own look-up raises, not
+                # this one.
+                with tf.control_dependencies([grad.values]):
+                    ids = tf.cond(flag, lambda i=indices: tf.unique(tf.reshape(i, [-1])).y,
+                                  lambda i=indices: tf.zeros([0], i.dtype))
                 old = tf.cond(flag, lambda v=variable, i=ids: tf.gather(read(v), i),
                               lambda v=variable: tf.zeros([0, 0], v.dtype))
             else:

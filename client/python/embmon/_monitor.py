@@ -320,8 +320,8 @@ class Monitor:
             key = (alert.detector, alert.layer, alert.variable, alert.phase)
             if key not in seen and len(seen) < 10:
                 seen.add(key)
-                lines.append(f"  step {alert.step} {alert.severity} {alert.detector} "
-                             f"{alert.layer}: {alert.summary}")
+                lines.append(f"  {alert.when} {alert.severity} {alert.detector} "
+                             f"{alert.layer or 'the model'}: {alert.summary}")
         return "\n".join(lines)
 
     def _stats(self) -> Any:

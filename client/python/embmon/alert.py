@@ -30,9 +30,14 @@ class Alert:
     summary: str  # one sentence: what happened
     hint: str  # why it probably happened, and what to check next
 
+    @property
+    def when(self) -> str:
+        """"step 7", or "step 0 of validation": each phase counts its own."""
+        return f"step {self.step}" + ("" if self.phase == "training" else f" of {self.phase}")
+
     def __str__(self) -> str:
         where = "/".join(part for part in (self.layer, self.variable) if part)
-        return (f"{self.severity} {self.state} {self.detector} {where} step {self.step}: "
+        return (f"{self.severity} {self.state} {self.detector} {where} {self.when}: "
                 f"{self.summary}")
 
     @classmethod

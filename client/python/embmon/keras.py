@@ -107,7 +107,8 @@ class EmbmonCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._settle()
-        self._monitor.epoch(epoch)
+        if not self.model.stop_training:  # an epoch that was cut looked up only a part
+            self._monitor.epoch(epoch)
         self._poll()
 
     def on_train_end(self, logs: Any = None) -> None:
