@@ -359,6 +359,20 @@ def test_an_id_that_raises_is_named_before(daemon, capfd, mode, phase):
     watch.close(20)
 
 
+def test_the_look_up_is_what_raises(daemon):
+    """Not our own reading of the rows that are about to change."""
+    for _ in range(4):
+        x, y = data()
+        x[11] = ROWS
+        model = made(plain)
+        with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+            fit(model, x, y, callback(daemon))
+        text = str(raised.value)
+        assert "_keras_trace" not in text
+        assert "/embedding" in text.split("Detected at node", 1)[1].splitlines()[0] or \
+            "functional" in text
+
+
 def test_an_exception_waits_only_for_a_daemon_that_is_there(daemon):
     """And then 0.2 s at most."""
     class Mine(Exception):
