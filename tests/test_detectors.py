@@ -191,6 +191,7 @@ def test_a_healthy_training_is_quiet(model):
 
 
 def test_dead_units_are_found(model):
+    model.client.threshold("activation_dead", "hidden", "units", 0.9)  # of 16 units 15 are
     model.run(30)
     model.run(5, hidden=lambda x: np.where(np.arange(16) < 15, 0, x).astype(np.float32))
     assert model.fired() == {("activation_dead", "hidden"): ("warning", 34)}
