@@ -1,8 +1,15 @@
 """Fixtures: an embmond that is gone when the test ends, whatever happened in it."""
 
+import signal
+import threading
+
 import pytest
 
 from harness import Daemon
+
+# Who runs the tests in the background may have had SIGINT ignored, and programs would inherit that.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from .errors import ClosedError
 
 SIGNALS = ("gradient", "activation", "ids", "update", "weight")
 PHASES = ("training", "validation", "inference")
+_SEVERITIES = ("info", "warning", "critical")
 
 log = logging.getLogger("embmon")
 
@@ -315,13 +316,14 @@ class Monitor:
         if self.failed:
             counts.append("monitoring ended early")
         lines = [f"embmon: run {run!r}: " + ", ".join(counts)]
-        seen = set()
+        worst: dict[Any, Alert] = {}  # of what was told again as it got worse, the worst
         for alert in self.fired:
             key = (alert.detector, alert.layer, alert.variable, alert.phase)
-            if key not in seen and len(seen) < 10:
-                seen.add(key)
-                lines.append(f"  {alert.when} {alert.severity} {alert.detector} "
-                             f"{alert.layer or 'the model'}: {alert.summary}")
+            if key not in worst or _rank(alert) > _rank(worst[key]):
+                worst[key] = alert
+        for alert in list(worst.values())[:10]:
+            lines.append(f"  {alert.when} {alert.severity} {alert.detector} "
+                         f"{alert.layer or 'the model'}: {alert.summary}")
         return "\n".join(lines)
 
     def _stats(self) -> Any:
@@ -334,6 +336,10 @@ class Monitor:
         """Returns how many posts were not delivered. Later calls do nothing."""
         self.failed = True
         return self.client.close(timeout)
+
+
+def _rank(alert: Alert) -> int:
+    return _SEVERITIES.index(alert.severity) if alert.severity in _SEVERITIES else -1
 
 
 def say(line: str) -> None:
