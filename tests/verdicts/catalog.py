@@ -87,7 +87,7 @@ MODELS = (
     Model("bag", "adam-64", "adam", 0.002, 64, 700, TRUNK + TEXT + words(
         "adam_1 log_0 empty_sequence pool_0 tokenizer_broke scaled_down length_drift"),
           {"length": 48, "any_length": True}),
-    Model("bag", "momentum-16", "momentum", 0.1, 16, 2500,
+    Model("bag", "momentum-16", "momentum", 0.03, 16, 2500,
           words("sgd_100 growing dead_relu tokenizer_broke id_past"), {"length": 48}, learns=0.97),
     Model("bag", "adagrad-256", "adagrad", 1.0, 256, 500,
           words("sigmoid6 id_float saturated_tanh rate_300 left_out bf16_step decay table_first"), {"length": 48}),
