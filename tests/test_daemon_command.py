@@ -138,9 +138,9 @@ if os.fork() == 0:
 
 
 WAITER = """
-import signal, sys, time
-def heard(number, _):
-    print(signal.Signals(number).name, flush=True)
+import os, signal, sys, time
+def heard(number, _):  # the next one may come while this is said, which print() does not bear
+    os.write(1, (signal.Signals(number).name + "\\n").encode())
     if number == signal.SIGTERM:
         sys.exit(3)
 for name in ("TERM", "INT", "QUIT", "HUP", "USR1", "USR2", "CONT"):
