@@ -186,6 +186,7 @@ def test_a_healthy_training_has_no_alarm_and_learns():
     ("frozen", {"ratios": {"table": [0.0] * 9, "out": [0.0, 0.1]}}, {"table": 0}),
     ("dominates", {"norms": {"table": [99.0] * 50 + [101.0] * 50, "a": [1.0] * 100, "b": [1.0] * 100}},
      {"table": 50}),
+    ("alike", {"cosines": {"table": [0.1, 0.95, 0.96], "other": [0.9] * 3}}, {"table": 2}),
     ("overwritten", {"ratios": {"table": [2.0] * 25 + [0.5, 1.1, 1.2, 1.3]}}, {"table": 26})])
 def test_the_oracle(oracle, sick, expected):
     record = Written(sick.get("loss", WELL.loss), sick.get("norms", {}))

@@ -468,6 +468,25 @@ static void an_overwriting_update_is_held_back_while_the_rate_rises(void **state
     assert_true(must_flag(gradient_exploding_update, a).hold_back);
 }
 
+static void a_table_of_one_column_gets_its_size_first(void **state)
+{
+    (void)state;
+    size_t a = embedding("a"), b = embedding("b");
+
+    training.model.layers[a].columns = 1;
+    training.model.layers[b].columns = 2;
+    for (int step = 0; step < 25; step++) {
+        update_with(a, 64, 0.5, 1.6);
+        update_with(b, 64, 0.5, 1.6);
+        must_be_silent(gradient_exploding_update, a,
+                       "the first 25 steps give a table of one column its size");
+        must_flag(gradient_exploding_update, b);
+        step_done();
+    }
+    update_with(a, 64, 0.5, 1.6);
+    must_flag(gradient_exploding_update, a);
+}
+
 /* Every triplet of the batch is far enough apart already. */
 static void a_loss_of_nothing_leaves_no_gradient_and_no_alarm(void **state)
 {
@@ -714,6 +733,7 @@ int main(void)
         training_test(an_update_of_3_times_the_weights_is_the_limit),
         training_test(an_overwriting_update_is_held_back_while_the_rate_rises),
         training_test(a_loss_of_nothing_leaves_no_gradient_and_no_alarm),
+        training_test(a_table_of_one_column_gets_its_size_first),
         training_test(fewer_than_64_weights_are_not_judged),
         training_test(the_variables_of_a_layer_are_pooled),
         training_test(weights_of_an_earlier_step_serve_too_and_weights_of_0_do_not),

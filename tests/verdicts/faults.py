@@ -100,6 +100,16 @@ FAULTS = {
     "decay": Fault("a weight decay that overwrites the layers in each step",
                    ("update_ratio", "gradient_exploding", "loss_diverged"), "any", "overwritten",
                    needs=("ratios",), steps=80, early=True),
+    "underflow": Fault("float16 gradients, and a loss scale that has fallen too far",
+                       ("gradient_underflow",), "any", "since", SIDE_STEP),
+    "all_rows_decay": Fault("weight decay of every row of a table, also of those that no batch has",
+                            ("rows_moved_untouched",), "table", "since", severity="info", steps=40),
+    "no_negatives": Fault("a loss that pulls pairs together and nothing apart",
+                          ("embedding_collapse",), "table", "alike", severity="info", steps=600,
+                          within=60),
+    # ---- the trainer
+    "stalled": Fault("a loader that hangs", ("trainer_stalled",), "model", "since", SIDE_STEP,
+                     within=1),
     # ---- ids
     "id_past": Fault("a vocabulary that is one larger than the table", ("ids_out_of_range",),
                      raises="InvalidArgumentError", within=1, **IDS),

@@ -94,10 +94,16 @@ def _overwritten(record, twin, fault):
         for layer, ratios in record.ratios.items()})
 
 
+def _alike(record, twin, fault):
+    """The rows of a table have come to point the same way."""
+    return _first(record, {table: [cosine > 0.95 for cosine in cosines]
+                           for table, cosines in record.cosines.items()})
+
+
 ORACLES = {
     "vanished": _vanished, "exploded": _exploded, "nonfinite": _nonfinite, "spike": _spike,
     "since": _since, "out_of_range": _out_of_range, "frozen": _frozen, "overwritten": _overwritten,
-    "dominates": _dominates,
+    "dominates": _dominates, "alike": _alike,
     "dead": _outputs(0, lambda zeros: zeros >= 0.99),
     "saturated": _outputs(1, lambda share: share > 0.5),
     "collapsed": _outputs(2, lambda spread: spread < 1e-12),
