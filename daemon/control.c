@@ -283,7 +283,8 @@ bool control_answer(struct registry *registry, const struct msg_query *query, st
         run = watch ? choose_watched(registry, query->run, sentence)
                     : choose_run(registry, query->run, sentence);
         if (!run)
-            return refuse(reply, EX_USAGE, sentence);
+            return refuse(reply, watch && registry_runs(registry) == 0 ? EX_TEMPFAIL : EX_USAGE,
+                          sentence);
     }
     if (layers)
         answer_layers(run, &text);

@@ -20,8 +20,9 @@ struct control_reply {
     size_t length;
 };
 
-/* Answers status, runs, layers, alerts and watch; anything else is status 64.
- * False: out of memory, *reply is then empty. */
+/* Answers status, runs, layers, alerts and watch; anything else is status 64. A watch while no run
+ * is loaded is status 75: whoever asks again later will see one. False: out of memory, *reply is
+ * then empty. */
 bool control_answer(struct registry *registry, const struct msg_query *query, struct moment now,
                     struct control_reply *reply);
 void control_reply_free(struct control_reply *reply);

@@ -46,19 +46,18 @@ static void heading_words(char *words, size_t size, const struct watched *w)
     snprintf(words + used, size - used, "  last step %s ago", age);
 }
 
-static void draw_heading(struct canvas *c, const struct watched *w)
+/* The first line: a name, words about it, and how to get away. */
+static void draw_heading(struct canvas *c, const char *title, const char *words)
 {
     static const char help[] = "q quits";
-    char words[WORDS_MAX];
-    size_t columns = c->look.columns, name = text_columns(w->run, c->look.utf8), room;
+    size_t columns = c->look.columns, name = text_columns(title, c->look.utf8), room;
 
-    heading_words(words, sizeof words, w);
     room = columns > strlen(words) + RUN_MIN ? columns - strlen(words) : RUN_MIN;
     room = room < columns ? room : columns;
     name = name < room ? name : room;
     canvas_line(c);
     canvas_paint(c, BOLD);
-    (void)text_put(c->out, w->run, name, c->look.utf8);
+    (void)text_put(c->out, title, name, c->look.utf8);
     canvas_paint(c, PLAIN);
     name += text_put(c->out, words, columns - name, c->look.utf8);
     if (columns < name + sizeof help + 1)
@@ -208,16 +207,41 @@ no_memory:
     return false;
 }
 
-bool screen_draw(FILE *out, const struct watched *watched, const struct screen_look *look)
+static struct canvas canvas_of(FILE *out, const struct screen_look *look)
 {
-    enum { SPACIOUS = 10 };
     struct canvas c = {.out = out, .look = *look};
 
     c.look.columns = look->columns < SCREEN_COLUMNS_MAX ? look->columns : SCREEN_COLUMNS_MAX;
     c.look.lines = look->lines < SCREEN_LINES_MAX ? look->lines : SCREEN_LINES_MAX;
+    return c;
+}
+
+void screen_draw_waiting(FILE *out, const char *where, const struct screen_look *look)
+{
+    struct canvas c = canvas_of(out, look);
+    char words[WORDS_MAX];
+
+    if (c.look.columns == 0 || c.look.lines == 0)
+        return;
+    draw_heading(&c, "waiting for the first run", "");
+    if (c.look.lines < 3)
+        return;
+    canvas_line(&c);
+    canvas_line(&c);
+    snprintf(words, sizeof words, "embmond answers at %s", where);
+    (void)text_put(c.out, words, c.look.columns, c.look.utf8);
+}
+
+bool screen_draw(FILE *out, const struct watched *watched, const struct screen_look *look)
+{
+    enum { SPACIOUS = 10 };
+    struct canvas c = canvas_of(out, look);
+    char words[WORDS_MAX];
+
     if (c.look.columns == 0 || c.look.lines == 0)
         return true;
-    draw_heading(&c, watched);
+    heading_words(words, sizeof words, watched);
+    draw_heading(&c, watched->run, words);
     if (c.look.lines >= SPACIOUS)
         canvas_line(&c);
     if (c.lines + 2 > c.look.lines)

@@ -21,4 +21,7 @@ struct screen_look {
  * sequences are those of colours alone. False: out of memory. */
 bool screen_draw(FILE *out, const struct watched *watched, const struct screen_look *look);
 
+/* The same while there is no run yet; where: the daemon's address. */
+void screen_draw_waiting(FILE *out, const char *where, const struct screen_look *look);
+
 #endif

@@ -24,6 +24,7 @@ struct watching {
     const struct address *at;  /* where the daemon answered; NULL: nowhere yet */
     struct watched last, now;  /* the answer before, and the newest */
     struct terminal *terminal; /* NULL: lines */
+    bool waiting, told;        /* there is no run yet; that was said where lines are written */
     char problem[PROBLEM_MAX]; /* why it ends, said when the terminal is given back */
 };
 
@@ -52,10 +53,20 @@ static int read_answer(struct watching *w, const struct ctl_answer *answer)
     return end_with(w, EX_OSERR, "out of memory");
 }
 
+static int take_answer(struct watching *w, const struct ctl_answer *answer)
+{
+    w->waiting = answer->status == EX_TEMPFAIL && !w->now.object;
+    if (w->waiting)
+        return -1;
+    if (answer->status == EX_TEMPFAIL) /* the run it watched is unloaded, and there is no other */
+        return end_with(w, EX_USAGE, answer->text);
+    return answer->status ? end_with(w, (int)answer->status, answer->text) : read_answer(w, answer);
+}
+
 static int ask(struct watching *w)
 {
     /* The run that was chosen stays the one that is watched. */
-    struct msg_query query = {.name = "watch", .run = w->at ? w->now.run : w->options->run};
+    struct msg_query query = {.name = "watch", .run = w->now.object ? w->now.run : w->options->run};
     char problem[CTL_PROBLEM_MAX] = "";
     struct ctl_answer answer;
     int status;
@@ -73,7 +84,7 @@ static int ask(struct watching *w)
             return end_with(w, status, problem);
         w->at = &w->options->addresses[by];
     }
-    status = answer.status ? end_with(w, (int)answer.status, answer.text) : read_answer(w, &answer);
+    status = take_answer(w, &answer);
     ctl_answer_free(&answer);
     return status;
 }
@@ -83,11 +94,15 @@ static int ask(struct watching *w)
 static int show_screen(struct watching *w)
 {
     struct screen_look look = terminal_look(w->terminal);
-    char *text = NULL;
+    char *text = NULL, where[ADDRESS_TEXT_MAX];
     size_t length;
     FILE *out = open_memstream(&text, &length);
-    bool fine = out && screen_draw(out, &w->now, &look);
+    bool fine = out != NULL;
 
+    if (out && w->waiting)
+        screen_draw_waiting(out, address_text(w->at, where), &look);
+    else if (out)
+        fine = screen_draw(out, &w->now, &look);
     if (out && fclose(out) != 0)
         fine = false;
     if (fine)
@@ -96,10 +111,23 @@ static int show_screen(struct watching *w)
     return fine ? -1 : end_with(w, EX_OSERR, "out of memory");
 }
 
+/* A person is told; a program that reads the lines sees the first one when there is something. */
+static int show_waiting(struct watching *w)
+{
+    char where[ADDRESS_TEXT_MAX];
+
+    if (!w->told && isatty(STDOUT_FILENO))
+        fprintf(stderr, "embmonctl: waiting for the first run at %s\n", address_text(w->at, where));
+    w->told = true;
+    return -1;
+}
+
 static int show_lines(struct watching *w)
 {
     const struct watched *before = w->last.object ? &w->last : NULL;
 
+    if (w->waiting)
+        return show_waiting(w);
     if (!w->options->json) {
         changes_print(stdout, before, &w->now);
     } else if (!before || changes_any(before, &w->now)) {

@@ -16,7 +16,8 @@ struct ctl_watch {
     bool json;                 /* its answers as they are, one a line, whenever something changed */
 };
 
-/* Watches until it is told to end or the daemon is gone; returns the exit status, with the reason
+/* Watches until it is told to end or the daemon is gone; while no run is loaded it waits for the
+ * first. Returns the exit status, with the reason
  * on stderr when that is not 0. */
 int ctl_watch(const struct ctl_watch *options);
 

@@ -225,6 +225,63 @@ def test_no_daemon_is_69(tmp_path):
     assert done.stderr.startswith(f"embmonctl: no embmond at unix:{tmp_path}/none: ")
 
 
+# ---- before there is a run
+
+def test_a_terminal_waits_for_the_first_run(daemon):
+    with watch(daemon, columns=200) as terminal:
+        lines = terminal.wait_for("embmond answers at")
+        assert re.fullmatch("waiting for the first run +q quits", lines[0])
+        assert lines[2] == f"embmond answers at unix:{daemon.socket}"
+        trainer = daemon.trainer("first")
+        lines = terminal.wait_for("first  live")
+        assert "waiting" not in "\n".join(lines)
+        terminal.type(b"q")
+        assert terminal.wait() == 0
+        trainer.close()
+
+
+def test_a_terminal_that_waits_can_be_left(daemon):
+    with watch(daemon) as terminal:
+        terminal.wait_for("waiting for the first run")
+        terminal.type(b"q")
+        assert terminal.wait() == 0
+        assert terminal.seen.endswith(b"\x1b[?1049l")
+
+
+def test_lines_on_a_terminal_say_once_that_they_wait(daemon):
+    for arguments, env in (([], {"TERM": "dumb"}), (["--json"], {})):
+        with watch(daemon, *arguments, env=env) as terminal:
+            terminal.wait_for("embmonctl: waiting for the first run at unix:")
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                terminal.read()
+            assert terminal.seen.count(b"waiting") == 1
+
+
+@pytest.mark.parametrize("named", [[], ["late"]])
+def test_a_pipe_is_silent_until_there_is_something(daemon, named):
+    with Pipe(daemon, *named) as pipe:
+        time.sleep(1.5)
+        assert pipe.process.poll() is None
+        trainer = daemon.trainer("late")
+        trainer.step(0, values=[math.nan])
+        trainer.settle()
+        assert " firing critical gradient_nonfinite " in pipe.line()
+        pipe.process.terminate()
+        assert pipe.process.communicate()[1] == ""
+        trainer.close()
+
+
+def test_another_first_run_than_the_one_named_ends_it(daemon):
+    with Pipe(daemon, "wanted") as pipe:
+        time.sleep(0.5)
+        trainer = daemon.trainer("other")
+        assert pipe.process.wait(20) == 64
+        assert pipe.process.communicate()[1] == \
+            "embmonctl: no run wanted is loaded: the loaded runs are: other\n"
+        trainer.close()
+
+
 # ---- into a pipe
 
 class Pipe:

@@ -127,9 +127,16 @@ static void the_live_run_is_watched_unless_another_is_named(void **state)
     assert_memory_equal(ask(2, "watch", "", false, 0), reviews, sizeof reviews - 1);
     assert_memory_equal(ask(2, "watch", "quiet", false, 0), quiet, sizeof quiet - 1);
     assert_int_equal(lines(ask(2, "watch", "", false, 0)), 1);
-    assert_string_equal(ask(0, "watch", "", false, 64), "no run is loaded");
     assert_string_equal(ask(2, "watch", "other", false, 64),
                         "no run other is loaded: the loaded runs are: reviews, quiet");
+}
+
+static void before_the_first_run_a_watch_is_to_ask_again(void **state)
+{
+    (void)state;
+    assert_string_equal(ask(0, "watch", "", false, 75), "no run is loaded");
+    assert_string_equal(ask(0, "watch", "reviews", false, 75), "no run is loaded");
+    assert_string_equal(ask(0, "alerts", "reviews", false, 64), "no run is loaded");
 }
 
 static void without_a_live_run_the_newest_is_watched(void **state)
@@ -192,6 +199,7 @@ int main(void)
         cmocka_unit_test(alerts_can_be_of_one_run_or_firing_only),
         cmocka_unit_test(what_is_not_there_is_a_usage_error),
         cmocka_unit_test(the_live_run_is_watched_unless_another_is_named),
+        cmocka_unit_test(before_the_first_run_a_watch_is_to_ask_again),
         cmocka_unit_test(without_a_live_run_the_newest_is_watched),
         cmocka_unit_test(of_several_live_runs_one_must_be_named),
         cmocka_unit_test(an_answer_has_a_ceiling),

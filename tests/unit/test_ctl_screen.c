@@ -71,6 +71,36 @@ static void a_screen_of_eighty_columns(void **state)
               "  Saturated units between this table and the loss.");
 }
 
+/* NULL: at most so many columns and lines is all that is asked. */
+static void must_wait(struct screen_look look, const char *expected)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+
+    assert_non_null(out);
+    screen_draw_waiting(out, "unix:/run/s", &look);
+    assert_int_equal(fclose(out), 0);
+    must_fit(text, &look);
+    if (expected)
+        assert_string_equal(text, expected);
+    free(text);
+}
+
+static void a_screen_before_the_first_run(void **state)
+{
+    (void)state;
+    must_wait((struct screen_look){.columns = 40, .lines = 9, .utf8 = true},
+              "waiting for the first run        q quits\n"
+              "\n"
+              "embmond answers at unix:/run/s");
+    must_wait((struct screen_look){.columns = 40, .lines = 2, .utf8 = true},
+              "waiting for the first run        q quits");
+    for (size_t columns = 0; columns < 50; columns++)
+        for (size_t lines = 0; lines < 5; lines++)
+            must_wait((struct screen_look){.columns = columns, .lines = lines}, NULL);
+}
+
 static void a_screen_without_utf8(void **state)
 {
     (void)state;
@@ -226,6 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_screen_of_eighty_columns),
+        cmocka_unit_test(a_screen_before_the_first_run),
         cmocka_unit_test(a_screen_without_utf8),
         cmocka_unit_test(colours_are_those_of_states),
         cmocka_unit_test(a_run_without_a_step_says_so),
