@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { CELL_MAX = 600, COLUMNS_MAX = 8 };
+enum { CELL_MAX = 600, COLUMNS_MAX = 9 };
 
 struct column {
     const char *heading, *key;
@@ -21,27 +21,10 @@ static const struct column layers_columns[] = {
     {"STATE", "state"},         {"SILENT", "silent"},
 };
 static const struct column alerts_columns[] = {
-    {"RUN", "run"},     {"STATE", "state"}, {"SEVERITY", "severity"}, {"DETECTOR", "detector"},
-    {"WHERE", "layer"}, {"FIRED", "fired"}, {"FIRST", "first_step"},  {"STEP", "step"},
+    {"RUN", "run"},           {"STATE", "state"},      {"SEVERITY", "severity"},
+    {"DETECTOR", "detector"}, {"WHERE", "layer"},      {"PHASE", "phase"},
+    {"FIRED", "fired"},       {"FIRST", "first_step"}, {"STEP", "step"},
 };
-
-/* {"a": "x", "b": "y"} as "a (x), b (y)": which detectors say nothing about a layer, and why. */
-static void object_cell(char cell[CELL_MAX], json_t *object)
-{
-    const char *key;
-    json_t *value;
-    size_t used = 0;
-
-    cell[0] = '\0';
-    json_object_foreach(object, key, value)
-    {
-        int n = snprintf(cell + used, CELL_MAX - used, "%s%s (%s)", used ? ", " : "", key,
-                         json_is_string(value) ? json_string_value(value) : "");
-        if (n < 0 || (size_t)n >= CELL_MAX - used)
-            return;
-        used += (size_t)n;
-    }
-}
 
 static void cell_text(char cell[CELL_MAX], json_t *value)
 {
@@ -53,8 +36,8 @@ static void cell_text(char cell[CELL_MAX], json_t *value)
         snprintf(cell, CELL_MAX, "%.4g", json_real_value(value));
     else if (json_is_boolean(value))
         snprintf(cell, CELL_MAX, "%s", json_is_true(value) ? "yes" : "no");
-    else if (json_is_object(value) && json_object_size(value) > 0)
-        object_cell(cell, value);
+    else if (json_is_object(value)) /* which detectors cannot tell: their reasons are sentences */
+        snprintf(cell, CELL_MAX, "%zu", json_object_size(value));
     else
         snprintf(cell, CELL_MAX, "-");
 }

@@ -21,7 +21,7 @@ struct terminal *terminal_open(void);
 void terminal_close(struct terminal *terminal);
 
 /* Its size now (80 x 24 when it does not say), its characters, whether colours are welcome. Uses
- * the LC_CTYPE in force. */
+ * the LC_CTYPE in force. NULL: of stdout, which need not be a terminal. */
 struct screen_look terminal_look(const struct terminal *terminal);
 
 /* Shows lines with '\n' between them in place of what was there. */

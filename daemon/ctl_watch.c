@@ -1,7 +1,6 @@
 #include "daemon/ctl_watch.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,7 +195,6 @@ int ctl_watch(const struct ctl_watch *options)
     struct watching w = {.options = options};
     int status;
 
-    (void)setlocale(LC_CTYPE, ""); /* which characters the terminal shows, and how wide */
     status = watch(&w);
     terminal_close(w.terminal);
     if (*w.problem)

@@ -17,7 +17,7 @@ struct ctl_watch {
 };
 
 /* Watches until it is told to end or the daemon is gone; while no run is loaded it waits for the
- * first. Returns the exit status, with the reason
+ * first. Uses the LC_CTYPE in force. Returns the exit status, with the reason
  * on stderr when that is not 0. */
 int ctl_watch(const struct ctl_watch *options);
 

@@ -1,5 +1,6 @@
 /* embmonctl: asks a running embmond what it knows, for people and for scripts. */
 #include <jansson.h>
+#include <locale.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,19 +8,31 @@
 #include <sysexits.h>
 
 #include "daemon/ctl_ask.h"
+#include "daemon/ctl_silent.h"
 #include "daemon/ctl_table.h"
+#include "daemon/ctl_terminal.h"
 #include "daemon/ctl_watch.h"
 #include "daemon/json.h"
 #include "daemon/options.h"
 #include "embmon/embmon.h"
 
-enum { KEY_JSON = 1, KEY_ADDRESS, KEY_TOKEN_FILE, KEY_FIRING, KEY_FAIL_ON, KEY_VERSION, KEY_HELP };
+enum {
+    KEY_JSON = 1,
+    KEY_ADDRESS,
+    KEY_TOKEN_FILE,
+    KEY_LONG,
+    KEY_FIRING,
+    KEY_FAIL_ON,
+    KEY_VERSION,
+    KEY_HELP
+};
 enum { EXIT_ALERT = 1 };
 
 static const struct option_row rows[] = {
     {0, "json", false, KEY_JSON},
     {0, "address", true, KEY_ADDRESS},
     {0, "token-file", true, KEY_TOKEN_FILE},
+    {0, "long", false, KEY_LONG},
     {0, "firing", false, KEY_FIRING},
     {0, "fail-on", true, KEY_FAIL_ON},
     {0, "version", false, KEY_VERSION},
@@ -29,7 +42,7 @@ static const struct option_row rows[] = {
 static const char help[] =
     "usage: embmonctl [--json] [--address ADDR] status\n"
     "       embmonctl [--json] [--address ADDR] runs\n"
-    "       embmonctl [--json] [--address ADDR] layers [RUN]\n"
+    "       embmonctl [--json] [--address ADDR] layers [--long] [RUN]\n"
     "       embmonctl [--json] [--address ADDR] alerts [--firing] [--fail-on SEVERITY] [RUN]\n"
     "       embmonctl [--json] [--address ADDR] watch [RUN]\n"
     "\n"
@@ -44,6 +57,7 @@ static const char help[] =
     "                          default addresses)\n"
     "      --token-file FILE   what embmond's --token-file holds, for tcp (default:\n"
     "                          $EMBMON_TOKEN_FILE)\n"
+    "      --long              below the layers which detectors cannot tell about them, and why\n"
     "      --firing            only the alerts that fire now\n"
     "      --fail-on SEVERITY  exit with 1 when an alert of info, warning or critical severity,\n"
     "                          or above, ever fired\n"
@@ -58,7 +72,7 @@ struct request {
     size_t address_count;
     const char *address, *token_file; /* as given, or NULL */
     struct token token;
-    bool json;
+    bool json, in_full;
     uint32_t fail_on; /* enum embmon_severity, 0: none */
 };
 
@@ -106,6 +120,9 @@ static int take_option(struct request *r, int key, const char *value, const char
         return -1;
     case KEY_TOKEN_FILE:
         r->token_file = value;
+        return -1;
+    case KEY_LONG:
+        r->in_full = true;
         return -1;
     case KEY_FIRING:
         r->query.firing = true;
@@ -176,6 +193,8 @@ static int parse(int argc, char **argv, struct request *r)
         return usage("a command is missing", "");
     if ((r->fail_on || r->query.firing) && strcmp(r->query.name, "alerts") != 0)
         return usage("--firing and --fail-on go with alerts", "");
+    if (r->in_full && strcmp(r->query.name, "layers") != 0)
+        return usage("--long goes with layers", "");
     return find_addresses(r);
 }
 
@@ -236,6 +255,24 @@ static void keep_firing(json_t *objects)
     }
 }
 
+/* How many are silent is in the table; which, and why, is too long for it. */
+static bool show_silent(const struct request *r, json_t *layers)
+{
+    struct screen_look look = terminal_look(NULL);
+
+    if (r->in_full)
+        return ctl_silent_print(stdout, layers, look.columns, look.utf8);
+    puts("\nSILENT: how many detectors cannot tell; --long says which, and why");
+    return true;
+}
+
+static bool show_table(const struct request *r, json_t *objects)
+{
+    ctl_table_print(stdout, r->query.name, objects);
+    return strcmp(r->query.name, "layers") != 0 || json_array_size(objects) == 0 ||
+           show_silent(r, objects);
+}
+
 static int show(const struct request *r, const struct address *address, const char *text)
 {
     json_t *objects = parse_lines(text);
@@ -256,8 +293,8 @@ static int show(const struct request *r, const struct address *address, const ch
         keep_firing(objects);
     if (r->json)
         print_lines(objects);
-    else
-        ctl_table_print(stdout, r->query.name, objects);
+    else if (!show_table(r, objects))
+        status = EX_OSERR;
     json_decref(objects);
     return fflush(stdout) == 0 ? status : EX_IOERR;
 }
@@ -290,6 +327,7 @@ int main(int argc, char **argv)
     struct request request = {0};
     int status = parse(argc, argv, &request);
 
+    (void)setlocale(LC_CTYPE, ""); /* which characters the terminal shows, and how wide */
     if (status >= 0)
         return status;
     if (strcmp(request.query.name, "watch") != 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -93,6 +94,31 @@ def test_people_get_columns(busy):
     assert f"pid             {busy.process.pid}\n" in busy.ctl("status").stdout
 
 
+def test_layers_fit_on_eighty_columns_and_long_says_who_is_silent(busy):
+    silent = busy.ask("layers")[0]["silent"]
+    short = busy.ctl("layers", "reviews").stdout.splitlines()
+    assert all(len(line) <= 80 for line in short)
+    assert short[1].split()[-1] == str(len(silent)) != "0"
+    assert short[-1] == \
+        "SILENT: how many detectors cannot tell; --long says which, and why"
+    long = busy.ctl("layers", "--long", "reviews").stdout
+    assert all(len(line) <= 80 for line in long.splitlines())
+    assert long.startswith("\n".join(short[:-1]))
+    told = " ".join(long.split("tower/embedding\n")[1].split("tower/dense")[0].split())
+    for detector, reason in silent.items():
+        assert re.search(f"{re.escape(reason)}: ([a-z_]+, )*{detector}( |,|$)", told)
+
+
+def test_alerts_say_the_phase(busy):
+    trainer = busy.trainer("phases")
+    trainer.send(trainer.sample(0, [float("nan")], signal=2, phase=2), trainer.step_end(0, phase=2))
+    wait_for(lambda: busy.ask("alerts", "phases"), "the alert")
+    heading, row = busy.ctl("alerts", "phases").stdout.splitlines()[:2]
+    column = heading.split().index("PHASE")
+    assert row.split()[column] == "validation"
+    assert busy.ctl("alerts", "reviews").stdout.splitlines()[1].split()[column] == "training"
+
+
 def test_nothing_loaded_is_said(daemon):
     assert daemon.ctl("runs").stdout == "no runs\n"
     assert daemon.ctl("runs", "--json").stdout == ""
@@ -114,6 +140,7 @@ def test_an_unknown_run_is_64(busy):
     (["status", "x"], "unexpected argument x"), (["layers", "a", "b"], "unexpected argument b"),
     (["--nope"], "unknown option --nope"), (["alerts", "--fail-on", "bad"], "bad"),
     (["alerts", "--fail-on"], "--fail-on needs a value"), (["runs", "--firing"], "go with alerts"),
+    (["alerts", "--long"], "--long goes with layers"),
     (["watch", "--fail-on", "info"], "go with alerts"), (["watch", "a", "b"], "unexpected argument b"),
     (["--json=1", "runs"], "takes no value"), (["--address", "x:1", "runs"], "unix:PATH"),
     (["--address", "tcp:x", "runs"], "tcp:HOST:PORT"), (["--address", "tcp:x:0", "runs"], "1 to 65535"),
