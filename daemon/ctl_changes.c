@@ -25,14 +25,15 @@ static bool is_news(const struct watched *before, const struct watched_alert *al
 static void print_line(FILE *out, const struct watched_alert *a)
 {
     char stamp[64] = "";
+    bool other = *a->phase && strcmp(a->phase, "training") != 0;
     time_t seconds = (time_t)a->time;
     struct tm local;
 
     if (localtime_r(&seconds, &local))
         (void)strftime(stamp, sizeof stamp, "%FT%T%z", &local);
-    fprintf(out, "%s %s %s %s %s%s%s step %lld: %s\n", stamp, a->state, a->severity, a->detector,
-            *a->layer ? a->layer : "(model)", *a->variable ? "/" : "", a->variable, a->step,
-            a->summary);
+    fprintf(out, "%s %s %s %s %s%s%s step %lld%s%s: %s\n", stamp, a->state, a->severity,
+            a->detector, *a->layer ? a->layer : "(model)", *a->variable ? "/" : "", a->variable,
+            a->step, other ? " of " : "", other ? a->phase : "", a->summary);
 }
 
 void changes_print(FILE *out, const struct watched *before, const struct watched *now)

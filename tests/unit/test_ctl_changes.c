@@ -78,6 +78,17 @@ static void the_same_detector_of_another_layer_is_another_alert(void **state)
                "1970-01-01T00:00:02+0000 resolved warning a y step 7: It is so.\n");
 }
 
+static void a_step_of_another_phase_says_so(void **state)
+{
+    (void)state;
+    must_print(
+        NULL,
+        "{\"alerts\":[{\"detector\":\"a\",\"layer\":\"x\",\"state\":\"firing\","
+        "\"time\":2,\"step\":7,\"severity\":\"warning\",\"phase\":\"validation\","
+        "\"variable\":\"kernel\",\"summary\":\"It is so.\"}]}",
+        "1970-01-01T00:00:02+0000 firing warning a x/kernel step 7 of validation: It is so.\n");
+}
+
 static void must_differ(const char *before, const char *now, bool expected)
 {
     struct watched old = watched_from(before), new = watched_from(now);
@@ -103,6 +114,7 @@ int main(void)
         cmocka_unit_test(only_what_changed_is_told_after_that),
         cmocka_unit_test(what_went_and_came_back_between_two_looks_is_told),
         cmocka_unit_test(the_same_detector_of_another_layer_is_another_alert),
+        cmocka_unit_test(a_step_of_another_phase_says_so),
         cmocka_unit_test(time_alone_is_no_change),
     };
     return cmocka_run_group_tests(tests, start, NULL);
