@@ -14,8 +14,9 @@
 struct link {
     struct address addresses[ADDRESS_DEFAULTS_MAX];
     size_t count, which;
-    char where[ADDRESS_TEXT_MAX];
-    struct tcp_name names[TCP_NAMES_MAX]; /* of the present address */
+    char where[ADDRESS_TEXT_MAX], tried[ADDRESS_LIST_MAX];
+    const char *reasons[ADDRESS_DEFAULTS_MAX]; /* why each was in vain; static */
+    struct tcp_name names[TCP_NAMES_MAX];      /* of the present address */
     size_t name_count, name;
     bool connecting;
     int64_t connect_by_ms;
@@ -86,6 +87,12 @@ int link_socket(const struct link *link)
 const char *link_where(const struct link *link)
 {
     return link->where;
+}
+
+const char *link_tried(struct link *link)
+{
+    return address_list(link->addresses, link->reasons, link->count, link->tried,
+                        sizeof link->tried);
 }
 
 int64_t link_wait(const struct link *link, int64_t now_ms)
@@ -245,11 +252,13 @@ bool link_connect(struct link *link, int64_t now_ms, const char **problem)
         *problem = await_tcp(link, now_ms);
         if (!*problem)
             return link_is_up(link);
+        link->reasons[link->which] = *problem;
     }
     for (; next < link->count; next++) {
         *problem = connect_to(link, next, now_ms);
         if (!*problem)
             return link_is_up(link);
+        link->reasons[next] = *problem;
     }
     back_off(link, now_ms);
     return false;

@@ -36,6 +36,10 @@ int link_socket(const struct link *link); /* -1: none; there is one while it is 
  * moves. */
 const char *link_where(const struct link *link);
 
+/* After link_connect() failed: all addresses that were tried, with the reasons of those that had
+ * another than the last one. Borrowed likewise. */
+const char *link_tried(struct link *link);
+
 /* Milliseconds until link_connect() tries again; 0 when it would now, or while up. */
 int64_t link_wait(const struct link *link, int64_t now_ms);
 

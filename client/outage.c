@@ -42,8 +42,8 @@ void outage_begins(struct outage *outage, const char *where, const char *reason)
         say(outage, "embmon: no daemon: %s", reason);
     else
         say(outage,
-            "embmon: no daemon at %s: %s (start embmond beside training); posts are kept, "
-            "oldest dropped when 32 MiB wait",
+            "embmon: no daemon at %s: %s (start embmond beside training, or set "
+            "EMBMON_ADDRESS to where it is); posts are kept, oldest dropped when 32 MiB wait",
             where, reason);
 }
 

@@ -13,7 +13,8 @@ struct outage {
     bool known; /* the daemon has been there before */
 };
 
-/* The daemon cannot be reached, or was lost: told once per outage. where: the address tried. */
+/* The daemon cannot be reached, or was lost: told once per outage. where: the address, or
+ * all that were tried. */
 void outage_begins(struct outage *outage, const char *where, const char *reason);
 
 /* The daemon has welcomed us. Silent where no outage was told. */

@@ -277,7 +277,7 @@ static void try_connect(struct sender *s, int64_t now_ms)
         else
             sender_greet(s, now_ms);
     } else if (problem) {
-        outage_begins(&s->options.outage, link_where(s->link), problem);
+        outage_begins(&s->options.outage, link_tried(s->link), problem);
         s->failed = true;
     }
 }

@@ -17,7 +17,7 @@
 #include "proto/handshake.h"
 #include "proto/tcp.h"
 
-enum { READ_BYTES = 64 << 10, INPUT_MAX = FRAME_HEADER + FRAME_PAYLOAD_MAX };
+enum { READ_BYTES = 64 << 10, INPUT_MAX = FRAME_HEADER + FRAME_PAYLOAD_MAX, WHY_MAX = 200 };
 
 struct exchange {
     int fd;
@@ -250,10 +250,10 @@ static bool exchange(struct exchange *e, const struct address *address, const st
     return send_query(e, query) && receive(e, answer);
 }
 
-int ctl_ask(const struct address *address, const struct token *token, const struct msg_query *query,
-            struct ctl_answer *answer, char problem[CTL_PROBLEM_MAX])
+/* False, and why, when nobody answers. */
+static bool ask_at(const struct address *address, const struct token *token,
+                   const struct msg_query *query, struct ctl_answer *answer, char why[WHY_MAX])
 {
-    char text[ADDRESS_TEXT_MAX];
     struct exchange e = {.fd = -1, .deadline_ms = moment_now().ms + CTL_TIMEOUT_MS};
 
     *answer = (struct ctl_answer){0};
@@ -263,27 +263,42 @@ int ctl_ask(const struct address *address, const struct token *token, const stru
     bool fine = e.input && e.decoder && exchange(&e, address, token, query, answer);
     if (!fine) {
         ctl_answer_free(answer);
-        snprintf(problem, CTL_PROBLEM_MAX, "%s: %.200s", address_text(address, text), e.problem);
+        snprintf(why, WHY_MAX, "%s", e.problem);
     }
     if (e.fd >= 0)
         close(e.fd);
     message_decoder_free(e.decoder);
     frame_codec_free(&e.codec);
     free(e.input);
-    return fine ? 0 : EX_UNAVAILABLE;
+    return fine;
+}
+
+int ctl_ask(const struct address *address, const struct token *token, const struct msg_query *query,
+            struct ctl_answer *answer, char problem[CTL_PROBLEM_MAX])
+{
+    char text[ADDRESS_TEXT_MAX], why[WHY_MAX];
+
+    if (ask_at(address, token, query, answer, why))
+        return 0;
+    snprintf(problem, CTL_PROBLEM_MAX, "%s: %s", address_text(address, text), why);
+    return EX_UNAVAILABLE;
 }
 
 int ctl_ask_any(const struct address *addresses, size_t count, const struct token *token,
                 const struct msg_query *query, struct ctl_answer *answer, size_t *by,
                 char problem[CTL_PROBLEM_MAX])
 {
-    char last[CTL_PROBLEM_MAX] = "";
+    char whys[ADDRESS_DEFAULTS_MAX][WHY_MAX], list[ADDRESS_LIST_MAX];
+    const char *reasons[ADDRESS_DEFAULTS_MAX];
 
-    for (*by = 0; *by < count; ++*by)
-        if (ctl_ask(&addresses[*by], token, query, answer, last) == 0)
+    for (*by = 0; *by < count; ++*by) {
+        if (ask_at(&addresses[*by], token, query, answer, whys[*by]))
             return 0;
-    snprintf(problem, CTL_PROBLEM_MAX, "no embmond at %s%.300s%s; start one, or give --address",
-             count == 1 ? "" : "the default addresses (", last, count == 1 ? "" : ")");
+        reasons[*by] = whys[*by];
+    }
+    snprintf(problem, CTL_PROBLEM_MAX,
+             "no embmond at %s: %s; start one, or say with --address or EMBMON_ADDRESS where it is",
+             address_list(addresses, reasons, count, list, sizeof list), reasons[count - 1]);
     return EX_UNAVAILABLE;
 }
 

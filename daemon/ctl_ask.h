@@ -9,7 +9,7 @@
 #include "proto/message.h"
 #include "proto/token.h"
 
-enum { CTL_TIMEOUT_MS = 2000, CTL_PROBLEM_MAX = 512 };
+enum { CTL_TIMEOUT_MS = 2000, CTL_PROBLEM_MAX = ADDRESS_LIST_MAX + 400 };
 
 struct ctl_answer {
     uint32_t status; /* of the Reply: 0, or an exit status; the text is then one sentence */
@@ -23,8 +23,8 @@ struct ctl_answer {
 int ctl_ask(const struct address *address, const struct token *token, const struct msg_query *query,
             struct ctl_answer *answer, char problem[CTL_PROBLEM_MAX]);
 
-/* Asks at each address until one answers, which is then *by. The problem, when none does, is a
- * whole sentence. */
+/* Asks at each of at most ADDRESS_DEFAULTS_MAX addresses until one answers, which is then *by. The
+ * problem, when none does, is a whole sentence that names them all. */
 int ctl_ask_any(const struct address *addresses, size_t count, const struct token *token,
                 const struct msg_query *query, struct ctl_answer *answer, size_t *by,
                 char problem[CTL_PROBLEM_MAX]);

@@ -16,7 +16,7 @@
 #include "daemon/json.h"
 #include "daemon/moment.h"
 
-enum { REFRESH_MS = 1000, PROBLEM_MAX = 1100 };
+enum { REFRESH_MS = 1000, PROBLEM_MAX = CTL_PROBLEM_MAX + 100 };
 
 struct watching {
     const struct ctl_watch *options;

@@ -110,6 +110,24 @@ const char *address_text(const struct address *address, char text[ADDRESS_TEXT_M
     return text;
 }
 
+const char *address_list(const struct address *addresses, const char *const *reasons, size_t count,
+                         char *text, size_t size)
+{
+    char one[ADDRESS_TEXT_MAX];
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < count && used < size; i++) {
+        bool other = strcmp(reasons[i], reasons[count - 1]) != 0;
+        const char *join = i == 0 ? "" : i + 1 < count ? ", " : " or ";
+
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s%s", join,
+                                 address_text(&addresses[i], one), other ? " (" : "",
+                                 other ? reasons[i] : "", other ? ")" : "");
+    }
+    return text;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
     return strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;

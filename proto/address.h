@@ -10,7 +10,8 @@ enum {
     ADDRESS_PATH_MAX = 107,
     ADDRESS_HOST_MAX = 253,                   /* a longer name is none, and some resolvers cut it */
     ADDRESS_TEXT_MAX = ADDRESS_HOST_MAX + 13, /* with its NUL */
-    ADDRESS_DEFAULTS_MAX = 3
+    ADDRESS_DEFAULTS_MAX = 3,
+    ADDRESS_LIST_MAX = 1000 /* three Unix sockets and 200 bytes for each reason */
 };
 
 /* NUL-terminated; the one that does not apply is empty. */
@@ -34,6 +35,12 @@ const char *address_parse_listen(const char *text, struct address *address);
 
 /* Writes it as it is parsed; returns the text. An address of nothing is "". */
 const char *address_text(const struct address *address, char text[ADDRESS_TEXT_MAX]);
+
+/* Addresses that were tried, and why each was in vain, but for what holds of the last one, which is
+ * for the caller to add: "unix:/a (it belongs to another user), unix:/b or unix:/c". What does not
+ * fit is cut. Returns the text. */
+const char *address_list(const struct address *addresses, const char *const *reasons, size_t count,
+                         char *text, size_t size);
 
 bool address_equal(const struct address *a, const struct address *b);
 

@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -23,6 +24,16 @@ def test_one_warning_and_nothing_else_where_no_daemon_is(tmp_path):
     assert int(done.stdout) == 451  # 50 steps of 4 posts and an end, an epoch: all undelivered
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(f"embmon: no daemon at unix:{tmp_path}/nobody")
+
+
+def test_the_warning_names_every_address_that_was_tried(tmp_path):
+    done = subprocess.run([CALLS], capture_output=True, text=True, timeout=30, env={
+        "PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": f"{tmp_path}/run", "HOME": f"{tmp_path}/home"})
+    tried = (f"unix:{tmp_path}/run/embmond.sock, unix:/run/user/{os.geteuid()}/embmond.sock or "
+             f"unix:{tmp_path}/home/.embmond/{socket.gethostname()}.sock")
+    assert done.stderr == (
+        f"embmon: no daemon at {tried}: nobody listens there (start embmond beside training, or set "
+        "EMBMON_ADDRESS to where it is); posts are kept, oldest dropped when 32 MiB wait\n")
 
 
 def test_a_trainer_that_does_not_close_ends_all_the_same(tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -162,6 +163,16 @@ def test_no_daemon_is_69_and_one_line(tmp_path):
         done = run("status", env={"HOME": str(tmp_path)} | env)
         assert done.returncode == 69
         assert "no embmond at" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["status", "watch"])
+def test_every_default_address_that_was_tried_is_named(tmp_path, command):
+    done = run(command, env={"HOME": str(tmp_path), "XDG_RUNTIME_DIR": f"{tmp_path}/run"})
+    assert (done.returncode, done.stdout) == (69, "")
+    tried = (f"unix:{tmp_path}/run/embmond.sock, unix:/run/user/{os.geteuid()}/embmond.sock or "
+             f"unix:{tmp_path}/.embmond/{socket.gethostname()}.sock")
+    assert done.stderr == (f"embmonctl: no embmond at {tried}: No such file or directory; start one, "
+                           "or say with --address or EMBMON_ADDRESS where it is\n")
 
 
 def test_the_address_comes_from_the_option_then_the_environment_then_the_default(daemons):

@@ -193,6 +193,29 @@ static void equal_defaults_are_one(void **state)
     assert_int_equal(address_defaults(addresses), 1);
 }
 
+static void a_list_gives_each_address_its_reason(void **state)
+{
+    const struct address addresses[] = {{.path = "/a"}, {.path = "/b"}, {.host = "h", .port = 1}};
+    const char *reasons[] = {"nobody", "nobody", "nobody"};
+    char text[ADDRESS_LIST_MAX];
+
+    (void)state;
+    assert_string_equal(address_list(addresses, reasons, 3, text, sizeof text),
+                        "unix:/a, unix:/b or tcp:h:1");
+    assert_string_equal(address_list(addresses, reasons, 1, text, sizeof text), "unix:/a");
+    assert_string_equal(address_list(addresses, reasons, 0, text, sizeof text), "");
+    reasons[0] = "not ours";
+    assert_string_equal(address_list(addresses, reasons, 2, text, sizeof text),
+                        "unix:/a (not ours) or unix:/b");
+    reasons[2] = "busy";
+    assert_string_equal(address_list(addresses, reasons, 3, text, sizeof text),
+                        "unix:/a (not ours), unix:/b (nobody) or tcp:h:1");
+    for (size_t size = 1; size < 48; size++) {
+        assert_string_equal(address_list(addresses, reasons, 3, text, sizeof text) + 47, "");
+        assert_int_equal(strlen(address_list(addresses, reasons, 3, text, size)), size - 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +229,7 @@ int main(void)
         cmocka_unit_test(the_defaults_come_in_their_order),
         cmocka_unit_test(a_default_is_left_out_without_its_variable_or_when_it_is_not_a_path),
         cmocka_unit_test(equal_defaults_are_one),
+        cmocka_unit_test(a_list_gives_each_address_its_reason),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,7 @@ static void the_first_that_answers_is_believed(void **state)
     (void)state;
     struct msg_query query = {.name = "runs", .run = ""};
     struct address three[] = {{.path = "/nowhere/s"}, address, {.path = "/neither/s"}};
+    struct address file = {.path = "/dev/null/s"};
     struct ctl_answer answer;
     size_t by = 7;
     add_reply(0, true, "here", 4);
@@ -181,13 +182,16 @@ static void the_first_that_answers_is_believed(void **state)
     assert_int_equal(by, 1);
     assert_string_equal(answer.text, "here");
     ctl_answer_free(&answer);
-    three[1] = three[0];
+    three[1] = file;
     assert_int_equal(ctl_ask_any(three, 3, NULL, &query, &answer, &by, problem), EX_UNAVAILABLE);
-    assert_string_equal(problem, "no embmond at the default addresses (unix:/neither/s: No such "
-                                 "file or directory); start one, or give --address");
+    assert_string_equal(problem,
+                        "no embmond at unix:/nowhere/s, unix:/dev/null/s (Not a directory) or "
+                        "unix:/neither/s: No such file or directory; start one, or say with "
+                        "--address or EMBMON_ADDRESS where it is");
     assert_int_equal(ctl_ask_any(three, 1, NULL, &query, &answer, &by, problem), EX_UNAVAILABLE);
-    assert_string_equal(problem, "no embmond at unix:/nowhere/s: No such file or directory; start "
-                                 "one, or give --address");
+    assert_string_equal(problem,
+                        "no embmond at unix:/nowhere/s: No such file or directory; start one, or "
+                        "say with --address or EMBMON_ADDRESS where it is");
 }
 
 static void one_that_never_answers_is_given_up(void **state)

@@ -63,6 +63,18 @@ static void all_addresses_are_tried_in_turn(void **to)
     assert_true(fcntl(w->fd, F_GETFL) & O_NONBLOCK);
 }
 
+static void all_that_were_tried_in_vain_are_told(void **to)
+{
+    struct world *w = *to;
+    const char *problem;
+    char expected[200];
+
+    assert_false(link_connect(w->link, 0, &problem));
+    assert_string_equal(problem, "nobody listens there");
+    snprintf(expected, sizeof expected, "unix:/nowhere/at/all or %s", w->fake->address);
+    assert_string_equal(link_tried(w->link), expected);
+}
+
 static void attempts_back_off_doubling_with_jitter_to_10_seconds(void **to)
 {
     struct world *w = *to;
@@ -364,6 +376,7 @@ int main(void)
 #define WITH_TCP(test)   cmocka_unit_test_setup_teardown(test, open_tcp_world, close_tcp_world)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(all_addresses_are_tried_in_turn),
+        WITH_WORLD(all_that_were_tried_in_vain_are_told),
         WITH_WORLD(attempts_back_off_doubling_with_jitter_to_10_seconds),
         WITH_WORLD(a_lost_connection_backs_off_until_it_has_settled),
         WITH_WORLD(a_full_backlog_is_tried_again_later),

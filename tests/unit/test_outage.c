@@ -33,7 +33,8 @@ static void one_line_for_the_outage_and_one_for_its_end(void **state)
     assert_int_equal(lines.count, 1);
     assert_string_equal(lines.last,
                         "embmon: no daemon at unix:/s: nobody listens there (start embmond beside "
-                        "training); posts are kept, oldest dropped when 32 MiB wait");
+                        "training, or set EMBMON_ADDRESS to where it is); posts are kept, oldest "
+                        "dropped when 32 MiB wait");
     outage_ends(&o, "unix:/s", "r", 0);
     assert_int_equal(lines.count, 2);
     assert_string_equal(lines.last,
