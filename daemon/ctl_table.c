@@ -141,6 +141,17 @@ static void print_fields(FILE *out, json_t *object)
     }
 }
 
+/* It fires, or did until its run was closed: nothing got better. */
+static bool is_lasting(json_t *alert)
+{
+    const char *state = json_string_value(json_object_get(alert, "state"));
+    const char *reason = json_string_value(json_object_get(alert, "reason"));
+
+    if (state && strcmp(state, "firing") == 0)
+        return true;
+    return reason && strcmp(reason, "closed") == 0 && json_is_true(json_object_get(alert, "fired"));
+}
+
 /* What happened and what to look at, below the table: sentences are too long for a column. */
 static void print_advice(FILE *out, json_t *objects)
 {
@@ -149,10 +160,9 @@ static void print_advice(FILE *out, json_t *objects)
 
     json_array_foreach(objects, index, object)
     {
-        const char *state = json_string_value(json_object_get(object, "state"));
         const char *summary = json_string_value(json_object_get(object, "summary"));
         const char *hint = json_string_value(json_object_get(object, "hint"));
-        if (!state || strcmp(state, "firing") != 0 || !summary)
+        if (!is_lasting(object) || !summary)
             continue;
         fprintf(out, "\n%s\n", summary);
         if (hint && *hint)

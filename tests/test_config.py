@@ -1,5 +1,6 @@
 """The configuration file: checked, read at the start and again at SIGHUP; what it changes."""
 
+import re
 import signal
 
 import pytest
@@ -199,7 +200,11 @@ def test_a_file_read_again_counts_from_the_next_step_on(daemons, config):
     reread(daemon)
     trainer.step(31, values=[0.5])
     trainer.settle()
-    assert {(a["state"], a["reason"]) for a in daemon.ask("alerts")} == {("resolved", "closed")}
+    alerts = daemon.ask("alerts")
+    assert {(a["state"], a["reason"]) for a in alerts} == {("resolved", "closed")}
+    for alert in alerts:
+        assert re.match("the gradient norm of .* at step 30, .*; still firing when it was ignored by the "
+                        "configuration file at step 31$", alert["summary"])
     assert daemon.status()["rejected"] == 0
     trainer.bye()
 

@@ -1,7 +1,6 @@
 #include "daemon/alert/alert.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,24 +101,27 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     alerts->listener(alerts->context, change);
 }
 
+static void reset_clauses(struct slot *slot)
+{
+    for (size_t c = 0; c < CLAUSES_MAX; c++)
+        tracker_reset(&slot->clauses[c]);
+}
+
 void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
                   struct moment now)
 {
-    struct alert *alert = slot->alert;
-
-    for (size_t c = 0; c < CLAUSES_MAX; c++)
-        tracker_reset(&slot->clauses[c]);
-    if (strcmp(reason, "closed") == 0)
-        (void)snprintf(alert->summary, sizeof alert->summary,
-                       "%s%s%s, since step %" PRIu64 ", was still %s when closed at step %" PRIu64,
-                       alert->change.detector, *alert->change.layer ? " of " : "",
-                       alert->change.layer, slot->first_step, state_name(slot->state), step);
-    else
-        (void)snprintf(alert->summary, sizeof alert->summary,
-                       "%s%s%s, since step %" PRIu64 ", is over at step %" PRIu64 " (%s)",
-                       alert->change.detector, *alert->change.layer ? " of " : "",
-                       alert->change.layer, slot->first_step, step, reason);
+    reset_clauses(slot);
+    summary_end(slot->alert->summary, "; over at step %" PRIu64 " (%s)", step, reason);
     slot_tell(alerts, slot, EMBMON_RESOLVED, reason, step, now);
+}
+
+void slot_close(struct alerts *alerts, struct slot *slot, const char *why, uint64_t step,
+                struct moment now)
+{
+    reset_clauses(slot);
+    summary_end(slot->alert->summary, "; still %s when %s at step %" PRIu64,
+                state_name(slot->state), why, step);
+    slot_tell(alerts, slot, EMBMON_RESOLVED, "closed", step, now);
 }
 
 void slot_new_level(struct alerts *alerts, struct slot *slot, size_t detector, uint64_t step,
@@ -171,7 +173,7 @@ void alerts_close(struct alerts *alerts, uint32_t phase, uint64_t step, struct m
 
     for (size_t i = 0; slots && i < alerts->places * detector_count; i++) {
         if (slots[i].state != EMBMON_RESOLVED)
-            slot_resolve(alerts, &slots[i], "closed", step, now);
+            slot_close(alerts, &slots[i], "the run was closed", step, now);
     }
 }
 

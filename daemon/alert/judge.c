@@ -1,5 +1,6 @@
 /* The verdicts of all detectors at one step, and what they do to the alerts. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,9 +226,13 @@ static void finding_reset(struct finding *finding)
 /* Nobody wants to hear of this layer: what was up about it is over. */
 static void leave_alone(const struct judgement *j, struct slot *slot, const char *why)
 {
+    char when[64];
+
     slot->silent = why;
-    if (slot->state != EMBMON_RESOLVED)
-        slot_resolve(j->alerts, slot, "closed", j->m->step->number, j->now);
+    if (slot->state == EMBMON_RESOLVED)
+        return;
+    (void)snprintf(when, sizeof when, "it was %s", why);
+    slot_close(j->alerts, slot, when, j->m->step->number, j->now);
 }
 
 /* The slot is about a step that has not closed yet: what comes before it cannot clear it. */

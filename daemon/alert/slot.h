@@ -61,7 +61,12 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
  * alert, unless a clause that compares with something else keeps it up. */
 void slot_new_level(struct alerts *alerts, struct slot *slot, size_t detector, uint64_t step,
                     struct moment now);
+
+/* What the alert was about is over; its sentence stays and says so besides. */
 void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
                   struct moment now);
+/* Nobody looks any longer, and nothing got better. why: "the run was closed". */
+void slot_close(struct alerts *alerts, struct slot *slot, const char *why, uint64_t step,
+                struct moment now);
 
 #endif

@@ -327,6 +327,21 @@ void finding_hint(struct finding *finding, const char *format, ...)
     va_end(arguments);
 }
 
+void summary_end(char summary[FINDING_SUMMARY], const char *format, ...)
+{
+    char end[FINDING_SUMMARY / 2];
+    va_list arguments;
+    size_t room, used = strlen(summary);
+
+    va_start(arguments, format);
+    write_sentence(end, sizeof end, format, arguments);
+    va_end(arguments);
+    room = FINDING_SUMMARY - 1 - strlen(end);
+    if (used > room)
+        used = whole_characters(summary, room);
+    memcpy(summary + used, end, strlen(end) + 1);
+}
+
 enum verdict finding_silent(struct finding *finding, const char *why)
 {
     finding->silent = why;

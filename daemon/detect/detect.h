@@ -76,6 +76,10 @@ struct finding {
     char hint[FINDING_HINT];
 };
 
+/* Adds how it ended to what a summary says; the beginning is cut where both have no room. */
+__attribute__((format(printf, 2, 3))) void summary_end(char summary[FINDING_SUMMARY],
+                                                       const char *format, ...);
+
 #define DETECT_MODEL SIZE_MAX /* the layer of detectors that judge the whole model */
 
 /* Judges one layer; the finding comes cleared. */

@@ -83,6 +83,11 @@ static void at_the_end_of_a_phase_what_is_up_is_closed(void **state)
     must_be("loss_nonfinite", "", EMBMON_RESOLVED, 0);
     for (size_t i = 3; i < 6; i++)
         assert_string_equal(training.told[i].reason, "closed");
+    assert_string_equal(last_told("gradient_nonfinite", "b")->summary,
+                        "the gradient of b is not finite in 1 of 3 values (1 NaN, 0 infinite) at "
+                        "step 0; still firing when the run was closed at step 0");
+    assert_non_null(strstr(last_told("gradient_vanishing", "a")->summary,
+                           "; still pending when the run was closed at step 0"));
     assert_false(alerts_any(training.alerts));
     assert_int_equal(alerts_firing(training.alerts), 0);
     assert_int_equal(alerts_fired(training.alerts), 2);

@@ -65,6 +65,26 @@ static void alerts_end_with_advice_on_what_fires(void **state)
                "\nIt broke.\n    Mend it.\n");
 }
 
+static void what_fired_until_the_run_was_closed_is_still_explained(void **state)
+{
+    (void)state;
+    must_print("alerts",
+               "[{\"run\":\"r\",\"state\":\"resolved\",\"severity\":\"info\",\"detector\":\"d\","
+               "\"layer\":\"l\",\"phase\":\"training\",\"fired\":true,\"first_step\":3,\"step\":4,"
+               "\"reason\":\"closed\",\"summary\":\"It broke.\",\"hint\":\"Mend it.\"},"
+               "{\"run\":\"r\",\"state\":\"resolved\",\"severity\":\"info\",\"detector\":\"e\","
+               "\"layer\":\"l\",\"phase\":\"training\",\"fired\":true,\"first_step\":3,\"step\":4,"
+               "\"reason\":\"cleared\",\"summary\":\"Over.\",\"hint\":\"No.\"},"
+               "{\"run\":\"r\",\"state\":\"resolved\",\"severity\":\"info\",\"detector\":\"f\","
+               "\"layer\":\"l\",\"phase\":\"training\",\"fired\":false,\"first_step\":3,\"step\":4,"
+               "\"reason\":\"closed\",\"summary\":\"Perhaps.\",\"hint\":\"No.\"}]",
+               "RUN  STATE     SEVERITY  DETECTOR  WHERE  PHASE     FIRED  FIRST  STEP\n"
+               "r    resolved  info      d         l      training  yes    3      4\n"
+               "r    resolved  info      e         l      training  yes    3      4\n"
+               "r    resolved  info      f         l      training  no     3      4\n"
+               "\nIt broke.\n    Mend it.\n");
+}
+
 static void status_is_a_list_of_fields(void **state)
 {
     (void)state;
@@ -110,6 +130,7 @@ int main(void)
         cmocka_unit_test(columns_are_as_wide_as_their_widest_cell),
         cmocka_unit_test(layers_show_non_finite_norms_and_how_many_are_silent),
         cmocka_unit_test(alerts_end_with_advice_on_what_fires),
+        cmocka_unit_test(what_fired_until_the_run_was_closed_is_still_explained),
         cmocka_unit_test(status_is_a_list_of_fields),
         cmocka_unit_test(each_sink_is_a_line_of_the_status),
         cmocka_unit_test(nothing_is_said_in_words),

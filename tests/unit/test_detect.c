@@ -133,6 +133,10 @@ static void no_character_is_cut_in_two(void **state)
             assert_true(name_is_text(finding.hint, strlen(finding.hint)));
             assert_in_range(strlen(finding.summary), FINDING_SUMMARY - 5, FINDING_SUMMARY - 1);
             assert_in_range(strlen(finding.hint), FINDING_HINT - 5, FINDING_HINT - 1);
+            summary_end(finding.summary, "; over at step %d", 12);
+            assert_true(name_is_text(finding.summary, strlen(finding.summary)));
+            assert_in_range(strlen(finding.summary), FINDING_SUMMARY - 5, FINDING_SUMMARY - 1);
+            assert_non_null(strstr(finding.summary, "; over at step 12"));
         }
     }
 }

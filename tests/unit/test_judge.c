@@ -60,7 +60,8 @@ static void a_nonfinite_gradient_fires_at_once_and_clears_after_10_steps(void **
     assert_string_equal(last_told("gradient_nonfinite", "a")->reason, "cleared");
     assert_int_equal(last_told("gradient_nonfinite", "a")->first_step, 3);
     assert_string_equal(last_told("gradient_nonfinite", "a")->summary,
-                        "gradient_nonfinite of a, since step 3, is over at step 13 (cleared)");
+                        "the gradient of a is not finite in 1 of 3 values (1 NaN, 0 infinite) at "
+                        "step 3; over at step 13 (cleared)");
 }
 
 static void a_vanished_table_fires_at_the_10th_step_and_a_dense_layer_at_the_150th(void **state)
