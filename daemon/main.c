@@ -249,8 +249,6 @@ static int run(struct daemon *d)
 {
     int status;
 
-    if (geteuid() == 0)
-        log_warn("running as root: only trainers that run as root can connect to its sockets");
     if ((status = open_logdir(d)) == 0 && (status = open_places(d)) == 0 &&
         (status = start_command(d)) == 0)
         status = serve(d);

@@ -65,11 +65,22 @@ void places_close(struct places *places)
     token_forget(&places->token);
 }
 
+/* A private socket is for COMMAND, which is root where we are. */
+static bool is_shared(const struct places *places)
+{
+    for (size_t i = 0; i < places->count; i++)
+        if (!address_is_tcp(&places->listeners[i].address) && !places->listeners[i].own_folder)
+            return true;
+    return false;
+}
+
 void places_say(const struct places *places, const char *logdir)
 {
     bool tcp = false, token = places->token.length > 0;
     char text[ADDRESS_TEXT_MAX];
 
+    if (geteuid() == 0 && is_shared(places))
+        log_info("running as root: only trainers that run as root can connect to its Unix sockets");
     for (size_t i = 0; i < places->count; i++) {
         const struct address *address = &places->listeners[i].address;
 

@@ -29,7 +29,8 @@ int places_open(struct places *places, const struct config *config, size_t hande
                 char problem[LISTEN_PROBLEM_MAX]);
 void places_close(struct places *places);
 
-/* Says in the log what is served, and what of it is less guarded than one might think. */
+/* Says in the log what is served, and what of it is less guarded, or more, than one might
+ * think. */
 void places_say(const struct places *places, const char *logdir);
 
 /* The address COMMAND is to use, from whatever folder. */
