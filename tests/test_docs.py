@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -569,6 +570,18 @@ def test_tags_are_those_of_the_table(watched):
         assert hits, f"{cell} was not written"
         matched |= hits
     assert written - matched == set(), "not in the table"
+
+
+def test_the_dashboard_leaves_to_the_reader_what_tensorboard_does():
+    import tensorboard
+    from tensorboard.plugins.custom_scalar import layout_pb2
+    fields = {field.name for kind in layout_pb2.DESCRIPTOR.message_types_by_name.values()
+              for message in (kind, *kind.nested_types) for field in message.fields}
+    ours = set(re.findall(r"(\w+) = \d+;", text("daemon/tensorboard/layout.proto")))
+    assert fields == ours, "if charts can say more by now, the dashboard may choose its axes"
+    button = re.search(r"press \*(.*?)\* below a chart", text("README.md"))[1]
+    with zipfile.ZipFile(pathlib.Path(tensorboard.__file__).parent / "webfiles.zip") as pages:
+        assert f'title="{button}"' in pages.read("index.js").decode()
 
 
 # ---- the pages themselves
