@@ -208,7 +208,7 @@ wheel:
 	@$(PYTHON) -m pip wheel -q --disable-pip-version-check --no-deps -w build/wheel ./client/python
 	@ls build/wheel/embmon-*.whl
 
-# How often embmond is right, on some 270 trainings; verdicts-c and verdicts-keras do the same with the
+# How often embmond is right, on trainings of its own; verdicts-c and verdicts-keras do the same with the
 # examples. READ=build/verdicts/.../verdicts.json puts that table into the README instead.
 verdicts:
 	@tests/setup.sh test

@@ -78,7 +78,7 @@ def main():
         words = [f"examples/{EXAMPLE}.py", "--fault", fault, *options, "--run", run]
         say()
         say(paint("1", f"{name}: {what}"))
-        say(f"  $ build/embmond -l runs -- {short} {' '.join(words)}")
+        say(f"  $ PYTHONPATH=client/python build/embmond -l runs -- {short} {' '.join(words)}")
         alerts, record = Alerts(logdir, run), records / f"{fault}.record"
         train([BUILD / "embmond", "-q", "-l", logdir, "--", sys.executable, ROOT / words[0],
                *words[1:], "--record", record], alerts)

@@ -1,5 +1,6 @@
 """Learns from MovieLens-100k how many stars a user gives a movie, watched by embmond.
 
+    export PYTHONPATH=client/python  # or pip install ./client/python
     build/embmond -- build/venv/bin/python examples/keras_recommender.py
     build/embmond -- build/venv/bin/python examples/keras_recommender.py --fault vanishing
 

@@ -1,5 +1,6 @@
 """Learns from 23,486 clothing reviews whether the customer recommends the piece, watched by embmond.
 
+    export PYTHONPATH=client/python  # or pip install ./client/python
     build/embmond -- build/venv/bin/python examples/keras_sentiment.py
     build/embmond -- build/venv/bin/python examples/keras_sentiment.py --fault nan
 
