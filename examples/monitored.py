@@ -1,4 +1,5 @@
-"""What demo.py and skipgram_verdicts.py share: an embmond of their own, trainers beside it, and the judge.
+"""What the demos and the verdicts share: an embmond of their own, trainers beside it, the judge, and
+how a judgement is printed.
 
 The judge compares what embmond said (alerts.jsonl) with what the trainer wrote down itself
 (--record). It never asks embmond when a run became sick.
@@ -11,6 +12,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -216,3 +218,42 @@ class Verdict:
 def _list(fired):
     return ", ".join(f"{detector} {layer} at step {step}"
                      for (detector, layer), step in fired.items())
+
+
+def _row(label, verdicts):
+    """One line of the Markdown table."""
+    good = sum(verdict.ok for verdict in verdicts)
+    delays = [verdict.named - verdict.sick for verdict in verdicts
+              if verdict.named is not None and verdict.sick is not None]
+    spread = f"{min(delays)} / {statistics.median(delays):g} / {max(delays)}" if delays else "-"
+    others = ", ".join(sorted({name for verdict in verdicts for name in verdict.others})) or "-"
+    return f"| {label} | {good} of {len(verdicts)} | {spread} | {others} |"
+
+
+def report(heading, judged, begin, folder):
+    """Prints every verdict, and how many of each kind are right as a Markdown table. judged: {kind:
+    {training: Verdict}}; heading: of the kinds. Returns the exit status."""
+    verdicts = [(name, verdict) for of_kind in judged.values() for name, verdict in of_kind.items()]
+    print()
+    for name, verdict in verdicts:
+        print(f"{'ok  ' if verdict.ok else 'MISS'} {name}: {verdict.text}")
+    print()
+    print(f"| {heading} | right | steps from first sick to alert (min / median / max) | also fired |")
+    print("|---|---|---|---|")
+    for kind, of_kind in judged.items():
+        print(_row(kind, of_kind.values()))
+    print("\nBelow 0: a rate far too high shows in the first update, before norm and loss grew.")
+    good = all(verdict.ok for _, verdict in verdicts)
+    print(f"\n{'All as it must be' if good else 'NOT as it must be'}: "
+          f"{time.monotonic() - begin:.0f} s, runs and records in {folder.relative_to(ROOT)}")
+    return 0 if good else 1
+
+
+def end_with(name, main):
+    """Ends the process with what main() returns; Ctrl-C and what went wrong are no traceback."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RuntimeError as error:
+        sys.exit(f"{name}: {error}")

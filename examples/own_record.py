@@ -1,8 +1,11 @@
-"""The trainer's own record of a training, for `make verdicts` and the tests: what embmond says is
-judged by it, so nothing here asks the monitor.
+"""What the Keras examples have besides the training: their options, and the trainer's own record, for
+`make verdicts` and the tests. What embmond says is judged by that, so nothing here asks the monitor.
 
-A text file: a line "step loss LAYER LAYER ...", then a line of numbers for every training step.
+The record is a text file: a line "step loss LAYER LAYER ...", then a line of numbers for every training
+step.
 """
+import argparse
+
 import keras
 import tensorflow as tf
 
@@ -74,3 +77,35 @@ class StopAfter(keras.callbacks.Callback):
         self.left -= 1
         if self.left == 0:
             self.model.stop_training = True
+
+
+def options_of(description, rates, batch, epochs):
+    """The options of an example, but for what they are this time. rates: {optimizer: its usual rate};
+    batch and epochs as they usually are."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--fault", default="none",
+                        choices=("none", "vanishing", "exploding", "diverging", "nan"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--optimizer", choices=tuple(rates), default="adam")
+    parser.add_argument("--rate", type=float, help=f"the learning rate (default {rates})")
+    parser.add_argument("--batch", type=int, default=batch, help="examples in a step")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--steps", type=int, default=0,
+                        help="end after so many steps, whatever --epochs")
+    parser.add_argument("--run", help="the run's name in TensorBoard")
+    parser.add_argument("--record", metavar="FILE",
+                        help="write down loss and gradient norms of every step, without embmond")
+    return parser
+
+
+def epochs_of(options, examples):
+    """So many that --steps are reached, a tenth of the examples being for validation."""
+    if options.steps:
+        return 1 + options.steps * options.batch // int(0.9 * examples)
+    return options.epochs
+
+
+def callbacks_of(options):
+    """Those that do what the options say."""
+    record = [WriteRecord(options.record)] if options.record else []
+    return [StopAfter(options.steps), *record]

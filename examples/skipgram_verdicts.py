@@ -4,12 +4,10 @@ Ten seeds, each with a rate of its own, healthy and with each fault; and one hea
 ranks. Prints a Markdown table; ends with 1 when a healthy run was flagged or a fault was missed.
 """
 import concurrent.futures
-import statistics
 import subprocess
-import sys
 import time
 
-from monitored import ROOT, Alerts, Daemon, Record, Verdict, environment, skipgram
+from monitored import ROOT, Alerts, Daemon, Record, Verdict, end_with, environment, report, skipgram
 import reviews
 
 RATES = {1: 0.1, 2: 0.02, 3: 0.05, 4: 0.2, 5: 0.08, 6: 0.15, 7: 0.03, 8: 0.25, 9: 0.12, 10: 0.06}
@@ -71,46 +69,17 @@ def judge(folder, fault, trained, twin=None):
     return Verdict(fault, Alerts(folder / "runs", run), Record(record), twin and Record(twin[1]))
 
 
-def row(label, verdicts):
-    """One line of the Markdown table."""
-    good = sum(verdict.ok for verdict in verdicts)
-    delays = [verdict.named - verdict.sick for verdict in verdicts
-              if verdict.named is not None and verdict.sick is not None]
-    spread = f"{min(delays)} / {statistics.median(delays):g} / {max(delays)}" if delays else "-"
-    others = ", ".join(sorted({name for verdict in verdicts for name in verdict.others})) or "-"
-    return f"| {label} | {good} of {len(verdicts)} | {spread} | {others} |"
-
-
 def main():
     begin = time.monotonic()
     folder = ROOT / "build" / "verdicts" / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
     trained, ranks = train_all(reviews.fetch(), folder)
-    verdicts = {fault: [judge(folder, fault, runs[fault], runs["none"])
-                        for runs in trained.values()] for fault in STEPS}
-    verdicts["ranks"] = [judge(folder, "none", ranks)]
-    print()
-    for fault, of_fault in verdicts.items():
-        for seed, verdict in zip(RATES, of_fault):
-            name = "two ranks" if fault == "ranks" else f"{fault}, seed {seed}, rate {RATES[seed]}"
-            print(f"{'ok  ' if verdict.ok else 'MISS'} {name}: {verdict.text}")
-    print()
-    print("| fault | right | steps from first sick to alert (min / median / max) | also fired |")
-    print("|---|---|---|---|")
-    for fault in STEPS:
-        print(row(SHOWN[fault], verdicts[fault]))
-    print(row("none, two ranks", verdicts["ranks"]))
-    print("\nBelow 0: a rate far too high shows in the first update, before norm and loss grew.")
-    good = all(verdict.ok for of_fault in verdicts.values() for verdict in of_fault)
-    print(f"\n{'All as it must be' if good else 'NOT as it must be'}: "
-          f"{time.monotonic() - begin:.0f} s, runs and records in {folder.relative_to(ROOT)}")
-    return 0 if good else 1
+    judged = {SHOWN[fault]: {f"{fault}, seed {seed}, rate {RATES[seed]}":
+                             judge(folder, fault, runs[fault], runs["none"])
+                             for seed, runs in trained.items()} for fault in STEPS}
+    judged["none, two ranks"] = {"two ranks": judge(folder, "none", ranks)}
+    return report("fault", judged, begin, folder)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except RuntimeError as error:
-        sys.exit(f"verdicts: {error}")
+    end_with("verdicts", main)

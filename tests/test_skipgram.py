@@ -4,6 +4,8 @@ import struct
 import subprocess
 import sys
 import pathlib
+import time
+import types
 
 import numpy as np
 import pytest
@@ -275,3 +277,41 @@ def test_the_judge_finds_no_fault_in_a_training_that_never_was_sick(tmp_path):
     assert not Verdict("exploding", alerts, twin, twin).ok
     assert not Verdict("none", alerts, twin).ok
     assert Verdict("none", alerts_of(tmp_path, ("info", "x", TABLES[0], 3)), twin).ok
+
+
+# ---- what make verdicts-c and verdicts-keras print
+
+
+def said(ok, sick=None, named=None, others=(), text="so"):
+    return types.SimpleNamespace(ok=ok, sick=sick, named=named, others=list(others), text=text)
+
+
+def test_the_report_has_a_line_for_each_training_and_a_row_for_each_kind(capsys):
+    judged = {"none (healthy)": {"none, seed 1": said(True), "none, seed 2": said(True, text="quiet")},
+              "nan": {"nan, seed 1": said(True, 3, 3), "nan, seed 2": said(True, 10, 15, ["rows_hot"]),
+                      "nan, seed 3": said(False, 7, None, ["loss_nonfinite"])}}
+    assert monitored.report("fault", judged, time.monotonic(), monitored.BUILD) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:6] == ["ok   none, seed 1: so", "ok   none, seed 2: quiet", "ok   nan, seed 1: so",
+                          "ok   nan, seed 2: so", "MISS nan, seed 3: so"]
+    assert lines[7:11] == [
+        "| fault | right | steps from first sick to alert (min / median / max) | also fired |",
+        "|---|---|---|---|",
+        "| none (healthy) | 2 of 2 | - | - |",
+        "| nan | 2 of 3 | 0 / 2.5 / 5 | loss_nonfinite, rows_hot |"]
+    assert lines[-1].startswith("NOT as it must be: 0 s, ")
+    del judged["nan"]["nan, seed 3"]
+    assert monitored.report("fault", judged, time.monotonic(), monitored.BUILD) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("All as it must be: ")
+
+
+@pytest.mark.parametrize("what, status", [
+    (0, 0), (1, 1), (KeyboardInterrupt(), 130), (RuntimeError("no disk"), "verdicts: no disk")])
+def test_a_program_ends_without_a_traceback(what, status):
+    def main():
+        if isinstance(what, BaseException):
+            raise what
+        return what
+    with pytest.raises(SystemExit) as ended:
+        monitored.end_with("verdicts", main)
+    assert ended.value.code == status
