@@ -17,6 +17,7 @@ struct model {
     _Atomic uint32_t layers, variables, targets; /* taken so far */
     _Atomic uint32_t places[PLACES];             /* by name: id + 1, or 0 */
     struct seen seen;
+    struct vocabularies vocabularies;
     struct target entries[MODEL_TARGETS];
 };
 
@@ -28,6 +29,7 @@ struct model *model_new(void)
     if (model == MAP_FAILED)
         return NULL;
     seen_open(&model->seen); /* without it rows that were looked up are not counted */
+    vocabularies_open(&model->vocabularies); /* without it ids have no words */
     return model;
 }
 
@@ -35,6 +37,7 @@ void model_free(struct model *model)
 {
     if (!model)
         return;
+    vocabularies_close(&model->vocabularies);
     seen_close(&model->seen);
     munmap(model, sizeof *model);
 }
@@ -247,6 +250,25 @@ int model_add_variable(struct model *model, int layer, const char *name, const i
     copy_shape(entry, shape, rank);
     strncpy(entry->name, name, EMBMON_NAME_MAX);
     return same_variable(publish(model, entry), shape, rank, dtype);
+}
+
+int model_set_vocabulary(struct model *model, int layer, const char *const *words, size_t count)
+{
+    const struct target *found = model_target(model, layer);
+    struct vocabulary *made, *none = NULL;
+
+    if (!found || found->layer != found->id)
+        return EMBMON_EUNKNOWN;
+    if (count > 0 && !words)
+        return EMBMON_EINVAL;
+    if (atomic_load(&found->vocabulary))
+        return EMBMON_EEXISTS;
+    made = vocabulary_add(&model->vocabularies, words, count);
+    if (!made)
+        return EMBMON_ELIMIT;
+    return atomic_compare_exchange_strong(&model->entries[layer].vocabulary, &none, made)
+               ? 0
+               : EMBMON_EEXISTS; /* another thread was first */
 }
 
 /* ---- reading

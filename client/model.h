@@ -1,9 +1,9 @@
 /* What the trainer declared: layers and variables, one space of ids in the order of declaration.
  *
  * Declared from any thread without a lock, read by all: a target is filled, then published by its
- * place in the table of names; after that it never changes. Memory is reserved when the client is
- * opened, once for targets and once for the bits of their rows; the pages in use appear by
- * themselves.
+ * place in the table of names; after that it never changes, but that a table may get its words.
+ * Memory is reserved when the client is opened, once for targets, once for the bits of their rows
+ * and once for their words; the pages in use appear by themselves.
  */
 #ifndef EMBMON_CLIENT_MODEL_H
 #define EMBMON_CLIENT_MODEL_H
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "client/seen.h"
+#include "client/vocabulary.h"
 #include "embmon/embmon.h"
 #include "proto/message.h"
 
@@ -26,7 +27,8 @@ struct target {
     uint32_t rank, input_count;
     uint64_t rows, columns;
     int64_t padding_id;
-    struct seen_rows *seen; /* NULL: rows looked up are not counted */
+    struct seen_rows *seen;                  /* NULL: rows looked up are not counted */
+    _Atomic(struct vocabulary *) vocabulary; /* set once; NULL: ids have no words */
     int64_t shape[EMBMON_RANK_MAX];
     uint32_t inputs[EMBMON_INPUTS_MAX];
     char name[EMBMON_NAME_MAX + 1]; /* a layer's path, a variable's name */
@@ -43,6 +45,9 @@ void model_free(struct model *model);
 int model_add_layer(struct model *model, const struct embmon_layer_info *info);
 int model_add_variable(struct model *model, int layer, const char *name, const int64_t *shape,
                        uint32_t rank, int dtype);
+
+/* Results as embmon_vocabulary(). */
+int model_set_vocabulary(struct model *model, int layer, const char *const *words, size_t count);
 
 /* The target of this id, NULL where there is none. */
 const struct target *model_target(const struct model *model, int id);

@@ -33,6 +33,14 @@ int embmon_variable(struct embmon_client *client, int layer, const char *name, c
     return model_add_variable(client->state.model, layer, name, shape, rank, dtype);
 }
 
+int embmon_vocabulary(struct embmon_client *client, int layer, const char *const *words,
+                      size_t count)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    return model_set_vocabulary(client->state.model, layer, words, count);
+}
+
 /* ---- into the inbox
  * ------------------------------------------------------------------------------------ */
 

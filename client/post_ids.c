@@ -24,17 +24,33 @@ static struct seen_rows *rows_of(const struct place *place, enum embmon_phase ph
     return place->fed || phase != EMBMON_TRAIN ? NULL : place->layer->seen;
 }
 
+/* The words of the ids that the statistics name; they stay where they are for as long as the
+ * client.
+ */
+static size_t words_of(const struct place *place, const struct id_batch *batch,
+                       const struct ids_stats *stats, struct ids_word words[IDS_WORDS_MAX])
+{
+    const struct vocabulary *vocabulary = atomic_load(&place->layer->vocabulary);
+
+    if (!vocabulary)
+        return 0;
+    return vocabulary_name(vocabulary, stats, batch->has_padding ? &batch->padding_id : NULL,
+                           words);
+}
+
 static int post_batch(struct embmon_client *client, const struct place *place,
                       const struct id_batch *batch)
 {
     enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->state.phase);
-    size_t length = strlen(place->input);
+    size_t length = strlen(place->input), word_bytes;
+    struct ids_word words[IDS_WORDS_MAX];
     struct ids_stats stats;
     struct record *record;
     struct msg_ids *ids;
 
     id_stats_take(&stats, batch, &client->tools.scratch, rows_of(place, phase));
-    record = posting_record(client, length + 1);
+    word_bytes = words_of(place, batch, &stats, words) * sizeof words[0];
+    record = posting_record(client, word_bytes + length + 1);
     if (!record)
         return EMBMON_EDROPPED;
     record->message.type = FRAME_IDS;
@@ -43,8 +59,10 @@ static int post_batch(struct embmon_client *client, const struct place *place,
     ids->phase = (uint32_t)phase;
     ids->step = (uint64_t)place->step;
     ids->fed = place->fed;
-    memcpy(record->room, place->input, length + 1);
-    ids->input = (const char *)record->room;
+    memcpy(record->room, words, word_bytes);
+    ids->words = (const struct ids_word *)(const void *)record->room;
+    ids->word_count = word_bytes / sizeof words[0];
+    ids->input = memcpy((char *)record->room + word_bytes, place->input, length + 1);
     ids->dtype = (uint32_t)batch->dtype;
     ids->stats = stats;
     inbox_commit(record);

@@ -37,20 +37,12 @@ void log_configure(enum log_level level, bool json)
     settings.json = json;
 }
 
-/* Bytes of the character at s that may go to a terminal as they are; 0: to be escaped. */
-static size_t printable(const char *s)
-{
-    unsigned char lead = (unsigned char)*s;
-    size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    return strnlen(s, length) == length && name_is_text(s, length) ? length : 0;
-}
-
 /* Copies text to `to`, what a terminal could act on written as \xNN; cut to fit, terminated. */
 static void escape(char *to, size_t size, const char *text)
 {
     size_t used = 0;
     while (*text && size - used > 4) {
-        size_t n = printable(text);
+        size_t n = name_character(text);
         if (n == 0) {
             used += (size_t)snprintf(to + used, size - used, "\\x%02x", (unsigned char)*text++);
             continue;

@@ -81,6 +81,7 @@ void model_clear(struct model *model)
     for (size_t i = 0; i < model->layer_count; i++) {
         free(model->layers[i].activation);
         free(model->layers[i].inputs);
+        words_free(model->layers[i].words);
     }
     free(model->layers);
     free(model->variables);
@@ -157,6 +158,8 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->padding_id = from->padding_id;
     layer->shape = shape_of(from->shape, from->shape_length);
     layer->half = from->dtype == EMBMON_F16;
+    words_free(layer->words); /* another trainer may have another vocabulary */
+    layer->words = NULL;
     layer->stale = layer->is_read = false;
     return true;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "daemon/shapes.h"
+#include "daemon/words.h"
 #include "proto/message.h"
 
 struct layer {
@@ -22,8 +23,9 @@ struct layer {
     int64_t padding_id;
     size_t *inputs; /* owned: indices of the layers it reads; MODEL_NO_LAYER: of an unknown one */
     size_t input_count;
-    struct shape shape; /* of its output, as declared; of 0 dimensions when unknown */
-    size_t table;       /* index of the variable "": what is posted with the layer's own id */
+    struct shape shape;  /* of its output, as declared; of 0 dimensions when unknown */
+    struct words *words; /* owned: of its ids; NULL: none is known */
+    size_t table;        /* index of the variable "": what is posted with the layer's own id */
 };
 
 struct variable {

@@ -35,8 +35,10 @@ enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, s
         size_t layer = (size_t)target.layer - 1;
 
         reason = run_reason(steps_ids(run->steps, member->rank, layer, ids, &step));
-        if (!reason)
+        if (!reason) {
+            words_take(&run->model.layers[layer].words, ids->words, ids->word_count);
             judge(run, step, layer, member->rank, AT_IDS, now);
+        }
     }
     run_relieve(run, now);
     return run_count(member, ids->sequence, reason);

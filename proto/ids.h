@@ -14,7 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { IDS_BUSIEST_MAX = 8 };
+enum {
+    IDS_BUSIEST_MAX = 8,
+    IDS_WORDS_MAX = IDS_BUSIEST_MAX + 2, /* and the worst id, and the padding */
+    IDS_WORD_BYTES = 64,                 /* of one word */
+};
 
 struct ids_busiest {
     int64_t id;
@@ -55,6 +59,12 @@ struct ids_stats {
                       the epoch of training began; 0: not counted (what was fed, other phases) */
     struct ids_busiest busiest[IDS_BUSIEST_MAX]; /* descending; the padding is left out */
     uint32_t busiest_count;
+};
+
+/* What an id stands for: text of 1 ... IDS_WORD_BYTES bytes. */
+struct ids_word {
+    int64_t id;
+    const char *word;
 };
 
 /* NULL, or a static sentence on the first thing that contradicts itself. */

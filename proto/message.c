@@ -100,6 +100,23 @@ static void take_id_stats(struct message_decoder *decoder, const Embmon__IdStats
         to->busiest[i] = (struct ids_busiest){from->busiest_ids[i], from->busiest_counts[i]};
 }
 
+/* False beyond the arena's budget. */
+static bool take_words(struct message_decoder *decoder, const Embmon__Ids *from, struct msg_ids *to)
+{
+    struct ids_word *words;
+
+    if (from->n_word_ids != from->n_words || from->n_words > IDS_WORDS_MAX) {
+        decoder->problem = "the words are more than 10, or they and their ids differ in number";
+        return true;
+    }
+    words = arena_alloc(&decoder->arena, from->n_words * sizeof *words);
+    for (size_t i = 0; words && i < from->n_words; i++)
+        words[i] = (struct ids_word){from->word_ids[i], text_from(decoder, from->words[i])};
+    to->words = words;
+    to->word_count = from->n_words;
+    return words != NULL;
+}
+
 static void take_layer(struct message_decoder *decoder, const Embmon__Layer *from,
                        struct msg_layer *to)
 {
@@ -178,6 +195,7 @@ static bool take_message(struct message_decoder *decoder, const void *from, stru
         take_summary(decoder, ((const Embmon__Sample *)from)->summary, &to->sample.summary);
     } else if (to->type == FRAME_IDS) {
         take_id_stats(decoder, ((const Embmon__Ids *)from)->stats, &to->ids.stats);
+        return take_words(decoder, from, &to->ids);
     } else if (to->type == FRAME_SHAPE) {
         to->shape.dims = ((const Embmon__Shape *)from)->dims;
         to->shape.dim_count = ((const Embmon__Shape *)from)->n_dims;

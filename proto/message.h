@@ -112,6 +112,8 @@ struct msg_ids {
     const char *input; /* the input's name, or "" */
     uint32_t dtype;
     struct ids_stats stats;
+    const struct ids_word *words; /* of ids that stats name, as far as known */
+    size_t word_count;            /* at most IDS_WORDS_MAX */
 };
 
 struct msg_shape {

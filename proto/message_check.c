@@ -180,6 +180,10 @@ static const char *check_ids(const struct msg_ids *ids)
         return "the input's name is not 1 ... 255 bytes of UTF-8, parts joined by single '/'";
     if (ids->dtype == 0 || ids->dtype > EMBMON_I64)
         return "a dtype is unknown";
+    for (size_t i = 0; i < ids->word_count; i++) {
+        if (ids->words[i].word[0] == '\0' || !is_text(ids->words[i].word, IDS_WORD_BYTES))
+            return "a word is not 1 ... 64 bytes of UTF-8 without control characters";
+    }
     return ids_check(&ids->stats);
 }
 

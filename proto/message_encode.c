@@ -36,6 +36,8 @@ struct generated {
     Embmon__IdStats id_stats;
     int64_t busiest_ids[IDS_BUSIEST_MAX];
     uint64_t busiest_counts[IDS_BUSIEST_MAX];
+    int64_t word_ids[IDS_WORDS_MAX];
+    char *words[IDS_WORDS_MAX];
 };
 
 static void give_summary(const struct summary *from, struct generated *message)
@@ -77,6 +79,17 @@ static void give_id_stats(const struct ids_stats *from, struct generated *messag
     message->ids.stats = to;
 }
 
+static void give_words(const struct msg_ids *from, struct generated *message)
+{
+    for (size_t i = 0; i < from->word_count; i++) {
+        message->word_ids[i] = from->words[i].id;
+        message->words[i] = text_to(from->words[i].word);
+    }
+    message->ids.word_ids = message->word_ids;
+    message->ids.words = message->words;
+    message->ids.n_word_ids = message->ids.n_words = from->word_count;
+}
+
 /* False for types this end does not know. */
 static bool give_message(const struct message *from, struct generated *to)
 {
@@ -96,6 +109,7 @@ static bool give_message(const struct message *from, struct generated *to)
         give_summary(&from->sample.summary, to);
     } else if (from->type == FRAME_IDS) {
         give_id_stats(&from->ids.stats, to);
+        give_words(&from->ids, to);
     } else if (from->type == FRAME_SHAPE) {
         to->shape.dims = (int64_t *)(uintptr_t)from->shape.dims;
         to->shape.n_dims = from->shape.dim_count;

@@ -52,6 +52,14 @@ bool name_is_text(const char *text, size_t n)
     return true;
 }
 
+size_t name_character(const char *text)
+{
+    unsigned char lead = (unsigned char)*text;
+    size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+
+    return strnlen(text, length) == length && name_is_text(text, length) ? length : 0;
+}
+
 bool name_is_path(const char *name)
 {
     size_t n = strnlen(name, NAME_LAYER_MAX + 1);

@@ -38,4 +38,8 @@ bool name_is_detector(const char *name);
  * control characters (C0, DEL, C1) or the line separators U+2028 and U+2029. */
 bool name_is_text(const char *text, size_t n);
 
+/* Bytes of the character that the text, ended by a NUL, begins with; 0 where it begins with what is
+ * no text, or with its end. */
+size_t name_character(const char *text);
+
 #endif

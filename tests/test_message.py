@@ -102,6 +102,8 @@ def as_dict(message):
     if message.DESCRIPTOR.name == "IdStats":
         out["busiest"] = [list(pair) for pair in
                           zip(out.pop("busiest_ids"), out.pop("busiest_counts"))]
+    if message.DESCRIPTOR.name == "Ids":
+        out["words"] = [list(pair) for pair in zip(out.pop("word_ids"), out["words"])]
     if message.DESCRIPTOR.name in ("Summary", "IdStats", "Layer", "Variable", "Threshold", "Ignore"):
         out["ok"] = True
     else:
@@ -159,7 +161,8 @@ def one_of_each(proto):
                       full=10, empty=11, empty_sequence=99, length_min=1, length_max=12, varied=13,
                       masked=2**40, mismatched=14, mismatch_position=15, unique=16,
                       unique_error=17, busiest_error=18, rows_seen=2**64 - 1,
-                      busiest_ids=[-2**63, 2**63 - 1], busiest_counts=[2**40, 1])),
+                      busiest_ids=[-2**63, 2**63 - 1], busiest_counts=[2**40, 1]),
+                  word_ids=[-2**63, 7], words=["\u5c64", "w" * 64]),
         proto.Shape(sequence=17, target=3, phase=1, step=4, role=1, index=63, inputs=64, axis=-8,
                     dtype=8, dims=[-1, 0, 2**63 - 1]),
     ]
@@ -230,6 +233,7 @@ def test_our_constants_arrive_in_python(proto):
     assert (ids.sequence, ids.input, ids.dtype, ids.fed) == (15, "input1", 8, True)
     assert (ids.stats.count, ids.stats.worst, ids.stats.fractional_value) == (640, -2.0**63, 9.99)
     assert list(ids.stats.busiest_ids) == [-2**63, 3] and list(ids.stats.busiest_counts) == [22, 21]
+    assert list(ids.word_ids) == [-2**63, 3] and list(ids.words) == ["dress", '\u5c64 "|"']
     shape = proto.Shape.FromString(by_type[17])
     assert (shape.role, shape.index, shape.inputs, shape.axis) == (1, 63, 64, -8)
     assert list(shape.dims) == [-1, 12, 2**63 - 1]

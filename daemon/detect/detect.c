@@ -291,6 +291,16 @@ const char *short_name(struct short_name *to, const char *name)
     return to->text;
 }
 
+const char *word_text(struct word_text *to, const struct layer *layer, double id)
+{
+    const char *word = fabs(id) < 0x1p53 ? words_find(layer->words, (int64_t)id) : NULL;
+
+    to->text[0] = '\0';
+    if (word)
+        (void)snprintf(to->text, sizeof to->text, " (\"%s\")", word);
+    return to->text;
+}
+
 const char *rate_text(struct rate_text *to, const struct baseline *baseline)
 {
     if (isnan(baseline->rate))

@@ -1,6 +1,7 @@
 /* Of the tables themselves: which rows are looked up, which get a gradient, which move. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "daemon/detect/families.h"
 #include "embmon/embmon.h"
@@ -41,6 +42,7 @@ enum verdict padding_row_gradient(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     const struct layer *info = &m->model->layers[layer];
     struct short_name name;
+    struct word_text word;
     const char *path = short_name(&name, info->path);
 
     (void)baseline, (void)limits;
@@ -52,9 +54,10 @@ enum verdict padding_row_gradient(const struct measures *m, size_t layer,
         return VERDICT_CLEAR;
     finding_summary(finding,
                     "row %" PRId64
-                    " of %s, which holds the padding, got a gradient of norm %.3g at "
+                    "%s of %s, which holds the padding, got a gradient of norm %.3g at "
                     "step %" PRIu64 " (the whole table's: %.3g)",
-                    info->padding_id, path, measure->padding, m->step->number, measure->norm);
+                    info->padding_id, word_text(&word, info, (double)info->padding_id), path,
+                    measure->padding, m->step->number, measure->norm);
     finding_hint(
         finding,
         "The padding takes part in the model, so that what it says of a sequence depends on how "
@@ -71,6 +74,25 @@ enum verdict padding_row_gradient(const struct measures *m, size_t layer,
     return VERDICT_SICK;
 }
 
+/* `; most often row 4711 ("dress"), 312 times`, or "" where ids were not posted. */
+struct busiest_text {
+    char text[128 + IDS_WORD_BYTES];
+};
+
+static const char *busiest_text(struct busiest_text *to, const struct measures *m, size_t layer)
+{
+    const struct step_ids *ids = step_ids(m->step, layer, IDS_REACHED);
+    const struct ids_busiest *first = ids ? ids->stats.busiest : NULL;
+    struct word_text word;
+
+    to->text[0] = '\0';
+    if (ids && ids->stats.busiest_count > 0)
+        (void)snprintf(to->text, sizeof to->text,
+                       "; most often row %" PRId64 "%s, %" PRIu64 " times", first->id,
+                       word_text(&word, &m->model->layers[layer], (double)first->id), first->count);
+    return to->text;
+}
+
 enum { FEW_ROWS = 16 }; /* of 5 of 8 categories 2 are left now and then */
 
 /* The batches have become poorer: as many ids, but half as many different ones. */
@@ -82,6 +104,7 @@ enum verdict coverage_drop(const struct measures *m, size_t layer, const struct 
     const struct layer_memory *memory = &baseline->memories[layer];
     double usual = usual_median(&memory->variety), ids = usual_median(&memory->ids);
     struct short_name name;
+    struct busiest_text busiest;
     const char *path = short_name(&name, info->path);
 
     if (!is_table(info))
@@ -102,8 +125,9 @@ enum verdict coverage_drop(const struct measures *m, size_t layer, const struct 
         return VERDICT_CLEAR;
     finding_summary(finding,
                     "the %.10g ids that came into %s at step %" PRIu64
-                    " are %.10g different ones, %.3g of each; usual is %.3g",
-                    measure->ids, path, m->step->number, measure->looked_up, finding->value, usual);
+                    " are %.10g different ones, %.3g of each; usual is %.3g%s",
+                    measure->ids, path, m->step->number, measure->looked_up, finding->value, usual,
+                    busiest_text(&busiest, m, layer));
     finding_hint(
         finding,
         "As much goes into %s as before, but it is less varied: usually a tokenizer or vocabulary "
@@ -125,6 +149,7 @@ enum verdict rows_hot(const struct measures *m, size_t layer, const struct basel
     const struct layer *info = &m->model->layers[layer];
     double usual = usual_median(&baseline->memories[layer].busiest);
     struct short_name name;
+    struct busiest_text busiest;
     const char *path = short_name(&name, info->path);
 
     if (!is_table(info))
@@ -142,8 +167,9 @@ enum verdict rows_hot(const struct measures *m, size_t layer, const struct basel
         return VERDICT_CLEAR;
     finding_summary(finding,
                     "one row of %s takes %.3g of the %.10g look-ups of step %" PRIu64
-                    "; the busiest one usually takes %.3g",
-                    path, finding->value, measure->ids, m->step->number, usual);
+                    "; the busiest one usually takes %.3g%s",
+                    path, finding->value, measure->ids, m->step->number, usual,
+                    busiest_text(&busiest, m, layer));
     finding_hint(
         finding,
         "One id has become far more frequent: usually a default or \"unknown\" that many inputs "

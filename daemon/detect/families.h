@@ -63,6 +63,13 @@ struct short_name {
 };
 const char *short_name(struct short_name *to, const char *name);
 
+/* What an id of the layer's table stands for, for use behind it in a sentence: ` ("dress")`, or ""
+ * where that is not known. Returns to->text. */
+struct word_text {
+    char text[IDS_WORD_BYTES + sizeof " (\"\")"];
+};
+const char *word_text(struct word_text *to, const struct layer *layer, double id);
+
 /* The present learning rate for use in a sentence. Returns to->text. */
 struct rate_text {
     char text[24];

@@ -127,6 +127,7 @@ enum verdict ids_out_of_range(const struct measures *m, size_t layer,
     const struct step_ids *ids = outside_of(m, layer);
     const struct ids_stats *s;
     struct short_name name;
+    struct word_text word;
     struct place place;
     double count;
 
@@ -142,10 +143,11 @@ enum verdict ids_out_of_range(const struct measures *m, size_t layer,
     finding->value = count;
     finding->ranks = &ids->troubled[IDS_OUTSIDE];
     finding_summary(finding,
-                    "id %.0f %s %s (%" PRIu64 " rows) at step %" PRIu64
+                    "id %.0f%s %s %s (%" PRIu64 " rows) at step %" PRIu64
                     ", %s; ids 0 ... %.0f are valid; %.0f of %" PRIu64
                     " ids in this batch are outside (%.2g %%)",
-                    s->worst, ids == step_ids(m->step, layer, IDS_FED) ? "was fed to" : "reached",
+                    s->worst, word_text(&word, table, s->worst),
+                    ids == step_ids(m->step, layer, IDS_FED) ? "was fed to" : "reached",
                     short_name(&name, table->path), table->rows, m->step->number,
                     place_text(&place, m, ids, s->worst_position), (double)table->rows - 1, count,
                     s->count, 100 * count / (double)s->count);
@@ -324,6 +326,7 @@ enum verdict mask_mismatch(const struct measures *m, size_t layer, const struct 
     const struct step_ids *ids = step_ids_any(m->step, layer);
     const struct ids_stats *s;
     struct short_name name;
+    struct word_text word;
     struct place place;
 
     (void)baseline, (void)limits;
@@ -340,9 +343,10 @@ enum verdict mask_mismatch(const struct measures *m, size_t layer, const struct 
         return VERDICT_CLEAR;
     finding->ranks = &ids->troubled[IDS_MISMATCHED];
     finding_summary(finding,
-                    "the mask of %s is not its padding (id %" PRId64 ") at step %" PRIu64
+                    "the mask of %s is not its padding (id %" PRId64 "%s) at step %" PRIu64
                     ": they differ at %" PRIu64 " of %" PRIu64 " positions, first at %s",
-                    short_name(&name, table->path), table->padding_id, m->step->number,
+                    short_name(&name, table->path), table->padding_id,
+                    word_text(&word, table, (double)table->padding_id), m->step->number,
                     s->mismatched, s->masked, place_text(&place, m, ids, s->mismatch_position));
     finding_hint(
         finding,

@@ -241,6 +241,15 @@ EMBMON_API EMBMON_NONNULL(1, 3) int embmon_variable(struct embmon_client *client
                                                     const char *name, const int64_t *shape,
                                                     uint32_t rank, int dtype);
 
+/* Says what the ids of a table stand for, so that alerts say `id 4711 ("dress")`: words[id], NULL or
+ * "" where there is none. An alert needs them when it comes: call it before the table's ids are
+ * posted. Once for a layer; the words are copied, each cut to 64 bytes, what is no UTF-8 text in it
+ * replaced. Only those of the few ids that a post names are sent. Returns 0.
+ * Errors: EUNKNOWN (not a layer), EINVAL, EEXISTS (the layer has its words), ELIMIT (2^24 words;
+ * 256 MiB for all layers). */
+EMBMON_API EMBMON_NONNULL(1) int embmon_vocabulary(struct embmon_client *client, int layer,
+                                                   const char *const *words, size_t count);
+
 /* ---- what is to be flagged ------------------------------------------------------------------ */
 
 /* Sets a threshold of a detector for the layers that a pattern matches: `*` is any characters ('/'

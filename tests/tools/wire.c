@@ -114,6 +114,17 @@ static void print_id_stats(const struct ids_stats *from)
     printf("]}");
 }
 
+static void print_words(const struct msg_ids *from)
+{
+    printf(",\"words\":[");
+    for (size_t i = 0; i < from->word_count; i++) {
+        printf("%s[%lld,", i ? "," : "", (long long)from->words[i].id);
+        print_text(from->words[i].word);
+        putchar(']');
+    }
+    putchar(']');
+}
+
 static void print_layer(const struct msg_layer *from)
 {
     printf("{\"ok\":true");
@@ -187,6 +198,7 @@ static void print_message(const struct message *message)
         print_summary(&message->sample.summary);
     } else if (message->type == FRAME_IDS) {
         print_id_stats(&message->ids.stats);
+        print_words(&message->ids);
     } else if (message->type == FRAME_SHAPE) {
         PRINT_ARRAY("dims", message->shape.dims, message->shape.dim_count);
     } else if (message->type == FRAME_REPLY) {

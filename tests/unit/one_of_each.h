@@ -77,6 +77,7 @@ static inline struct message one_sample(void)
 
 static inline struct message one_ids(void)
 {
+    static const struct ids_word words[] = {{INT64_MIN, "dress"}, {3, "\xe5\xb1\xa4 \"|\""}};
     struct message message = {.type = FRAME_IDS};
 
     message.ids = (struct msg_ids){.sequence = 15,
@@ -116,7 +117,9 @@ static inline struct message one_ids(void)
                                              .busiest_error = 20,
                                              .rows_seen = UINT64_MAX,
                                              .busiest = {{INT64_MIN, 22}, {3, 21}},
-                                             .busiest_count = 2}};
+                                             .busiest_count = 2},
+                                   .words = words,
+                                   .word_count = 2};
     return message;
 }
 

@@ -78,6 +78,18 @@ static void another_size_is_a_conflict_until_the_trainers_have_gone(void **state
     assert_int_equal(model.layer_count, 1);
 }
 
+static void words_are_those_of_the_present_trainers(void **state)
+{
+    (void)state;
+    assert_int_equal(declare("a", 100), 0);
+    words_take(&model.layers[0].words, &(struct ids_word){7, "dress"}, 1);
+    assert_int_equal(declare("a", 100), 0);
+    assert_string_equal(words_find(model.layers[0].words, 7), "dress");
+    model_reopen(&model);
+    assert_int_equal(declare("a", 100), 0);
+    assert_null(words_find(model.layers[0].words, 7));
+}
+
 static void trainable_may_change_any_time(void **state)
 {
     struct msg_layer layer = {.path = "a", .activation = "", .trainable = true};
@@ -248,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(strings_are_the_models_own, start, stop),
         cmocka_unit_test_setup_teardown(another_size_is_a_conflict_until_the_trainers_have_gone,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(words_are_those_of_the_present_trainers, start, stop),
         cmocka_unit_test_setup_teardown(trainable_may_change_any_time, start, stop),
         cmocka_unit_test_setup_teardown(the_output_is_what_nobody_reads_or_else_the_last, start,
                                         stop),

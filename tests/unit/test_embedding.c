@@ -68,6 +68,16 @@ static void any_gradient_of_the_padding_fires_at_once(void **state)
     must_be("padding_row_gradient", "t", EMBMON_RESOLVED, 11);
 }
 
+static void the_word_of_the_paddings_row_is_said(void **state)
+{
+    (void)state;
+    padded_table_of(1000);
+    word_of(t, 3, "the");
+    POST(EMBMON_GRADIENT, {EXTRA_ROWS_TOUCHED, 10}, {EXTRA_PADDING_SQUARES, 1});
+    assert_non_null(strstr(must_flag(padding_row_gradient, t).summary,
+                           "row 3 (\"the\") of t, which holds the padding"));
+}
+
 static void a_table_without_padding_or_without_rows_is_silent(void **state)
 {
     (void)state;
@@ -258,6 +268,25 @@ static void a_row_that_takes_a_fifth_and_twice_its_usual_share_is_hot(void **sta
     must_be("rows_hot", "t", EMBMON_RESOLVED, 45);
 }
 
+/* Which row is not known of a gradient, but of the ids of its step. */
+static void the_row_that_comes_most_often_is_named(void **state)
+{
+    const struct ids_stats few = {
+        .count = 100, .unique = 30, .busiest = {{4711, 60}, {2, 10}}, .busiest_count = 2};
+
+    (void)state;
+    table_of(5000);
+    word_of(t, 4711, "dress");
+    word_of(t, 2, "shoe");
+    batches(30, 100, 60, 11);
+    lookups(100, 29, 60);
+    ids(t, few);
+    assert_non_null(strstr(must_flag(rows_hot, t).summary,
+                           "usually takes 0.11; most often row 4711 (\"dress\"), 60 times"));
+    assert_non_null(strstr(must_flag(coverage_drop, t).summary,
+                           "usual is 0.6; most often row 4711 (\"dress\"), 60 times"));
+}
+
 static void a_skewed_vocabulary_is_not_hot_nor_is_a_small_share(void **state)
 {
     (void)state;
@@ -428,6 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         training_test(any_gradient_of_the_padding_fires_at_once),
+        training_test(the_word_of_the_paddings_row_is_said),
         training_test(a_table_without_padding_or_without_rows_is_silent),
         training_test(a_table_that_is_the_outputs_matrix_too_is_silent),
         training_test(half_as_many_different_ids_as_usual_fire_at_the_third_step),
@@ -438,6 +468,7 @@ int main(void)
         training_test(a_rate_that_jumps_does_not_end_what_is_said_of_the_data),
         training_test(batches_of_another_size_are_not_compared),
         training_test(a_row_that_takes_a_fifth_and_twice_its_usual_share_is_hot),
+        training_test(the_row_that_comes_most_often_is_named),
         training_test(a_skewed_vocabulary_is_not_hot_nor_is_a_small_share),
         training_test(a_row_that_moves_without_a_gradient_is_told_at_once),
         training_test(a_frozen_table_that_moves_is_told_without_a_gradient),

@@ -66,6 +66,21 @@ static void an_id_out_of_range_is_told_before_its_step_ends(void **state)
     assert_int_equal(told->rank_count, 1);
 }
 
+static void an_id_whose_word_is_known_is_told_with_it(void **state)
+{
+    (void)state;
+    size_t a = layer_like(table_of("inner_model/embedding", 10000));
+
+    word_of(a, 10000, "dress");
+    word_of(a, -1, "none");
+    ids(a, outside(10000, 3));
+    assert_non_null(strstr(told_of("ids_out_of_range")->summary,
+                           "id 10000 (\"dress\") reached inner_model/embedding (10000 rows)"));
+    step_done();
+    ids(a, outside(-0x1p200, 3));
+    assert_non_null(strstr(must_flag(ids_out_of_range, a).summary, "301376 reached"));
+}
+
 static void the_last_row_and_the_first_are_valid(void **state)
 {
     (void)state;
@@ -480,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         training_test(an_id_out_of_range_is_told_before_its_step_ends),
+        training_test(an_id_whose_word_is_known_is_told_with_it),
         training_test(the_last_row_and_the_first_are_valid),
         training_test(what_was_told_at_first_sight_is_not_told_again_at_the_steps_end),
         training_test(it_clears_after_10_clear_steps_that_have_ended),

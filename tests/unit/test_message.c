@@ -185,6 +185,9 @@ static void ids_arrive_whole(void **state)
     SAME(ids.stats.busiest_count);
     for (uint32_t i = 0; i < sent.ids.stats.busiest_count; i++)
         SAME(ids.stats.busiest[i].id), SAME(ids.stats.busiest[i].count);
+    SAME(ids.word_count);
+    for (size_t i = 0; i < sent.ids.word_count; i++)
+        SAME(ids.words[i].id), SAME_TEXT(ids.words[i].word);
     assert_int_equal(message_sequence(&got), 15);
     sent.ids.stats.fractional_value = NAN;
     assert_int_equal(round_trip(&sent), MESSAGE_OK);
@@ -430,6 +433,35 @@ static void ids_need_stats_with_as_many_busiest_ids_as_counts(void **state)
     assert_int_equal(got.ids.stats.busiest[7].id, -7);
 }
 
+static void ids_have_at_most_ten_words_each_with_its_id(void **state)
+{
+    static const char why[] = "the words are more than 10, or they and their ids differ in number";
+    struct ids_word words[IDS_WORDS_MAX];
+    struct message sent = one_of_each(FRAME_IDS - 1);
+
+    (void)state;
+    /* Ids{sequence 1, phase 1, dtype 1, IdStats{count 1}}, and a word or an id without the other */
+    assert_int_equal(decode(FRAME_IDS, "\x08\x01\x18\x01\x38\x01\x42\x02\x08\x01\x52\x01w", 13),
+                     MESSAGE_INVALID);
+    assert_string_equal(problem, why);
+    assert_int_equal(decode(FRAME_IDS, "\x08\x01\x18\x01\x38\x01\x42\x02\x08\x01\x4a\x01\x02", 13),
+                     MESSAGE_INVALID);
+    assert_string_equal(problem, why);
+    assert_int_equal(
+        decode(FRAME_IDS, "\x08\x01\x18\x01\x38\x01\x42\x02\x08\x01\x4a\x01\x02\x52\x01w", 16),
+        MESSAGE_OK);
+    assert_int_equal(got.ids.words[0].id, 1);
+    assert_string_equal(got.ids.words[0].word, "w");
+    for (int i = 0; i < IDS_WORDS_MAX; i++)
+        words[i] = (struct ids_word){i, "a word"};
+    sent.ids.words = words, sent.ids.word_count = IDS_WORDS_MAX;
+    assert_int_equal(round_trip(&sent), MESSAGE_OK);
+    assert_int_equal(got.ids.words[IDS_WORDS_MAX - 1].id, IDS_WORDS_MAX - 1);
+    sent.ids.word_count = 0;
+    assert_int_equal(round_trip(&sent), MESSAGE_OK);
+    assert_int_equal(got.ids.word_count, 0);
+}
+
 static void spans_are_trimmed_and_stay_within_the_table(void **state)
 {
     uint64_t counts[BUCKETS + 1] = {[1] = 5, [3] = 6};
@@ -664,6 +696,7 @@ int main(void)
         cmocka_unit_test(the_session_is_16_bytes),
         cmocka_unit_test(a_sample_needs_a_summary),
         cmocka_unit_test(ids_need_stats_with_as_many_busiest_ids_as_counts),
+        cmocka_unit_test(ids_have_at_most_ten_words_each_with_its_id),
         cmocka_unit_test(spans_are_trimmed_and_stay_within_the_table),
         cmocka_unit_test(extras_have_as_many_keys_as_values),
         cmocka_unit_test(the_largest_model_of_the_shortest_names_is_within_the_budget),

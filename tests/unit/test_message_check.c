@@ -236,6 +236,8 @@ static void ids_are_checked(void **state)
 {
     static const char input[] =
         "the input's name is not 1 ... 255 bytes of UTF-8, parts joined by single '/'";
+    static const char words[] = "a word is not 1 ... 64 bytes of UTF-8 without control characters";
+    struct ids_word word[] = {{1, "w"}, {2, "w"}}; /* as many as there were */
 
     (void)state;
     CHECK(FRAME_IDS, m.ids.target = ID_MAX + 1, "the target's id is above 2^20");
@@ -248,6 +250,11 @@ static void ids_are_checked(void **state)
     CHECK(FRAME_IDS, m.ids.dtype = 9, "a dtype is unknown");
     CHECK(FRAME_IDS, m.ids.stats.unique = 641, "there are more distinct ids than ids");
     CHECK(FRAME_IDS, (m.ids.stats = (struct ids_stats){0}), ""); /* an empty batch */
+    CHECK(FRAME_IDS, m.ids.words = (word[1].word = letters(64), word), "");
+    CHECK(FRAME_IDS, m.ids.words = (word[1].word = letters(65), word), words);
+    CHECK(FRAME_IDS, m.ids.words = (word[1].word = "", word), words);
+    CHECK(FRAME_IDS, m.ids.words = (word[1].word = "a\nb", word), words);
+    CHECK(FRAME_IDS, m.ids.words = (word[1].word = "\xff", word), words);
 }
 
 static void shapes_are_checked(void **state)

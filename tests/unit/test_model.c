@@ -192,6 +192,26 @@ static void batches_tell_all_once_and_then_what_is_new(void **state)
     model_free(m);
 }
 
+static void a_table_gets_its_words_once(void **state)
+{
+    const char *const words[] = {"pad", "dress"}, *const others[] = {"other"};
+    struct model *m = model_new();
+    int layer = add(m, "a"), variable = model_add_variable(m, layer, "v", NULL, 0, 0);
+
+    (void)state;
+    assert_null(model_target(m, layer)->vocabulary);
+    assert_int_equal(model_set_vocabulary(m, layer, NULL, 1), EMBMON_EINVAL);
+    assert_int_equal(model_set_vocabulary(m, layer, words, (1 << 24) + (size_t)1), EMBMON_ELIMIT);
+    assert_int_equal(model_set_vocabulary(m, layer, words, 2), 0);
+    assert_string_equal(vocabulary_word(model_target(m, layer)->vocabulary, 1), "dress");
+    assert_int_equal(model_set_vocabulary(m, layer, others, 1), EMBMON_EEXISTS);
+    assert_string_equal(vocabulary_word(model_target(m, layer)->vocabulary, 0), "pad");
+    assert_int_equal(model_set_vocabulary(m, variable, words, 2), EMBMON_EUNKNOWN);
+    assert_int_equal(model_set_vocabulary(m, 99, words, 2), EMBMON_EUNKNOWN);
+    assert_int_equal(model_set_vocabulary(m, add(m, "b"), NULL, 0), 0);
+    model_free(m);
+}
+
 enum { THREADS = 4, NAMES = 1000 };
 
 static void *declare_many(void *argument)
@@ -243,6 +263,7 @@ int main(void)
         cmocka_unit_test(tables_have_bits_for_their_rows_and_a_new_epoch_clears_all),
         cmocka_unit_test(there_is_a_limit_of_layers_and_one_of_variables),
         cmocka_unit_test(batches_tell_all_once_and_then_what_is_new),
+        cmocka_unit_test(a_table_gets_its_words_once),
         cmocka_unit_test(threads_that_declare_the_same_get_the_same_ids),
     };
 

@@ -233,6 +233,21 @@ static void a_pattern_is_any_text_of_255_bytes(void **state)
     assert_false(name_is_glob(name));
 }
 
+static void a_character_has_its_bytes_or_is_none(void **state)
+{
+    (void)state;
+    assert_int_equal(name_character("ab"), 1);
+    assert_int_equal(name_character("\xc3\xa9x"), 2);
+    assert_int_equal(name_character("\xe5\xb1\xa4"), 3);
+    assert_int_equal(name_character("\xf0\x9d\x84\x9e"), 4);
+    assert_int_equal(name_character(""), 0);
+    assert_int_equal(name_character("\n"), 0);
+    assert_int_equal(name_character("\xc3"), 0);
+    assert_int_equal(name_character("\xf0\x9d\x84"), 0);
+    assert_int_equal(name_character("\xc2\x85"), 0); /* a C1 control */
+    assert_int_equal(name_character("\xff"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +261,7 @@ int main(void)
         cmocka_unit_test(a_detector_is_a_path_of_31_bytes),
         cmocka_unit_test(a_key_is_a_word_of_small_letters),
         cmocka_unit_test(a_pattern_is_any_text_of_255_bytes),
+        cmocka_unit_test(a_character_has_its_bytes_or_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

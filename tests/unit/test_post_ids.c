@@ -98,6 +98,37 @@ static void rows_seen_are_those_of_an_epoch_of_training(void **to)
     assert_int_equal(next_ids(w, &m).stats.rows_seen, 2);
 }
 
+static void the_words_of_what_is_named_come_along(void **to)
+{
+    const char *const words[] = {"[PAD]", "dress", NULL, "shoe", "never fed", "a\nhat"};
+    struct world *w = *to;
+    const int32_t ids[] = {1, 1, 2, 0, 3, 5};
+    struct message m;
+    struct msg_ids i;
+
+    assert_int_equal(embmon_vocabulary(w->client, w->table, words, 6), 0);
+    assert_int_equal(embmon_post_ids(w->client, w->table, 7, ids, 6, EMBMON_I32, 0, NULL), 1);
+    i = next_ids(w, &m);
+    assert_int_equal(i.word_count, 4);
+    assert_int_equal(i.words[0].id, 5); /* past the table, and in the vocabulary */
+    assert_string_equal(i.words[0].word, "a\xef\xbf\xbdhat");
+    assert_int_equal(i.words[1].id, 0);
+    assert_string_equal(i.words[1].word, "[PAD]");
+    assert_int_equal(i.words[2].id, 1);
+    assert_string_equal(i.words[2].word, "dress");
+    assert_int_equal(i.words[3].id, 3);
+    assert_string_equal(i.words[3].word, "shoe");
+    assert_int_equal(embmon_post_fed(w->client, w->table, "input1", 7, ids, 2, EMBMON_I32, 0), 1);
+    i = next_ids(w, &m);
+    assert_string_equal(i.input, "input1");
+    assert_int_equal(i.word_count, 2);
+    assert_string_equal(i.words[1].word, "dress");
+    assert_int_equal(embmon_post_ids(w->client, w->dense, 7, ids, 6, EMBMON_I32, 0, NULL), 1);
+    assert_int_equal(next_ids(w, &m).word_count, 0);
+    assert_int_equal(embmon_vocabulary(w->client, w->table, words, 6), EMBMON_EEXISTS);
+    assert_int_equal(embmon_vocabulary(w->client, w->kernel, words, 6), EMBMON_EUNKNOWN);
+}
+
 static void a_layer_without_rows_has_none_beyond_them(void **to)
 {
     struct world *w = *to;
@@ -298,6 +329,7 @@ int main(void)
         TEST(ids_arrive_as_they_reached_the_layer),
         TEST(fed_ids_arrive_with_the_name_of_their_input),
         TEST(rows_seen_are_those_of_an_epoch_of_training),
+        TEST(the_words_of_what_is_named_come_along),
         TEST(a_layer_without_rows_has_none_beyond_them),
         TEST(no_ids_are_a_post_too),
         TEST(what_is_wrong_with_ids_is_said_and_not_counted),

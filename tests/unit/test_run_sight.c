@@ -148,6 +148,30 @@ static void an_alert_comes_before_the_forward_pass_can_raise(void **state)
     assert_int_equal(steps_closed(run->steps, EMBMON_TRAIN), -1);
 }
 
+static void an_id_is_told_with_its_word(void **state)
+{
+    static const struct ids_word words[] = {{100, "dress | <b>"}};
+    struct message m = {.type = FRAME_IDS,
+                        .ids = {.sequence = 1,
+                                .target = TABLE,
+                                .phase = EMBMON_TRAIN,
+                                .input = "",
+                                .dtype = EMBMON_I64,
+                                .stats = {.count = 32, .beyond = 1, .worst = 100},
+                                .words = words,
+                                .word_count = 1}};
+
+    (void)state;
+    peer.sequence = 1;
+    peer_say(&peer, &m, 0);
+    must_hear(&peer, 1, "ids_out_of_range", EMBMON_FIRING, 0);
+    run_flush(run, at(20));
+    assert_int_equal(alerts_with("id 100 (\\\"dress | <b>\\\") reached words"), 1);
+    ids(&peer, TABLE, EMBMON_INFER, 0, 1); /* it is still known: the posts of a client may vary */
+    run_flush(run, at(20));
+    assert_int_equal(alerts_with("id 100 (\\\"dress | <b>\\\") reached words"), 2);
+}
+
 static void a_connection_that_is_lost_keeps_what_was_said_and_says_it_once(void **state)
 {
     (void)state;
@@ -283,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         sight_test(an_alert_comes_before_the_forward_pass_can_raise),
+        sight_test(an_id_is_told_with_its_word),
         sight_test(a_connection_that_is_lost_keeps_what_was_said_and_says_it_once),
         sight_test(a_step_that_ends_says_it_no_second_time),
         sight_test(inference_is_looked_at_too),

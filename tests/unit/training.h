@@ -220,6 +220,12 @@ static inline void ids(size_t of, struct ids_stats stats)
     ids_from(0, of, false, "", EMBMON_I32, stats);
 }
 
+/* What an id of the layer's table stands for, as a post of ids would say. */
+static inline void word_of(size_t of, int64_t id, const char *word)
+{
+    words_take(&training.model.layers[of].words, &(struct ids_word){id, word}, 1);
+}
+
 static inline void shape_at(size_t layer_of, struct posted_shape posted, const int64_t *dims,
                             size_t count)
 {

@@ -6,9 +6,10 @@ same names; so the model is walked, and a variable is known by its identity.
 """
 
 import dataclasses
-import fnmatch
 import re
 from typing import Any, Iterable, Iterator
+
+from ._naming import matches
 
 NAME_MAX = 255  # bytes of a path, as EMBMON_NAME_MAX
 
@@ -71,16 +72,6 @@ def path_of(text: str) -> str:
     if len(path) <= NAME_MAX:
         return path
     return path[:120] + "..." + path[-(NAME_MAX - 123):]
-
-
-def matches(path: str, patterns: Iterable[str] | None) -> bool:
-    """Is the path named by one of the globs? `*` crosses "/"; a pattern without "/" is of the last
-    part. None: all are."""
-    if patterns is None:
-        return True
-    last = path.rpartition("/")[2]
-    return any(fnmatch.fnmatchcase(path if "/" in pattern else last, pattern)
-               for pattern in patterns)
 
 
 def kind_of(layer: Any) -> str:

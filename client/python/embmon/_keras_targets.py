@@ -7,6 +7,7 @@ from typing import Any, Iterable, Sequence
 from . import _keras_paths
 from ._arrays import is_dtype
 from ._monitor import Monitor
+from ._naming import matches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Targets:
         own = getattr(variable, "path", None) or variable.name
         path, _, name = _keras_paths.path_of(own.split(":")[0]).rpartition("/")
         path = "/".join(x for x in (self._prefix, path or "variables") if x)
-        if not _keras_paths.matches(path, self._patterns):
+        if not matches(path, self._patterns):
             return None
         entry = _keras_paths.Layer(path, variable, "other", None, True)
         entry.layer = _NoLayer()

@@ -120,6 +120,7 @@ FUNCTIONS = {
     "embmon_close": (c_int, [c_void_p, c_int]),
     "embmon_layer": (c_int, [c_void_p, POINTER(LayerInfo)]),
     "embmon_variable": (c_int, [c_void_p, c_int, c_char_p, POINTER(c_int64), c_uint32, c_int]),
+    "embmon_vocabulary": (c_int, [c_void_p, c_int, POINTER(c_char_p), c_size_t]),
     "embmon_threshold": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_double]),
     "embmon_ignore": (c_int, [c_void_p, c_char_p, c_char_p]),
     "embmon_post": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_size_t, c_int]),

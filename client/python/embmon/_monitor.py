@@ -14,9 +14,10 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ._arrays import is_dtype
 from ._detectors import ignore_rows, stop_words, threshold_rows
+from ._vocabulary import Vocabulary
 from .alert import Alert
 from .client import Client, Summary
-from .errors import ClosedError
+from .errors import AlreadyDeclaredError, ClosedError, LimitError
 
 SIGNALS = ("gradient", "activation", "ids", "update", "weight")
 PHASES = ("training", "validation", "inference")
@@ -60,9 +61,9 @@ class Monitor:
     def __init__(self, client: Client, signals: Iterable[str] = SIGNALS,
                  on_alert: Callable[[Alert], Any] | None = None,
                  stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
-                 ignore: Iterable[Any] = ()) -> None:
+                 ignore: Iterable[Any] = (), vocabulary: Any = None) -> None:
         """signals: some of SIGNALS. thresholds, ignore: as threshold_rows() and ignore_rows() take
-        them. ValueError: an unknown signal, detector, severity or key."""
+        them; vocabulary: as Vocabulary. ValueError: an unknown signal, detector, severity or key."""
         self.signals = frozenset((signals,) if isinstance(signals, str) else signals)
         unknown = sorted(self.signals.difference(SIGNALS), key=str)
         if unknown:
@@ -72,6 +73,7 @@ class Monitor:
         if on_alert is not None and not callable(on_alert):
             raise TypeError(f"on_alert: {on_alert!r} cannot be called")
         self._on_alert = on_alert
+        self.vocabulary = Vocabulary(vocabulary)
         self.client = client
         self.failed = False
         self.stopped: Alert | None = None  # the alert that asked to stop
@@ -81,6 +83,7 @@ class Monitor:
         self._open: tuple[str, Wants] | None = None  # the step under way
         self._phase = "training"
         self._targets: list[int] = []
+        self._tables: list[str] = []  # paths, of those that were declared
         self._shapes: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # as posted last
         self._named = False
         self._alert_failed = False
@@ -109,7 +112,24 @@ class Monitor:
         target = self.client.layer(path, kind, **named)
         if target not in self._targets:
             self._targets.append(target)
+            if kind == "embedding":
+                self._name_ids(target, path)
         return target
+
+    def _name_ids(self, target: int, path: str) -> None:
+        """Says what the ids of a new table stand for. That this cannot be done costs the words."""
+        self._tables.append(path)
+        words = self.vocabulary.of(path)
+        if words is None:
+            return
+        problem = self.vocabulary.problem(self._tables)
+        if problem:
+            log.warning("embmon: %s", problem)
+            return
+        try:
+            self.client.vocabulary(target, words)
+        except (AlreadyDeclaredError, LimitError) as error:
+            log.warning("embmon: alerts about %s will name ids without their words: %s", path, error)
 
     @guarded
     def declare_variable(self, layer: int, name: str, shape: Any, dtype: Any) -> int:

@@ -1,11 +1,14 @@
-"""What a run is called, and which rank this process is, where the user does not say."""
+"""What a run is called, and which rank this process is, where the user does not say; which layers a
+pattern names."""
 
+import fnmatch
 import os
 import re
 import stat
 import sys
 import time
 import warnings
+from typing import Iterable
 
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_.=+-]")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*(/[A-Za-z0-9_][A-Za-z0-9_.=+-]*)*")
@@ -86,3 +89,13 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     elif world_size is None:
         world_size = _number("WORLD_SIZE")
     return rank or 0, world_size or 1
+
+
+def matches(path: str, patterns: Iterable[str] | None) -> bool:
+    """Is the path named by one of the globs? `*` crosses "/"; a pattern without "/" is of the last
+    part. None: all are."""
+    if patterns is None:
+        return True
+    last = path.rpartition("/")[2]
+    return any(fnmatch.fnmatchcase(path if "/" in pattern else last, pattern)
+               for pattern in patterns)

@@ -12,6 +12,7 @@ from ._arguments import INT64_MAX, integer, text, word
 from ._arguments import shape as as_shape
 from ._handle import Handle, close_unowned, log_function
 from ._values import Stats, Summary, summary_struct
+from ._vocabulary import words_of
 from .alert import Alert
 
 _SIGNALS = _lib.SIGNALS
@@ -150,6 +151,22 @@ class Client:
         if of in self._paths:
             self._ids[f"{self._paths[of]}/{name}"] = variable
         return variable
+
+    def vocabulary(self, layer: int | str, words: Any) -> None:
+        """Says what the ids of a table stand for, so that alerts say `id 4711 ("dress")`. To be
+        called before the table's ids are posted, once for a layer (id or path).
+
+        words: a list (or array) of words, that of id 0 first, None where an id has none; or a dict
+        from word to id (a tokenizer's word_index); or a layer with get_vocabulary() (StringLookup,
+        TextVectorization). They are copied; 64 bytes of each are shown. Only the words of the few
+        ids that a post names are sent.
+
+        Errors: TypeError and ValueError for what is no such thing; UnknownTargetError (layer),
+        AlreadyDeclaredError (the layer has its words), LimitError (2^24 words, 256 MiB for all
+        layers)."""
+        made = words_of(words)
+        result = self._call(self._lib.embmon_vocabulary, self._known(layer), made.for_c, made.count)
+        self._check(result, f"vocabulary of layer {layer!r}")
 
     # ---- what is to be flagged
 

@@ -37,7 +37,7 @@ class EmbmonCallback(keras.callbacks.Callback):
                  layers: Iterable[str] | None = None, signals: Iterable[str] = SIGNALS,
                  every: int | str = "auto", on_alert: Callable[[Alert], Any] | None = None,
                  stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
-                 ignore: Iterable[Any] = (), name: str | None = None,
+                 ignore: Iterable[Any] = (), vocabulary: Any = None, name: str | None = None,
                  optimizers: Iterable[Any] | None = None,
                  token_file: str | os.PathLike[str] | None = None) -> None:
         """address: "unix:PATH" or "tcp:HOST:PORT" of embmond; None: EMBMON_ADDRESS, else
@@ -57,18 +57,24 @@ class EmbmonCallback(keras.callbacks.Callback):
         thresholds: {"gradient_vanishing": {"ratio": 1e-4}} for all layers, or per glob:
         {"gradient_spike": {"inner_model/*": {"layer": 20}}}. ignore: detectors to leave out,
         "gradient_spike", or for some layers ("gradient_spike", "embedding*").
+        vocabulary: what ids stand for, so that alerts say `id 4711 ("dress")`: for a model with one
+        table a list of words (that of id 0 first), a dict from word to id (a tokenizer's
+        word_index), or a layer with get_vocabulary(); for several a dict from table (its path, or a
+        glob as in layers) to one of these. Read now; words stay here but for those that alerts may
+        name.
         name: put before all paths, for several models in one run.
         optimizers: those that are not an attribute of the model.
         token_file: for tcp, as of Client.
 
-        Errors: ValueError for an unknown signal, detector, severity or key; what Client raises for
-        names and addresses."""
+        Errors: ValueError for an unknown signal, detector, severity or key; TypeError or ValueError
+        for a vocabulary that is none, ValueError before the first step where the model has several
+        tables and it does not say whose it is; what Client raises for names and addresses."""
         super().__init__()
         self._layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
         self._name = name or ""
         self._optimizers = None if optimizers is None else list(optimizers)
         client = Client(run=run, address=address, resume=resume, every=every, token_file=token_file)
-        self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore)
+        self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore, vocabulary)
         self._probes: Any = None  # Probes, while they are in a model
         self._routes: dict[str, Any] = {}  # what feeds which table
         self._warned = False
@@ -152,6 +158,8 @@ class EmbmonCallback(keras.callbacks.Callback):
         """Probes into the model; fresh: also where they are still in it, because a fit() ended by
         an exception and nobody said so."""
         check_backend(self.model)
+        if self._probes is None or self._probes.model is not self.model:
+            self._check_vocabulary()
         if self._probes is not None and (fresh or self._probes.model is not self.model):
             self._monitor.finish()
             self._leave()
@@ -174,6 +182,26 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._monitor.start(max((int(calls_of(x)) for x in probes.optimizers.values()), default=0))
         self._probes = probes
         probes.install(self._abandoned)
+
+    def _check_vocabulary(self) -> None:
+        """ValueError where it is not clear whose the words are, before anything is trained."""
+        vocabulary = self._monitor.vocabulary
+        tables = self._try(self._tables) if vocabulary else None
+        if tables is None:
+            return
+        problem = vocabulary.problem(tables)
+        if problem:
+            raise ValueError(problem)
+        unused = vocabulary.unused(tables)
+        if unused and self.model.built:
+            log.warning("embmon: vocabulary: %r has no table %s; it has %s", self.model.name,
+                        " and no ".join(repr(x) for x in unused), ", ".join(tables) or "none")
+
+    def _tables(self) -> list[str]:
+        """Paths of the tables that are to be watched, as far as the model has made them."""
+        from ._keras_paths import walk
+
+        return [x.path for x in walk(self.model, self._name, self._layers) if x.kind == "embedding"]
 
     def _abandoned(self) -> None:
         """A new fit() of a model that still has the probes of one that never ended."""
