@@ -16,8 +16,8 @@
 
 enum {
     IDS_BUSIEST_MAX = 8,
-    IDS_WORDS_MAX = IDS_BUSIEST_MAX + 2, /* and the worst id, and the padding */
-    IDS_WORD_BYTES = 64,                 /* of one word */
+    IDS_WORDS_MAX = 10,  /* of the busiest, the worst id and the padding */
+    IDS_WORD_BYTES = 64, /* of one word */
 };
 
 struct ids_busiest {

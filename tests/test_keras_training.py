@@ -448,7 +448,7 @@ def test_what_is_refused_at_once():
             EmbmonCallback(**wrong)
     with pytest.raises(TypeError):
         EmbmonCallback(on_alert=1)
-    for not_built in ("overhead", "vocabulary"):
+    for not_built in ("overhead",):
         with pytest.raises(TypeError):
             EmbmonCallback(**{not_built: None})
     EmbmonCallback(stop_on=("warning", "loss_nonfinite"), ignore=["gradient_spike"],
