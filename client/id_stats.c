@@ -4,6 +4,7 @@
 
 #include "client/distinct.h"
 #include "client/float_mode.h"
+#include "client/id_values.h"
 
 enum { BLOCK = 512 };
 
@@ -55,20 +56,6 @@ LOAD_INTEGERS(load_i32, int32_t)
 LOAD_INTEGERS(load_i64, int64_t)
 #undef LOAD_INTEGERS
 
-/* Neither NaN nor infinite. */
-static bool is_number(double value)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return (bits >> 52 & 0x7ff) != 0x7ff;
-}
-
-static double magnitude_of(double value)
-{
-    return value < 0 ? -value : value;
-}
-
 static void note_fractional(struct pass *pass, size_t i)
 {
     if (pass->stats->fractional++ == 0) {
@@ -85,28 +72,18 @@ static void note_inexact(struct pass *pass, size_t i)
     }
 }
 
-/* INT64_MIN for what is no number: never a row, never the padding. */
-static int64_t truncated(double value)
-{
-    if (!is_number(value))
-        return INT64_MIN;
-    if (magnitude_of(value) < 0x1p63)
-        return (int64_t)value;
-    return value < 0 ? INT64_MIN : INT64_MAX;
-}
-
 static void load_floats(struct pass *pass, const uint8_t *data)
 {
     struct block *b = &pass->block;
 
     dtype_load(b->value, data, b->n, pass->batch->dtype);
     for (size_t i = 0; i < b->n; i++) {
-        double value = b->value[i], magnitude = magnitude_of(value);
+        double value = b->value[i];
 
-        b->id[i] = truncated(value);
-        if (!is_number(value) || (magnitude < 0x1p52 && (double)b->id[i] != value))
+        b->id[i] = id_truncated(value);
+        if (id_is_fractional(value, b->id[i]))
             note_fractional(pass, i);
-        if (magnitude >= pass->exact && is_number(value))
+        if (id_magnitude(value) >= pass->exact && id_is_number(value))
             note_inexact(pass, i);
     }
 }
@@ -133,20 +110,6 @@ static void load(struct pass *pass, const uint8_t *data)
     }
 }
 
-static double exact_below(enum embmon_dtype dtype)
-{
-    switch ((int)dtype) {
-    case EMBMON_F16:
-        return 0x1p11;
-    case EMBMON_BF16:
-        return 0x1p8;
-    case EMBMON_F32:
-        return 0x1p24;
-    default:
-        return 0x1p53;
-    }
-}
-
 /* ---- range --------------------------------------------------------------------------------------
  */
 
@@ -157,9 +120,9 @@ static void note_outside(struct pass *pass, size_t i)
     struct ids_stats *s = pass->stats;
     double id = (double)b->id[i], outside;
 
-    if (pass->is_float && !is_number(b->value[i]))
+    if (pass->is_float && !id_is_number(b->value[i]))
         return;
-    if (pass->is_float && magnitude_of(b->value[i]) >= 0x1p63)
+    if (pass->is_float && id_magnitude(b->value[i]) >= 0x1p63)
         id = b->value[i];
     if (b->id[i] < 0) {
         s->negative++;
@@ -418,7 +381,7 @@ void id_stats_take(struct ids_stats *stats, const struct id_batch *batch,
     pass.seen = seen;
     pass.limit = batch->rows > 0 ? batch->rows : INT64_MAX;
     pass.is_float = batch->dtype <= EMBMON_BF16;
-    pass.exact = exact_below(batch->dtype);
+    pass.exact = id_exact_below(batch->dtype);
     stats->count = batch->count;
     stats->sequence_length = batch->sequence_length;
     stats->masked = batch->mask ? batch->count : 0;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "client/id_stats.h"
+#include "client/id_check.h"
 #include "client/posting.h"
 #include "proto/name.h"
 
@@ -69,6 +69,16 @@ static int post_batch(struct embmon_client *client, const struct place *place,
     return 1;
 }
 
+/* At a step that is not sampled only ids that are wrong: the look-up may raise, and then nothing
+ * else would say why. */
+static bool is_wanted(const struct embmon_client *client, const struct place *place,
+                      const struct id_batch *batch)
+{
+    return sampling_wanted(&client->state.sampling, place->layer->id, EMBMON_IDS,
+                           (uint64_t)place->step) ||
+           id_check_wrong(batch);
+}
+
 static int post(struct embmon_client *client, int layer, struct place *place,
                 struct id_batch *batch)
 {
@@ -89,13 +99,13 @@ static int post(struct embmon_client *client, int layer, struct place *place,
         __builtin_mul_overflow(batch->count, dtype_size((int)batch->dtype), &bytes) ||
         (batch->sequence_length > 0 && batch->count % batch->sequence_length != 0))
         return EMBMON_EINVAL;
-    if (!posting_wanted(client, layer, EMBMON_IDS, place->step))
-        return 0;
     place->layer = target;
     batch->rows = target->rows;
     batch->has_padding = target->padding_id != EMBMON_NO_PADDING;
     batch->padding_id = target->padding_id;
     start = posting_now();
+    if (!is_wanted(client, place, batch))
+        return posting_timed(client, start, posting_skip(client));
     return posting_timed(client, start, post_batch(client, place, batch));
 }
 

@@ -41,13 +41,20 @@ static inline struct record *posting_record(struct embmon_client *client, size_t
     return record;
 }
 
+/* Counts a post that is not wanted; gives its result. */
+static inline int posting_skip(struct embmon_client *client)
+{
+    atomic_fetch_add(&client->state.counters.skipped, 1);
+    return 0;
+}
+
 /* False: not wanted, and counted as skipped. layer: an id, or SAMPLING_NO_LAYER. */
 static inline bool posting_wanted(struct embmon_client *client, int32_t layer, int signal,
                                   int64_t step)
 {
     if (sampling_wanted(&client->state.sampling, layer, signal, (uint64_t)step))
         return true;
-    atomic_fetch_add(&client->state.counters.skipped, 1);
+    (void)posting_skip(client);
     return false;
 }
 

@@ -359,6 +359,86 @@ def test_an_id_that_raises_is_named_before(daemon, capfd, mode, phase):
     watch.close(20)
 
 
+@pytest.mark.parametrize("mode", ["graph", "eager", "several"])
+def test_an_id_that_raises_between_the_sampled_steps_is_named_too(daemon, capfd, mode):
+    """Step 5 of every 8: nothing else of it is posted, and the exception is TensorFlow's own."""
+    alerts = []
+    watch = callback(daemon, every=8, on_alert=alerts.append)
+    x, y = data(batches=12)
+    x[8 * 5 + 3, 1] = 4711
+    with pytest.raises(tf.errors.InvalidArgumentError, match="4711") as raised:
+        fit(made(one_table("int32"), **MODES[mode]), x, y, watch)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="4711") as plain_raised:
+        made(one_table("int32"), **MODES[mode]).fit(x, y, batch_size=8, verbose=0, shuffle=False)
+    assert type(raised.value) is type(plain_raised.value)
+    ours, theirs = ([line for line in str(x.value).splitlines() if "is not in" in line]
+                    for x in (raised, plain_raised))
+    assert ours == theirs and ours
+    found = [(a.detector, a.phase, a.step) for a in alerts if a.severity == "critical"]
+    assert found == [("ids_out_of_range", "training", 5)]
+    assert "sequence 3, place 1" in alerts[-1].summary
+    assert f"embmon: {alerts[-1]}" in capfd.readouterr().err
+    run = recorded(daemon, watch)
+    assert run.steps("loss") == run.steps("gradients/embedding") == [0]
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager", "several"])
+@pytest.mark.parametrize("value, dtype", [(-1, "int32"), (-1, "int64"), (ROWS, None)])
+def test_between_the_sampled_steps_only_ids_that_are_wrong_are_posted(daemon, mode, value, dtype):
+    """Also where the Input makes floats of them; -1 raises nowhere."""
+    watch = callback(daemon, every=8, ignore=["rows_dead", "rows_moved_untouched"])
+    spy = Spy(watch)
+    x, y = data(batches=8)
+    x = x.astype(dtype or "int32")
+    x[8 * 5 + 3, 1] = value
+    model = made(one_table(dtype), **MODES[mode])
+    if value == ROWS:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            fit(model, x, y, watch)
+    else:
+        fit(model, x, y, watch)
+    for posts in (spy.ids, spy.fed):  # the alert asks for those of the next steps
+        assert [step for _, step, *_ in posts if step < 6] == [0, 5]
+    assert watch._monitor.client.stats().rejected == 0
+    alerts = alerts_of(daemon, watch)["ids_out_of_range"]
+    assert [a["step"] for a in alerts] == [5] and str(value) in alerts[0]["summary"]
+
+
+def test_the_look_at_ids_sees_what_is_wrong():
+    from embmon._keras_ids import some_wrong
+
+    def wrong(dtype, values, rows=100):
+        return bool(tf.function(lambda x: some_wrong(x, rows))(tf.constant(values, dtype)))
+
+    for dtype in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"):
+        assert not wrong(dtype, [0, 99]) and wrong(dtype, [0, 100]), dtype
+        assert not wrong(dtype, []) and not wrong(dtype, [0, 100], rows=10**12), dtype
+        if dtype[0] == "i":
+            assert wrong(dtype, [-1]) and wrong(dtype, [-1], rows=300), dtype
+            assert wrong(dtype, [-1], rows=10**12), dtype
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        assert not wrong(dtype, [0, 99]) and not wrong(dtype, []) and not wrong(dtype, [7], 10**12)
+        for value in (100, -1, 1.5, float("nan"), float("inf"), -float("inf")):
+            assert wrong(dtype, [3, value]), (dtype, value)
+    assert not wrong("bool", [True])
+
+
+def test_ids_of_another_phase_are_not_posted_as_the_open_step(daemon):
+    """The user predicts between the steps of a training: his ids are wrong, training's are not."""
+    class Predicts(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                wrong = np.full((8, LENGTH), -1, "int32")
+                self.model.predict(wrong, verbose=0)
+
+    watch = callback(daemon, every=8)
+    spy = Spy(watch)
+    x, y = data(batches=4)
+    fit(made(one_table("int32")), x, y, watch, callbacks=[watch, Predicts()])
+    assert [step for _, step, *_ in spy.ids] == [0]
+    assert not alerts_of(daemon, watch)
+
+
 def test_the_look_up_is_what_raises(daemon):
     """Not our own reading of the rows that are about to change."""
     for _ in range(4):

@@ -335,8 +335,10 @@ EMBMON_API EMBMON_NONNULL(1, 5) int embmon_post_summary(struct embmon_client *cl
  * dtype cannot hold exactly are counted. sequence_length: 0 when these are no sequences, else count
  * is a multiple of it. mask: count bytes, 0 for what is masked, or NULL. Scratch is bounded as that
  * of embmon_post_rows(), and one bit per row of the table says which were looked up in this epoch
- * of training (up to 2^31 rows in all tables). Returns and errors as embmon_post(), signal
- * EMBMON_IDS; EUNKNOWN for a variable's id; EINVAL (sequence_length). */
+ * of training (up to 2^31 rows in all tables). At a step that is not sampled ids are looked through,
+ * which takes about 1 ns for each, and posted where one is no row or no whole number. Returns and
+ * errors as embmon_post(), signal EMBMON_IDS; EUNKNOWN for a variable's id; EINVAL
+ * (sequence_length). */
 EMBMON_API EMBMON_NONNULL(1) int embmon_post_ids(struct embmon_client *client, int layer,
                                                  int64_t step, const void *ids, size_t count,
                                                  enum embmon_dtype dtype, size_t sequence_length,

@@ -186,6 +186,15 @@ static void what_is_wrong_with_ids_is_said_and_not_counted(void **to)
     assert_int_equal(embmon_post_fed(c, w->table, longest, 0, ids, 4, EMBMON_I64, 0), 1);
 }
 
+/* Every fourth step is sampled from now on; step 10000 has ended. */
+static void sample_every_fourth(struct world *w)
+{
+    fake_welcome(w->fake, "run", 0, 4);
+    for (int64_t step = 0; embmon_step(w->client, step) == 1 && step < 5000; step++)
+        usleep(1000); /* until the sender has heard it */
+    embmon_step(w->client, 10000);
+}
+
 static void ids_are_sampled_as_activations_are(void **to)
 {
     struct world *w = *to;
@@ -195,10 +204,7 @@ static void ids_are_sampled_as_activations_are(void **to)
     assert_int_equal(embmon_wanted(w->client, w->table, EMBMON_IDS), 1);
     assert_int_equal(embmon_wanted(w->client, w->table, EMBMON_IDS + 1), EMBMON_EINVAL);
     assert_int_equal(embmon_wanted(w->client, 99, EMBMON_IDS), EMBMON_EUNKNOWN);
-    fake_welcome(w->fake, "run", 0, 4);
-    for (int64_t step = 0; embmon_step(w->client, step) == 1 && step < 5000; step++)
-        usleep(1000); /* until the sender has heard it */
-    embmon_step(w->client, 10000);
+    sample_every_fourth(w);
     assert_int_equal(embmon_wanted(w->client, w->table, EMBMON_IDS), 0);
     assert_int_equal(embmon_post_ids(w->client, w->table, 10001, ids, 1, EMBMON_I8, 0, NULL), 0);
     assert_int_equal(embmon_post_fed(w->client, w->table, "", 10001, ids, 1, EMBMON_I8, 0), 0);
@@ -210,6 +216,34 @@ static void ids_are_sampled_as_activations_are(void **to)
         assert_true(fake_next(w->fake, &m, 5000));
     while (m.type != FRAME_IDS);
     assert_int_equal(m.ids.step, 10004);
+}
+
+static void ids_that_are_wrong_arrive_at_any_step(void **to)
+{
+    struct world *w = *to;
+    const int64_t wrong[] = {1, 4}, fine[] = {1, 3};
+    const float fraction[] = {1.5f};
+    struct embmon_client_stats before, after;
+    struct message m;
+
+    sample_every_fourth(w);
+    before = counts(w);
+    assert_int_equal(embmon_post_ids(w->client, w->table, 10001, fine, 2, EMBMON_I64, 0, NULL), 0);
+    assert_int_equal(embmon_post_ids(w->client, w->table, 10001, wrong, 2, EMBMON_I64, 0, NULL), 1);
+    assert_int_equal(embmon_post_fed(w->client, w->table, "", 10001, fraction, 1, EMBMON_F32, 0),
+                     1);
+    assert_int_equal(embmon_post_ids(w->client, w->dense, 10001, wrong, 2, EMBMON_I64, 0, NULL), 0);
+    assert_int_equal(embmon_step(w->client, 10001), 0); /* its end is not told */
+    after = counts(w);
+    assert_int_equal(after.skipped - before.skipped, 2);
+    assert_int_equal(after.produced - before.produced, 2);
+    do
+        assert_true(fake_next(w->fake, &m, 5000));
+    while (m.type != FRAME_IDS);
+    assert_int_equal(m.ids.step, 10001);
+    assert_int_equal(m.ids.stats.beyond, 1);
+    assert_int_equal(m.ids.stats.count, 2);
+    assert_true(next_ids(w, &m).stats.fractional == 1);
 }
 
 /* ---- shapes ---- */
@@ -334,6 +368,7 @@ int main(void)
         TEST(no_ids_are_a_post_too),
         TEST(what_is_wrong_with_ids_is_said_and_not_counted),
         TEST(ids_are_sampled_as_activations_are),
+        TEST(ids_that_are_wrong_arrive_at_any_step),
         TEST(a_shape_arrives_whole),
         TEST(the_shape_of_a_variables_gradient_and_of_a_scalar),
         TEST(a_shape_is_wanted_at_steps_that_are_not_sampled_too),

@@ -197,6 +197,27 @@ static void a_step_that_ends_says_it_no_second_time(void **state)
     must_hear(&peer, 2, "ids_out_of_range", EMBMON_RESOLVED, 10);
 }
 
+/* A client that samples one step of eight posts ids that are wrong at any: it tells no end of such
+ * a step, and the next one that ends closes it. */
+static void a_step_that_is_not_sampled_is_told_and_closes_with_the_next(void **state)
+{
+    (void)state;
+    ids(&peer, TABLE, EMBMON_TRAIN, 0, 0);
+    peer_end(&peer, 0, 1);
+    ids(&peer, TABLE, EMBMON_TRAIN, 5, 1);
+    must_hear(&peer, 1, "ids_out_of_range", EMBMON_FIRING, 5);
+    assert_int_equal(steps_closed(run->steps, EMBMON_TRAIN), 0);
+    ids(&peer, TABLE, EMBMON_TRAIN, 8, 0);
+    peer_end(&peer, 8, 2);
+    assert_int_equal(steps_closed(run->steps, EMBMON_TRAIN), 8);
+    assert_int_equal(peer.heard.count[FRAME_NACK], 0);
+    for (uint64_t step = 16; step <= 80; step += 8) {
+        ids(&peer, TABLE, EMBMON_TRAIN, step, 0);
+        peer_end(&peer, step, step);
+    }
+    must_hear(&peer, 2, "ids_out_of_range", EMBMON_RESOLVED, 80); /* the 10th that is fine */
+}
+
 static void inference_is_looked_at_too(void **state)
 {
     (void)state;
@@ -310,6 +331,7 @@ int main(void)
         sight_test(an_id_is_told_with_its_word),
         sight_test(a_connection_that_is_lost_keeps_what_was_said_and_says_it_once),
         sight_test(a_step_that_ends_says_it_no_second_time),
+        sight_test(a_step_that_is_not_sampled_is_told_and_closes_with_the_next),
         sight_test(inference_is_looked_at_too),
         cmocka_unit_test_setup_teardown(a_rank_is_not_waited_for, start_2, stop),
         sight_test(shapes_are_judged_when_they_come),

@@ -2,8 +2,9 @@
 the look-up, and as the user fed them.
 
 The look-up waits for the post, so that the ids are with the monitor even where TensorFlow then
-raises. A step compiled by XLA cannot call out: it gives the ids back beside its results, and they
-are posted when it has ended.
+raises. At a step that is not sampled they are posted where some are wrong: a look at them costs a few
+microseconds. A step compiled by XLA cannot call out: it gives the ids back beside its results, and
+they are posted when it has ended.
 """
 
 from typing import Any, Callable, NamedTuple, Sequence
@@ -24,6 +25,20 @@ def are_ids(tensor: Any) -> bool:
     """In a dtype that the monitor reads; anything else is looked up in no table."""
     return bool(tensor.dtype.is_integer or tensor.dtype.is_bool or tensor.dtype in (
         tf.float16, tf.bfloat16, tf.float32, tf.float64))
+
+
+def some_wrong(ids: Any, rows: int) -> Any:
+    """Is an id among them that is no row of the table, or no whole number?"""
+    if ids.dtype.is_floating:  # NaN, too
+        nearest = tf.clip_by_value(tf.floor(ids), 0.0, min(rows - 1, float(ids.dtype.max)))
+        return tf.reduce_any(tf.not_equal(nearest, ids))
+    if ids.dtype.is_bool:
+        return tf.constant(False)
+    if ids.dtype.size < 4:
+        ids = tf.cast(ids, tf.int32)
+    unsigned = tf.uint32 if ids.dtype.size == 4 else tf.uint64  # so that what is below 0 is huge
+    limit = tf.constant(min(rows, unsigned.max // 2 + 1), unsigned)
+    return tf.reduce_max(tf.bitcast(ids, unsigned)) >= limit
 
 
 def length_of(array: Any) -> int:
@@ -73,15 +88,17 @@ class IdsTrace:
     """Of one step."""
 
     def __init__(self, monitor: Monitor, boundary: Boundary, flow: Flow, parcels: Parcels | None,
-                 routes: dict[str, Route], step: Any, wanted: Callable[[], Any]) -> None:
+                 routes: dict[str, Route], phase: str, step: Any, wanted: Callable[[], Any]) -> None:
         """parcels: of a step that cannot call out. routes: what earlier steps have found. step: its
-        number, a tensor. wanted: makes the flag whether ids are wanted at it."""
+        number, a tensor, set where it is sampled. wanted: makes the flag whether ids are wanted at
+        it."""
         self._reached: set[str] = set()  # paths
         self._routes = routes
         self._monitor = monitor
         self._boundary = boundary
         self._flow = flow
         self._parcels = parcels
+        self._phase = phase
         self._step = step
         self._wanted = wanted
 
@@ -106,7 +123,7 @@ class IdsTrace:
             if are_ids(fed.tensor):
                 posts.append((self._post_fed(target, fed.name), [fed.tensor]))
         posts.append((self._post_ids(target), [ids] if mask is None else [ids, mask]))
-        return self._give(ids, posts)
+        return self._give(ids, posts, entry.rows)
 
     def abandon(self) -> None:
         """The step has raised: what was fed to the tables that it did not come to."""
@@ -140,18 +157,31 @@ class IdsTrace:
 
         return post
 
-    def _give(self, ids: Any, posts: list[tuple[Post, list[Any]]]) -> Any:
+    def _give(self, ids: Any, posts: list[tuple[Post, list[Any]]], rows: int) -> Any:
         if self._parcels is not None:
             for post, tensors in posts:
                 self._parcels.add(post, tensors)
             return ids
+        wanted = self._wanted()
 
         def run() -> Any:
-            done = [call_out(lambda s, *arrays, p=post: p(int(s), *arrays), [self._step, *tensors])
-                    for post, tensors in posts]
+            done = [call_out(lambda w, s, *arrays, p=post: self._at_step(p, bool(w), int(s), arrays),
+                             [wanted, self._step, *tensors]) for post, tensors in posts]
             with tf.control_dependencies(done):
                 return tf.constant(0)
 
-        done = tf.cond(self._wanted(), run, lambda: tf.constant(0))
+        # On an accelerator the answer would have to be waited for; there nothing raises.
+        looked_at = rows > 0 and not tf.config.list_logical_devices("GPU")
+        done = tf.cond(tf.logical_or(wanted, some_wrong(ids, rows)) if looked_at else wanted,
+                       run, lambda: tf.constant(0))
         with tf.control_dependencies([done]):
             return tf.identity(ids)
+
+    def _at_step(self, post: Post, wanted: bool, step: int, arrays: Sequence[Any]) -> None:
+        """Posts; at a step that is not sampled the monitor knows its number."""
+        if not wanted:
+            under_way = self._monitor.step_of(self._phase)
+            if under_way is None:
+                return
+            step = under_way
+        post(step, *arrays)

@@ -3,8 +3,8 @@ tensors to the monitor.
 
 What is wanted stands in a small variable, the control, which is set before the step:
 int64 [step, sampled, gradient, activation, weight, update, ids]. All that is added is behind a
-tf.cond on it, so that a step which is not sampled costs a read and a few switches. Nothing the
-model computes depends on what is added; look-ups wait for it.
+tf.cond on it, so that a step which is not sampled costs a read, a few switches and a look at the
+ids. Nothing the model computes depends on what is added; look-ups wait for it.
 """
 
 from typing import Any, Callable, Sequence
@@ -122,7 +122,7 @@ class StepTrace:
         """What the step is given. parcels: where it cannot call out. routes: what feeds which table,
         as far as earlier steps have found it."""
         self._ids = IdsTrace(self._monitor, Boundary(model, data), self._flow, parcels, routes,
-                             self._control[STEP], lambda: self._flag(IDS))
+                             self.phase, self._control[STEP], lambda: self._flag(IDS))
         self._data = [x for x in tf.nest.flatten(data) if is_tensor_of(self.graph, x)]
         sized = [x for x in self._data if x.shape.rank]
         if sized:

@@ -214,6 +214,11 @@ class Monitor:
         opened = self._open
         return opened[0] if opened else None
 
+    def step_of(self, phase: str) -> int | None:
+        """The number of the step under way, where it is of this phase."""
+        opened = self._open
+        return opened[1].step if opened and opened[0] == phase else None
+
     @property
     def open_wants(self) -> Wants | None:
         """Of the step under way."""

@@ -262,7 +262,8 @@ class Client:
         the ids in C order make a sequence, 0: these are no sequences; None: the last dimension,
         where there are two or more.
 
-        Returns as post(); whether they are wanted says wanted(target, "ids").
+        Returns as post(); whether they are wanted says wanted(target, "ids"). At other steps they are
+        looked through, about 1 ns for each, and accepted where one is no row or no whole number.
         Errors: as post(); UnknownTargetError for a variable; InvalidArgumentError (the mask's
         size, ids that are no whole sequences)."""
         address, count, code, owner = _arrays.ids_view(ids)
