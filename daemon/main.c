@@ -93,6 +93,20 @@ static void tell_token_file(const char *path)
     free(absolute);
 }
 
+/* Alerts stand in the log: a trainer whose standard error is the same need not say them again. */
+static void tell_log(const struct config *config, const char *address)
+{
+    char where[PLACES_TEXT_MAX + 64];
+    struct stat st;
+
+    (void)unsetenv("EMBMON_LOG_STREAM"); /* of an embmond around this one */
+    if (config->level < LOG_LEVEL_WARN || fstat(STDERR_FILENO, &st) != 0)
+        return;
+    (void)snprintf(where, sizeof where, "%ju:%ju %s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino,
+                   address);
+    (void)setenv("EMBMON_LOG_STREAM", where, 1);
+}
+
 static int start_command(struct daemon *d)
 {
     char address[PLACES_TEXT_MAX], run[NAME_PART_MAX + 1], problem[COMMAND_PROBLEM_MAX];
@@ -100,6 +114,7 @@ static int start_command(struct daemon *d)
     if (!d->config.command)
         return 0;
     places_for_command(&d->places, address);
+    tell_log(&d->config, address);
     if (d->config.token_file)
         tell_token_file(d->config.token_file);
     command_run_name(run, d->config.command[0], time(NULL));

@@ -143,7 +143,7 @@ def test_ranges_and_defaults_of_limits_are_in_the_man_page():
 def test_environment_variables_are_documented():
     code = "".join(path.read_text() for folder in ("daemon", "client", "proto")
                    for path in sorted((ROOT / folder).rglob("*.c")))
-    read = set(re.findall(r'(?:getenv|environment|number_in)\("([A-Z_]+)"\)', code))
+    read = set(re.findall(r'(?:[gs]etenv|environment|number_in)\("([A-Z_]+)"[,)]', code))
     documented = set()
     for page in MAN.values():
         for line in re.findall(r"^\.(?:It Ev|.*\bEv) (.*)", page.read_text(), flags=re.M):

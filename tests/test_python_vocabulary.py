@@ -164,7 +164,7 @@ def test_a_hostile_word_does_no_harm(daemon, kind):
     assert json.loads(line)["summary"] == told[0].summary
     assert daemon.stop() == 0
     log = daemon.log()
-    assert sum("reached table" in x for x in log.splitlines()) == 1 and sentence in log
+    assert sum("critical firing: " in x and sentence in x for x in log.splitlines()) == 1
     assert not any(c < " " and c != "\n" for c in log)
     texts = [text for tag, steps in readers.python(daemon.logdir)["run/embmon"].texts.items()
              for _, text in steps]

@@ -14,6 +14,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from ._arrays import is_dtype
 from ._detectors import ignore_rows, stop_words, threshold_rows
+from ._log_stream import is_logged_here
 from ._vocabulary import Vocabulary
 from .alert import Alert
 from .client import Client, Summary
@@ -291,13 +292,13 @@ class Monitor:
                 self.fired.append(alert)
                 if self.stopped is None and self._stop_on & {alert.detector, alert.severity}:
                     self.stopped = alert
-                    say(f"embmon: training stops: {alert}")
+                    say(f"embmon: training stops: {alert.title if self._is_logged() else alert}")
             self._tell(alert)
 
     @guarded
     def explain(self, seconds: float) -> None:
-        """A step has raised. Waits so long at most for alerts that say why, and says them: no
-        summary will come any more."""
+        """A step has raised. Waits so long at most for alerts that say why, and says them where the
+        daemon has not: no summary will come any more."""
         if not self.client.connected:
             return
         told, end = len(self.fired), time.monotonic() + seconds
@@ -305,8 +306,12 @@ class Monitor:
         while len(self.fired) == told and time.monotonic() < end:
             time.sleep(0.005)
             self.poll()
-        for alert in self.fired[told:]:
+        for alert in [] if self._is_logged() else self.fired[told:]:
             say(f"embmon: {alert}\n  {alert.hint}" if alert.hint else f"embmon: {alert}")
+
+    def _is_logged(self) -> bool:
+        """Does the user see alerts in the daemon's log already, where our own lines go?"""
+        return is_logged_here(self.client.address)
 
     def _tell(self, alert: Alert) -> None:
         if self._on_alert is None:
@@ -323,6 +328,11 @@ class Monitor:
     def connected(self) -> bool:
         """Is the daemon there?"""
         return self.client.connected
+
+    def say_summary(self) -> None:
+        """At the end of a training; in one line where the alerts have been shown."""
+        text = self.summary()
+        say(text.partition("\n")[0] if self._is_logged() else text)
 
     def summary(self) -> str:
         """One line: run, steps, layers, alerts, losses; more lines for the alerts."""

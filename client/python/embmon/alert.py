@@ -35,10 +35,15 @@ class Alert:
         """"step 7", or "step 0 of validation": each phase counts its own."""
         return f"step {self.step}" + ("" if self.phase == "training" else f" of {self.phase}")
 
-    def __str__(self) -> str:
+    @property
+    def title(self) -> str:
+        """In a few words: how bad, what, where and when."""
         where = "/".join(part for part in (self.layer, self.variable) if part)
-        return (f"{self.severity} {self.state} {self.detector} {where} {self.when}: "
-                f"{self.summary}")
+        words = (self.severity, self.state, self.detector, where, self.when)
+        return " ".join(word for word in words if word)
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.summary}"
 
     @classmethod
     def from_notice(cls, notice: _lib.Notice) -> "Alert":

@@ -66,6 +66,7 @@ class Client:
 
         Errors: InvalidNameError, AddressError, TokenError, InvalidArgumentError; ImportError where
         libembmon.so is missing."""
+        self.address = address  # as given
         self._lib = _lib.load()
         self._opening = threading.Lock()
         self._handle: Handle | None = None

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterable, Mapping
 
 import keras
 
-from ._monitor import SIGNALS, Monitor, say
+from ._monitor import SIGNALS, Monitor
 from .alert import Alert
 from .client import Client
 
@@ -122,7 +122,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._check_gradients()
         self._poll()
         self._leave()
-        self._try(lambda: say(self.summary()))
+        self._try(self._monitor.say_summary)
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._enter("validation")
