@@ -11,7 +11,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 import tensorflow as tf
 
-from . import _keras_paths
+from . import _keras_masks, _keras_paths
 from ._keras_boundary import Boundary
 from ._keras_flow import Flow, dims_of
 from ._keras_sink import call_out
@@ -121,7 +121,7 @@ class IdsTrace:
         """The mask that follows from these ids; None: there is none."""
         if entry.padding_id is None or entry.probe is not entry.layer:
             return None
-        mask = entry.layer.compute_mask(ids, getattr(ids, "_keras_mask", None))
+        mask = entry.layer.compute_mask(ids, _keras_masks.mask_of(ids))
         if not isinstance(mask, tf.Tensor) or mask.dtype != tf.bool:
             return None
         return mask
@@ -154,4 +154,4 @@ class IdsTrace:
 
         done = tf.cond(self._wanted(), run, lambda: tf.constant(0))
         with tf.control_dependencies([done]):
-            return tf.identity(ids)
+            return _keras_masks.same(ids)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from . import _keras_paths
+from . import _keras_masks, _keras_paths
 from ._keras_boundary import Boundary
 from ._keras_flow import Flow
 from ._keras_ids import IdsTrace, Parcels, Route
@@ -100,7 +100,7 @@ class StepTrace:
         done = call_out(lambda *shapes: self._flow.post_run_time(entry, shapes),
                         [tf.shape(x) for x in late])
         with tf.control_dependencies([done]):
-            return tf.nest.map_structure(tf.identity, inputs)
+            return tf.nest.map_structure(_keras_masks.same, inputs)
 
     def activation(self, entry: _keras_paths.Layer, output: Any) -> None:
         """A layer's output; where it gives several, its first tensor of floats."""
