@@ -156,6 +156,7 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
     layer->shape = shape_of(from->shape, from->shape_length);
+    layer->mask = from->mask;
     layer->half = from->dtype == EMBMON_F16;
     layer->stale = layer->is_read = false;
     return true;
