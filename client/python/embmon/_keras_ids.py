@@ -93,11 +93,13 @@ class IdsTrace:
         dims = dims_of(ids.shape)
         whole = dims is not None and type(entry.layer).__name__ == "Embedding" \
             and entry.probe is entry.layer and len(dims) < 8
+        wanted = "ids" in self._monitor.signals
+        mask = self._mask(entry, ids) if wanted else None
         target = self._flow.declare(entry, shape=[*dims, entry.columns] if whole else None,
-                                    dtype=entry.layer.compute_dtype)
-        if target is None or "ids" not in self._monitor.signals:
+                                    dtype=entry.layer.compute_dtype,
+                                    mask="unknown" if mask is None else "passed")
+        if target is None or not wanted:
             return ids
-        mask = self._mask(entry, ids)
         posts: list[tuple[Post, list[Any]]] = []
         usual = self._routes.get(entry.path)
         fed = self._boundary.source(ids, usual and usual.name)
