@@ -148,7 +148,8 @@ static int check_layer(const struct model *model, const struct embmon_layer_info
             return EMBMON_ENAME;
     }
     if (info->kind < EMBMON_OTHER || info->kind > EMBMON_POOLING || info->dtype < 0 ||
-        info->dtype > EMBMON_I64 || info->rows > STEP_MAX || info->columns > STEP_MAX)
+        info->dtype > EMBMON_I64 || info->mask < EMBMON_MASK_UNKNOWN ||
+        info->mask > EMBMON_MASK_MISSED || info->rows > STEP_MAX || info->columns > STEP_MAX)
         return EMBMON_EINVAL;
     if (!is_shape(info->shape, info->rank))
         return EMBMON_EINVAL;
@@ -171,6 +172,7 @@ static void fill_layer(struct target *t, const struct embmon_layer_info *info)
     t->trainable = info->trainable != 0;
     t->sharded = info->sharded != 0;
     t->tied = info->tied != 0;
+    t->mask = info->mask;
     t->rows = info->rows;
     t->columns = info->columns;
     t->padding_id = info->padding_id;
@@ -307,6 +309,7 @@ static void show_layer(const struct target *t, struct msg_layer *layer)
         .shape = t->shape,
         .shape_length = t->rank,
         .dtype = (uint32_t)t->dtype,
+        .mask = (uint32_t)t->mask,
     };
 }
 

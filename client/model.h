@@ -22,7 +22,7 @@ enum { MODEL_TARGETS = LAYERS_MAX + VARIABLES_MAX };
 struct target {
     _Atomic uint32_t state; /* of model.c */
     int32_t id, layer;      /* the same for a layer */
-    int32_t kind, dtype;
+    int32_t kind, dtype, mask;
     bool trainable, sharded, tied;
     uint32_t rank, input_count;
     uint64_t rows, columns;

@@ -157,6 +157,7 @@ static bool describe(struct layer *layer, const struct msg_layer *from)
     layer->columns = from->columns;
     layer->padding_id = from->padding_id;
     layer->shape = shape_of(from->shape, from->shape_length);
+    layer->mask = from->mask;
     layer->half = from->dtype == EMBMON_F16;
     words_free(layer->words); /* another trainer may have another vocabulary */
     layer->words = NULL;

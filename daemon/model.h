@@ -15,6 +15,7 @@ struct layer {
     const char *path;
     char *activation; /* "" when unknown */
     uint32_t kind;    /* enum embmon_kind */
+    uint32_t mask;    /* enum embmon_mask */
     bool trainable, sharded, tied, has_padding;
     bool is_read; /* another layer has named it as an input */
     bool half;    /* its output or a variable is f16 */

@@ -62,6 +62,7 @@ struct msg_layer {
     const int64_t *shape;
     size_t shape_length;
     uint32_t dtype;
+    uint32_t mask;
 };
 
 struct msg_variable {

@@ -96,6 +96,8 @@ static const char *check_layer(const struct msg_layer *layer)
         return "a layer's rows or columns are above 2^53";
     if (layer->input_count > INPUTS_MAX)
         return "a layer has more than 64 inputs";
+    if (layer->mask > EMBMON_MASK_MISSED)
+        return "what became of a layer's mask is unknown";
     for (size_t i = 0; i < layer->input_count; i++)
         if (layer->inputs[i] > ID_MAX)
             return "an input's id is above 2^20";

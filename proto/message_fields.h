@@ -12,7 +12,7 @@
     N(protocol) T(run) N(next_step) N(every) N(sequence) N(frame_limit)
 #define LAYER_FIELDS(N, T) \
     N(id) T(path) N(kind) T(activation) N(trainable) N(sharded) N(rows) N(columns) \
-    N(has_padding) N(padding_id) N(dtype) N(tied)
+    N(has_padding) N(padding_id) N(dtype) N(tied) N(mask)
 #define VARIABLE_FIELDS(N, T)  N(id) N(layer) T(name) N(dtype)
 #define THRESHOLD_FIELDS(N, T) T(detector) T(layers) T(key) N(value)
 #define IGNORE_FIELDS(N, T)    T(detector) T(layers)

@@ -10,7 +10,7 @@ class Spy:
     """What a callback posts, beside posting it: (path, step, array, the rest)."""
 
     def __init__(self, watch):
-        self.ids, self.fed, self.shapes, self.layers = [], [], [], {}
+        self.ids, self.fed, self.shapes, self.layers, self.masks = [], [], [], {}, {}
         self.monitor = watch._monitor
         self.client = self.monitor.client
         self.paths = self.client._paths
@@ -43,6 +43,7 @@ class Spy:
     def layer(self, real):
         def call(path, kind, **named):
             ident = real(path, kind, **named)
+            self.masks[path] = named["mask"]
             self.layers[path] = (kind, [self.paths[n] for n in named["inputs"]])
             return ident
 

@@ -55,6 +55,24 @@ def test_who_reads_whom_through_operations_of_no_layer(daemon):
     recorded(daemon, watch)
 
 
+def test_a_constant_is_added(daemon):
+    """It is of no graph, and of no layer."""
+    def build():
+        entry = keras.Input((LENGTH,), dtype="int32")
+        x = layers.Embedding(ROWS, WIDTH, name="table")(entry)
+        x = layers.Add(name="add")([x, np.ones((1, LENGTH, WIDTH), "float32")])
+        return keras.Model(entry, layers.Dense(1, name="out")(layers.Flatten(name="flat")(x)))
+
+    x, y = data()
+    watch = callback(daemon)
+    spy = Spy(watch)
+    made(build).fit(x, y, batch_size=8, verbose=0, callbacks=[watch])
+    assert spy.layers["add"] == ("merge", ["table"])
+    assert shapes_of(spy)["add"] == [LENGTH, WIDTH]
+    assert not watch._monitor.failed
+    recorded(daemon, watch)
+
+
 def test_kinds_of_layers(daemon):
     def build():
         x = entry = keras.Input((LENGTH,), dtype="int32")

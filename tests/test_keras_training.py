@@ -69,6 +69,36 @@ def test_what_tensorflow_fuses_stays_fused(daemon, optimizer):
         assert ours.tobytes() == theirs.tobytes()
 
 
+@pytest.mark.parametrize("layer", [layers.Multiply, layers.Maximum, layers.Minimum, layers.Average,
+                                   layers.Concatenate], ids=lambda x: x.__name__)
+def test_layers_that_join_masked_sequences_of_any_length(daemon, layer):
+    """What such a layer is called with carries masks, and some of them compute with these."""
+    def build():
+        entries = [keras.Input((None,), dtype="int32") for _ in range(2)]
+        sides = [layers.Embedding(ROWS, WIDTH, mask_zero=True)(x) for x in entries]
+        return keras.Model(entries, layers.Dense(1)(layers.GlobalAveragePooling1D()(layer()(sides))))
+
+    def train(callbacks):
+        x, y = data(batches=4)
+        other = x[::-1].copy()
+        x[:, 3:], other[:, 1:] = 0, 0
+        of_any = tf.TensorSpec((None, None), tf.int32)
+        batches = tf.data.Dataset.from_generator(
+            lambda: (((x[n:n + 8], other[n:n + 8]), y[n:n + 8]) for n in range(0, 24, 8)),
+            output_signature=((of_any, of_any), tf.TensorSpec((None, 1), tf.float32)))
+        model = made(build)
+        history = model.fit(batches, epochs=2, verbose=0, callbacks=callbacks)
+        return model.get_weights(), history.history
+
+    watch = callback(daemon)
+    weights, history = train([watch])
+    twin_weights, twin_history = train([])
+    assert history == twin_history
+    for ours, theirs in zip(weights, twin_weights, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    assert len(recorded(daemon, watch).steps("loss")) == 6
+
+
 def test_the_users_random_numbers_are_the_same(daemon):
     """tf.random in a train_step of the user's own."""
     class Noisy(keras.Model):

@@ -126,7 +126,7 @@ def one_of_each(proto):
         proto.Layers(layers=[dict(id=1, path="inner/\u5c64:0", kind=6, activation="tanh",
                                   trainable=True, sharded=True, rows=2**53, columns=3,
                                   has_padding=True, padding_id=-2**63, inputs=[0, 2**20],
-                                  shape=[-1, 2**63 - 1], dtype=8, tied=True),
+                                  shape=[-1, 2**63 - 1], dtype=8, tied=True, mask=5),
                              dict(id=2, path="b", inputs=list(range(64)), shape=[1] * 8)],
                      variables=[dict(id=3, layer=1, name="kernel", shape=[4, 5], dtype=1)],
                      thresholds=[dict(detector="gradient_exploding", layers="inner/*", key="layer",

@@ -166,7 +166,8 @@ def test_hello(recorder):
 def test_layers_and_variables(recorder):
     with embmon.Client(run="r", address=recorder.address) as client:
         table = client.layer("in/embedding", "embedding", rows=100, columns=8, padding_id=0,
-                             sharded=True, dtype="bf16", shape=(None, 20, 8), tied=True)
+                             sharded=True, dtype="bf16", shape=(None, 20, 8), tied=True,
+                             mask="passed")
         dense = client.layer("in/dense", "dense", activation="relu", inputs=[table],
                              trainable=False, dtype=np.float32)
         last = client.layer("last", inputs=["in/embedding", dense])
@@ -188,6 +189,7 @@ def test_layers_and_variables(recorder):
             list(declared.inputs), declared.dtype) == (2, "relu", False, False, [table], 1)
     assert list(layers["last"].inputs) == [table, dense]
     assert layers["in/embedding"].tied and not layers["last"].tied
+    assert (layers["in/embedding"].mask, layers["last"].mask) == (3, 0)
     assert layers["unheard/of"].kind == 0 and layers["unheard/of"].trainable
     assert len(recorder.samples("in/dense/kernel")) == len(recorder.samples("unheard/of")) == 1
 

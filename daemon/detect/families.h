@@ -39,6 +39,9 @@ detect_fn sequence_empty;
 detect_fn mask_mismatch;
 detect_fn rows_dead;
 
+/* mask.c */
+detect_fn mask_mismatch_lost;
+
 /* padding.c */
 detect_fn ids_padding;
 detect_fn padding_side;

@@ -130,6 +130,16 @@ enum embmon_kind {
     EMBMON_POOLING = 9,     /* averages over a sequence */
 };
 
+/* What became of its inputs' mask (true for a word, false for padding) when a layer was called. */
+enum embmon_mask {
+    EMBMON_MASK_UNKNOWN = 0, /* not known, or other than below */
+    EMBMON_MASK_NONE = 1,    /* none came, and the layer has no use for one */
+    EMBMON_MASK_USED = 2,    /* one came; whether the output still needs it is the layer's to know */
+    EMBMON_MASK_PASSED = 3,  /* its output has one: the one that came, or one the layer made */
+    EMBMON_MASK_LOST = 4,    /* one came that it does not know of: its output has none */
+    EMBMON_MASK_MISSED = 5,  /* it would have used one, and none came */
+};
+
 /* Whose shape it is. */
 enum embmon_shape_role {
     EMBMON_SHAPE_INPUT = 1,
@@ -220,12 +230,13 @@ struct embmon_layer_info {
     const int64_t *shape;  /* of the output, -1 for a dimension that varies; NULL when rank is 0 */
     int32_t dtype;         /* enum embmon_dtype of the output, 0 when unknown */
     int32_t tied;          /* embeddings: the table is the output's matrix, too */
+    int32_t mask;          /* enum embmon_mask, as the layer was called first */
 };
 #define EMBMON_NO_PADDING INT64_MIN
 #define EMBMON_LAYER_INFO_INIT                                                                     \
     {                                                                                              \
         sizeof(struct embmon_layer_info), EMBMON_OTHER, NULL, NULL, 1, 0, 0, 0, EMBMON_NO_PADDING, \
-            NULL, 0, 0, NULL, 0, 0                                                                 \
+            NULL, 0, 0, NULL, 0, 0, 0                                                              \
     }
 
 /* Declares a layer and returns its id, >= 0. Declare in forward order: "the first layer that ..."

@@ -29,7 +29,8 @@ static inline struct message one_layers(void)
          .input_count = 2,
          .shape = shape,
          .shape_length = 3,
-         .dtype = 4},
+         .dtype = 4,
+         .mask = 3},
         {.id = 1 << 20, .path = "\xe5\xb1\xa4", .activation = ""},
     };
     static const struct msg_variable variables[] = {

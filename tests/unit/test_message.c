@@ -119,7 +119,7 @@ static void layers_arrive_whole(void **state)
         assert_string_equal(a->activation, b->activation ? b->activation : "");
         assert_true(a->id == b->id && a->kind == b->kind && a->trainable == b->trainable);
         assert_true(a->sharded == b->sharded && a->has_padding == b->has_padding);
-        assert_true(a->tied == b->tied);
+        assert_true(a->tied == b->tied && a->mask == b->mask);
         assert_true(a->rows == b->rows && a->columns == b->columns && a->dtype == b->dtype);
         assert_true(a->padding_id == b->padding_id && a->input_count == b->input_count);
         assert_true(a->shape_length == b->shape_length);

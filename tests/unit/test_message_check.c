@@ -161,6 +161,8 @@ static void layers_are_checked(void **state)
     CHECK_LAYER((layer.inputs = inputs, layer.input_count = INPUTS_MAX + 1),
                 "a layer has more than 64 inputs");
     CHECK_LAYER((layer.inputs = far, layer.input_count = 1), "an input's id is above 2^20");
+    CHECK_LAYER(layer.mask = EMBMON_MASK_MISSED, "");
+    CHECK_LAYER(layer.mask = EMBMON_MASK_MISSED + 1, "what became of a layer's mask is unknown");
     CHECK_LAYER((layer.shape = shape, layer.shape_length = SHAPE_MAX), "");
     CHECK_LAYER((layer.shape = shape, layer.shape_length = SHAPE_MAX + 1),
                 "a shape has more than 8 dimensions");

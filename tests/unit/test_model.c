@@ -81,7 +81,11 @@ static void what_is_out_of_range_is_refused(void **state)
     assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
     info.kind = 0, info.dtype = 9;
     assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
-    info.dtype = 0, info.rank = 9, info.shape = shape;
+    info.dtype = 0, info.mask = EMBMON_MASK_MISSED + 1;
+    assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
+    info.mask = -1;
+    assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
+    info.mask = 0, info.rank = 9, info.shape = shape;
     assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
     info.rank = 1;
     assert_int_equal(model_add_layer(m, &info), EMBMON_EINVAL);
@@ -171,6 +175,7 @@ static void batches_tell_all_once_and_then_what_is_new(void **state)
     assert_false(model_batch(m, &cursor, &batch, &message));
     info.path = "t", info.kind = EMBMON_EMBEDDING, info.rows = 5, info.columns = 8;
     info.padding_id = 0, info.sharded = 1, info.tied = 1, info.activation = "relu";
+    info.mask = EMBMON_MASK_PASSED;
     info.shape = shape, info.rank = 2, info.dtype = EMBMON_BF16;
     info.inputs = (const int32_t[]){3, 4}, info.input_count = 2;
     assert_int_equal(model_add_layer(m, &info), 70);
@@ -181,6 +186,7 @@ static void batches_tell_all_once_and_then_what_is_new(void **state)
     assert_int_equal(message.layers[0].rows, 5);
     assert_true(message.layers[0].has_padding && message.layers[0].sharded);
     assert_true(message.layers[0].tied);
+    assert_int_equal(message.layers[0].mask, EMBMON_MASK_PASSED);
     assert_true(message.layers[0].trainable);
     assert_string_equal(message.layers[0].activation, "relu");
     assert_int_equal(message.layers[0].inputs[1], 4);

@@ -139,9 +139,8 @@ FAULTS = {
                           "sequence_length_drift"), **VALIDATION),
     "length_drift": Fault("validation with texts longer than any of training",
                           ("sequence_length_drift", "ids_padding"), **VALIDATION),
-    # The padding then takes part, and its row gets a gradient: that is where it shows.
     "mask_lost": Fault("a layer that forgets the mask before one that needs it",
-                       ("padding_row_gradient", "mask_mismatch"), "any", steps=40),
+                       ("mask_mismatch",), "table", steps=40, within=1),
     "padding_row": Fault("padding declared, and a layer behind it that takes it for a word",
                          ("padding_row_gradient",), "table", steps=40),
     # ---- shapes

@@ -4,11 +4,11 @@ What a shape is compared with is the daemon's business; here it is found and pos
 each layer's output, and the inputs of layers that join several, before they join them.
 """
 
-from typing import Any
+from typing import Any, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 
-from . import _keras_paths
+from . import _keras_masks, _keras_paths
 from ._keras_targets import Targets
 from ._monitor import Monitor
 
@@ -53,14 +53,48 @@ class Flow:
         self._shows = shows
         self._made: dict[int, tuple[Any, _keras_paths.Layer]] = {}  # by id of the tensor, kept alive
         self._begun: dict[int, tuple[_keras_paths.Layer, list[Any]]] = {}  # by id of the layer
+        self._called: dict[int, _keras_masks.Called] = {}  # the same
+        self._entered: set[str] = set()  # paths
+        self._within = 0  # so many of these
+        self._used: dict[int, Any] = {}  # by id: their outputs, where they have used up the mask
 
     def begin(self, entry: _keras_paths.Layer, inputs: Any) -> None:
         """A layer is about to be called; nothing of it has been checked or built yet."""
         tensors = [x for x in tf.nest.flatten(inputs) if isinstance(x, tf.Tensor)]
         self._begun[id(entry)] = (entry, tensors)
 
+    def call(self, entry: _keras_paths.Layer, arguments: Sequence[Any],
+             named: Mapping[str, Any]) -> None:
+        """Keras calls it now, with these."""
+        if id(entry) in self._begun and self._targets.known(entry) is None:
+            self._called[id(entry)] = _keras_masks.called(
+                entry.probe, self._begun[id(entry)][1], arguments, named)
+
+    def enter(self, entry: _keras_paths.Layer, arguments: Sequence[Any],
+              named: Mapping[str, Any]) -> Any:
+        """Of a layer made of others that takes a mask for them: Keras calls it now, with these. Not
+        None when a mask has come: then leave() is to follow, and what the layers in it make of the
+        mask is between them."""
+        inputs = arguments[0] if arguments else next(iter(named.values()), None)
+        tensors = [x for x in _keras_masks.leaves(inputs) if isinstance(x, tf.Tensor)]
+        call = _keras_masks.called(entry.layer, tensors, arguments, named)
+        if call.missed and entry.path not in self._entered:  # for this alone it is shown
+            self._targets.declare(entry, inputs=self._sources(tensors), mask="missed")
+        self._entered.add(entry.path)
+        if not call.came:
+            return None
+        self._within += 1
+        return call
+
+    def leave(self, entry: _keras_paths.Layer, call: _keras_masks.Called, output: Any) -> None:
+        """output: None where it has raised."""
+        self._within -= 1
+        tensors = [x for x in _keras_masks.leaves(output) if isinstance(x, tf.Tensor)]
+        if tensors and _keras_masks.became(entry.layer, call, tensors) != "passed":
+            self._used.update((id(x), x) for x in tensors)
+
     def declare(self, entry: _keras_paths.Layer, output: Any = None, shape: Any = None,
-                dtype: str | None = None) -> int | None:
+                dtype: str | None = None, mask: str = "unknown") -> int | None:
         """Its id. output: the tensor it gave, else what is known of it."""
         known = self._targets.known(entry)
         if known is not None:
@@ -70,7 +104,7 @@ class Flow:
         if shape is not None:
             shape = declared(entry.layer, "output", 0, shape)
         _, tensors = self._begun.get(id(entry), (entry, []))
-        return self._targets.declare(entry, shape, dtype, self._sources(tensors))
+        return self._targets.declare(entry, shape, dtype, self._sources(tensors), mask)
 
     def end(self, entry: _keras_paths.Layer, output: Any) -> int | None:
         """It has been called. Gives its id."""
@@ -78,7 +112,7 @@ class Flow:
         if not tensors:
             return None
         shown = next((x for x in tensors if x.dtype.is_floating), tensors[0])
-        ident = self.declare(entry, shown)
+        ident = self.declare(entry, shown, mask=self._mask(entry, tensors))
         for tensor in tensors:
             self._made[id(tensor)] = (tensor, entry)
         _, inputs = self._begun.pop(id(entry), (entry, []))
@@ -119,8 +153,8 @@ class Flow:
         tensors = tf.nest.flatten(inputs)
         if entry.kind not in _JOINS or not self._shows or tf.executing_eagerly():
             return []
-        if not all(isinstance(x, tf.Tensor) and x.shape.rank is not None and x.shape.rank <= 8
-                   for x in tensors):
+        if not all(isinstance(x, tf.Tensor) and not hasattr(x, "numpy")  # a constant of the model
+                   and x.shape.rank is not None and x.shape.rank <= 8 for x in tensors):
             return []
         if entry.kind == "merge" and not all(x.op.type in _UNFUSED for x in tensors):
             return []
@@ -137,6 +171,20 @@ class Flow:
                                      axis=self._axis(entry))
 
     # ---- within
+
+    def _mask(self, entry: _keras_paths.Layer, outputs: list[Any]) -> str:
+        """What became of it in a layer that has been called."""
+        call = self._called.pop(id(entry), None)
+        if entry.padding_id is not None and \
+                type(entry.probe).compute_mask is _keras_masks.OF_TABLES:
+            return "passed"
+        if call is None or self._within:
+            return "unknown"
+        word = _keras_masks.became(entry.probe, call, outputs)
+        if word in ("none", "missed") and any(
+                id(x) in self._used for x in self._back(self._begun[id(entry)][1])):
+            return "unknown"
+        return word
 
     def _axis(self, entry: _keras_paths.Layer) -> int:
         axis = getattr(entry.layer, "axis", -1) if entry.kind == "concatenate" else 0
@@ -158,19 +206,20 @@ class Flow:
                        axis=self._axis(entry))
 
     def _sources(self, tensors: list[Any]) -> list[int]:
-        """The layers that these were made by, through operations that belong to no layer."""
-        found: dict[int, None] = {}
+        """The layers that these were made by."""
+        made = [self._made.get(id(x)) for x in self._back(tensors)]
+        found = {self._targets.known(x[1]): None for x in made if x is not None}
+        found.pop(None, None)
+        return list(found)[:64]
+
+    def _back(self, tensors: list[Any]) -> Iterator[Any]:
+        """These and what they were made of, through operations that belong to no layer."""
         waiting, seen = list(reversed(tensors)), set()
         while waiting and len(seen) < _FAR:
             tensor = waiting.pop()
             if id(tensor) in seen:
                 continue
             seen.add(id(tensor))
-            made = self._made.get(id(tensor))
-            if made is not None:
-                ident = self._targets.known(made[1])
-                if ident is not None:
-                    found[ident] = None
-            elif not hasattr(tensor, "numpy"):
+            yield tensor
+            if id(tensor) not in self._made and not hasattr(tensor, "numpy"):
                 waiting.extend(reversed(list(tensor.op.inputs)))
-        return list(found)[:64]

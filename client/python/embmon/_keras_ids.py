@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 import tensorflow as tf
 
-from . import _keras_paths
+from . import _keras_masks, _keras_paths
 from ._keras_boundary import Boundary
 from ._keras_flow import Flow, dims_of
 from ._keras_sink import call_out
@@ -110,11 +110,13 @@ class IdsTrace:
         dims = dims_of(ids.shape)
         whole = dims is not None and type(entry.layer).__name__ == "Embedding" \
             and entry.probe is entry.layer and len(dims) < 8
+        wanted = "ids" in self._monitor.signals
+        mask = self._mask(entry, ids) if wanted else None
         target = self._flow.declare(entry, shape=[*dims, entry.columns] if whole else None,
-                                    dtype=entry.layer.compute_dtype)
-        if target is None or "ids" not in self._monitor.signals:
+                                    dtype=entry.layer.compute_dtype,
+                                    mask="unknown" if mask is None else "passed")
+        if target is None or not wanted:
             return ids
-        mask = self._mask(entry, ids)
         posts: list[tuple[Post, list[Any]]] = []
         usual = self._routes.get(entry.path)
         fed = self._boundary.source(ids, usual and usual.name)
@@ -138,7 +140,7 @@ class IdsTrace:
         """The mask that follows from these ids; None: there is none."""
         if entry.padding_id is None or entry.probe is not entry.layer:
             return None
-        mask = entry.layer.compute_mask(ids, getattr(ids, "_keras_mask", None))
+        mask = entry.layer.compute_mask(ids, _keras_masks.mask_of(ids))
         if not isinstance(mask, tf.Tensor) or mask.dtype != tf.bool:
             return None
         return mask
@@ -175,7 +177,7 @@ class IdsTrace:
         done = tf.cond(tf.logical_or(wanted, some_wrong(ids, rows)) if looked_at else wanted,
                        run, lambda: tf.constant(0))
         with tf.control_dependencies([done]):
-            return tf.identity(ids)
+            return _keras_masks.same(ids)
 
     def _at_step(self, post: Post, wanted: bool, step: int, arrays: Sequence[Any]) -> None:
         """Posts; at a step that is not sampled the monitor knows its number."""

@@ -7,7 +7,7 @@ same names; so the model is walked, and a variable is known by its identity.
 
 import dataclasses
 import re
-from typing import Any, Iterable, Iterator
+from typing import Any, Iterable, Iterator, NamedTuple
 
 from ._naming import matches
 
@@ -112,11 +112,18 @@ def is_floating(dtype: Any) -> bool:
     return str(dtype) in ("float16", "bfloat16", "float32", "float64")
 
 
-def _walk(layer: Any, prefix: str, seen: set[int],
-          probed: bool = True) -> Iterator[tuple[str, Any, Any, list[Any]]]:
-    """(path, layer, probe, own variables) of all below, in forward order; a shared layer once,
-    where it comes first. probed: False below a TimeDistributed, which calls what it holds once
-    for each point in time, perhaps in a graph of its own: its own output stands for them."""
+class _Found(NamedTuple):
+    path: str
+    layer: Any
+    probe: Any  # as of Layer
+    own: list[Any]  # its own variables
+    composed: bool = False  # it is made of others and has no variables of its own
+
+
+def _walk(layer: Any, prefix: str, seen: set[int], probed: bool = True) -> Iterator[_Found]:
+    """All below, in forward order; a shared layer once, where it comes first. probed: False below
+    a TimeDistributed, which calls what it holds once for each point in time, perhaps in a graph of
+    its own: its own output stands for them."""
     taken: set[str] = set()
     for child in _inner_layers(layer):
         if id(child) in seen:
@@ -134,20 +141,17 @@ def _walk(layer: Any, prefix: str, seen: set[int],
         if type(child).__name__ == "TimeDistributed":
             yield from _walk_over_time(child, path, seen, probed)
             continue
-        if not inner or own:
-            yield path, child, child if probed and not inner else None, own
+        yield _Found(path, child, child if probed and not inner else None, own, inner and not own)
         yield from _walk(child, path, seen, probed)
 
 
-def _walk_over_time(wrapper: Any, path: str, seen: set[int],
-                    probed: bool) -> Iterator[tuple[str, Any, Any, list[Any]]]:
-    below = list(_walk(wrapper, path, seen, False))
+def _walk_over_time(wrapper: Any, path: str, seen: set[int], probed: bool) -> Iterator[_Found]:
+    below = [x for x in _walk(wrapper, path, seen, False) if not x.composed]
     outputs = wrapper if probed else None
     if len(below) == 1:  # a plain layer: the wrapper's output is that layer's
-        inner_path, layer, _, own = below[0]
-        yield inner_path, layer, outputs, own
+        yield below[0]._replace(probe=outputs)
     else:
-        yield path, wrapper, outputs, []
+        yield _Found(path, wrapper, outputs, [])
         yield from below
 
 
@@ -183,7 +187,9 @@ def walk(model: Any, prefix: str = "", patterns: Iterable[str] | None = None) ->
     patterns = None if patterns is None else list(patterns)
     claimed: dict[int, Layer] = {}
     found = []
-    for path, layer, probe, own in _walk(model, path_of(prefix), {id(model)}):
+    for path, layer, probe, own, composed in _walk(model, path_of(prefix), {id(model)}):
+        if composed:
+            continue
         entry = Layer(path=path_of(path), layer=layer, kind=kind_of(layer),
                       activation=activation_of(layer), probe=probe,
                       trainable=bool(layer.trainable and any(v.trainable for v in own)))
@@ -202,3 +208,12 @@ def walk(model: Any, prefix: str = "", patterns: Iterable[str] | None = None) ->
         _name_variables(entry, own, claimed)
         found.append(entry)
     return [entry for entry in found if matches(entry.path, patterns)]
+
+
+def composed(model: Any, prefix: str = "", patterns: Iterable[str] | None = None) -> list[Layer]:
+    """Those that are made of others, models within it too; most are no layers of walk()'s."""
+    patterns = None if patterns is None else list(patterns)
+    return [Layer(path=path_of(x.path), layer=x.layer, kind=kind_of(x.layer), activation=None,
+                  trainable=bool(x.layer.trainable and x.layer.trainable_variables))
+            for x in _walk(model, path_of(prefix), {id(model)})
+            if _inner_layers(x.layer) and x.probe is None and matches(path_of(x.path), patterns)]

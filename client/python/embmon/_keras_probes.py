@@ -119,6 +119,11 @@ class Probes:
                 self._patches.replace(entry.probe, "_assert_input_compatibility",
                                       lambda check, e=entry: self._wrap_check(check, e))
             self._patches.replace(entry.probe, "call", lambda call, e=entry: self._wrap_call(call, e))
+        for entry in self.targets.maskers:
+            if id(entry.layer) not in self._probed:
+                self._probed.add(id(entry.layer))
+                self._patches.replace(entry.layer, "call",
+                                      lambda call, e=entry: self._wrap_masker(call, e))
         return bool(new)
 
     def look_again(self) -> None:
@@ -250,9 +255,24 @@ class Probes:
             if self._trace is None or is_reversed(entry, arguments, named):
                 return call(*arguments, **named)
             arguments, named = self._before_call(entry, arguments, named)
+            self._try(self._trace.call, entry, arguments, named)
             output = call(*arguments, **named)
             if self._trace is not None:
                 self._try(self._trace.activation, entry, output)
+            return output
+
+        return monitored_call
+
+    def _wrap_masker(self, call: Callable[..., Any], entry: Any) -> Callable[..., Any]:
+        def monitored_call(*arguments: Any, **named: Any) -> Any:
+            trace = self._trace
+            entered = trace and self._try(trace.enter, entry, arguments, named)
+            output = None
+            try:
+                output = call(*arguments, **named)
+            finally:
+                if entered:
+                    self._try(trace.leave, entry, entered, output)
             return output
 
         return monitored_call

@@ -4,7 +4,7 @@ are first called while a step is traced: that is the forward order."""
 import dataclasses
 from typing import Any, Iterable, Sequence
 
-from . import _keras_paths
+from . import _keras_masks, _keras_paths
 from ._arrays import is_dtype
 from ._monitor import Monitor
 from ._naming import matches
@@ -31,11 +31,16 @@ class Targets:
         self._ids: dict[str, int] = {}  # of declared layers, by path
         self._variables: dict[int, Target | None] = {}
         self.layers: list[_keras_paths.Layer] = []
+        self.maskers: list[_keras_paths.Layer] = []  # made of layers, and take a mask for them
         self.walk()
 
     def walk(self) -> None:
         """Looks at the model anew: layers and variables may be made by its first call."""
         self.layers = _keras_paths.walk(self._model, self._prefix, self._patterns)
+        entries = {entry.path: entry for entry in self.layers}
+        self.maskers = [entries.get(x.path, x) for x in
+                        _keras_paths.composed(self._model, self._prefix, self._patterns)
+                        if _keras_masks.takes_mask(x.layer)]
         self._by_variable = {id(v.variable): v for entry in self.layers for v in entry.variables}
 
     def known(self, entry: _keras_paths.Layer) -> int | None:
@@ -43,14 +48,14 @@ class Targets:
         return self._ids.get(entry.path)
 
     def declare(self, entry: _keras_paths.Layer, shape: Any = None, dtype: str | None = None,
-                inputs: Sequence[int] = ()) -> int | None:
+                inputs: Sequence[int] = (), mask: str = "unknown") -> int | None:
         """The layer's id. shape, dtype: of its output, where they are known. inputs: the layers it
-        reads."""
+        reads. mask: what became of theirs."""
         known = self.known(entry)
         if known is not None:
             return known
         layer = entry.layer
-        named: dict[str, Any] = {"inputs": inputs}
+        named: dict[str, Any] = {"inputs": inputs, "mask": mask}
         if shape is not None:
             named.update(shape=shape, dtype=dtype if is_dtype(dtype) else None)
         ident = self._monitor.declare_layer(

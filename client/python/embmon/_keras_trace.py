@@ -7,12 +7,12 @@ tf.cond on it, so that a step which is not sampled costs a read, a few switches 
 ids. Nothing the model computes depends on what is added; look-ups wait for it.
 """
 
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from . import _keras_paths
+from . import _keras_masks, _keras_paths
 from ._keras_boundary import Boundary
 from ._keras_flow import Flow
 from ._keras_ids import IdsTrace, Parcels, Route
@@ -100,7 +100,20 @@ class StepTrace:
         done = call_out(lambda *shapes: self._flow.post_run_time(entry, shapes),
                         [tf.shape(x) for x in late])
         with tf.control_dependencies([done]):
-            return tf.nest.map_structure(tf.identity, inputs)
+            return tf.nest.map_structure(_keras_masks.same, inputs)
+
+    def call(self, entry: _keras_paths.Layer, arguments: Sequence[Any],
+             named: Mapping[str, Any]) -> None:
+        """Of a layer: with what before_call() has left it."""
+        self._flow.call(entry, arguments, named)  # also while Keras builds the model
+
+    def enter(self, entry: _keras_paths.Layer, arguments: Sequence[Any],
+              named: Mapping[str, Any]) -> Any:
+        """Of a layer made of others that takes a mask for them. What is not None is for leave()."""
+        return self._flow.enter(entry, arguments, named)
+
+    def leave(self, entry: _keras_paths.Layer, entered: Any, output: Any) -> None:
+        self._flow.leave(entry, entered, output)
 
     def activation(self, entry: _keras_paths.Layer, output: Any) -> None:
         """A layer's output; where it gives several, its first tensor of floats."""

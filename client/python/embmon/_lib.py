@@ -35,6 +35,7 @@ DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4, "i8": 5, "i16": 6, "i32": 7, 
 SIGNALS = {"gradient": 1, "activation": 2, "weight": 3, "update": 4, "ids": 5}
 KINDS = {"other": 0, "embedding": 1, "dense": 2, "recurrent": 3, "conv": 4, "norm": 5,
          "attention": 6, "concatenate": 7, "merge": 8, "pooling": 9}
+MASKS = {"unknown": 0, "none": 1, "used": 2, "passed": 3, "lost": 4, "missed": 5}
 SHAPE_ROLES = {"input": 1, "output": 2, "gradient": 3}
 PHASES = {"training": 1, "validation": 2, "inference": 3}
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
@@ -65,7 +66,8 @@ class LayerInfo(ctypes.Structure):
                 ("activation", c_char_p), ("trainable", c_int32), ("sharded", c_int32),
                 ("rows", c_uint64), ("columns", c_uint64), ("padding_id", c_int64),
                 ("inputs", POINTER(c_int32)), ("input_count", c_uint32), ("rank", c_uint32),
-                ("shape", POINTER(c_int64)), ("dtype", c_int32), ("tied", c_int32)]
+                ("shape", POINTER(c_int64)), ("dtype", c_int32), ("tied", c_int32),
+                ("mask", c_int32)]
 
 
 class Summary(ctypes.Structure):

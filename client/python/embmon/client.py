@@ -100,7 +100,7 @@ class Client:
               trainable: bool = True, sharded: bool = False, rows: int = 0, columns: int = 0,
               padding_id: int | None = None, inputs: Sequence[int | str] = (),
               shape: Sequence[int | None] | None = None, dtype: Any = None,
-              tied: bool = False) -> int:
+              tied: bool = False, mask: str = "unknown") -> int:
         """Declares a layer; returns its id. Declare in forward order: "the first layer that ..." in
         an alert means this order. The same path again gives the same id.
 
@@ -111,7 +111,10 @@ class Client:
         over ranks. rows, columns, padding_id: of an embedding: number of ids, width of a row, the
         id of padding. inputs: layers this one reads (ids or paths, at most 64). shape, dtype: of
         the output, None or -1 for a dimension that varies, at most 8 dimensions. tied: the
-        table is the output's matrix, too, so that every row gets a gradient.
+        table is the output's matrix, too, so that every row gets a gradient. mask: what became of
+        the inputs' mask when the layer was called first: "none" came and it has no use for one;
+        one came and was "used" up, or "passed" on (also one that the layer made), or "lost", as
+        the layer does not know masks; it was "missed": the layer would have used one.
 
         Errors: InvalidNameError, InvalidArgumentError, UnknownTargetError (inputs), DtypeError,
         AlreadyDeclaredError (the same path, differently), LimitError (4,096 layers)."""
@@ -127,7 +130,7 @@ class Client:
             else integer(padding_id, -2**63 + 1, INT64_MAX, "padding_id"),
             inputs=(ctypes.c_int32 * len(ids))(*ids) if ids else None, input_count=len(ids),
             shape=sizes, rank=dimensions, dtype=0 if dtype is None else _arrays.dtype_code(dtype),
-            tied=bool(tied))
+            tied=bool(tied), mask=word(_lib.MASKS, mask, "mask"))
         layer = self._call(self._lib.embmon_layer, ctypes.byref(info))
         if layer < 0:
             raise errors.error(layer, f"layer {path!r}")
