@@ -5,6 +5,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "embmon/embmon.h"
 #include "proto/message_check.h"
 #include "tests/unit/one_of_each.h"
 
