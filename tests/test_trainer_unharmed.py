@@ -5,6 +5,7 @@ by a post, a lock that is waited for, an allocation that asks the kernel, and it
 Reading the clock is allowed; under strace it cannot be seen either."""
 
 import contextlib
+import select
 import signal
 import socket
 import threading
@@ -180,6 +181,46 @@ def test_after_an_overflow_the_newest_arrive_and_the_rest_is_counted(daemon):
     run = daemon.recorded()
     assert run.steps("loss")[-1] == MUCH_STEPS - 1
     assert run.scalars["embmond/dropped"][-1] == (MUCH_STEPS - 1, counts["dropped"])
+
+
+class Between(Server):
+    """Carries between trainers and embmond, and cuts a connection instead of carrying a Nack, the
+    first few times."""
+
+    def __init__(self, folder, daemon, cuts):
+        self.path, self.cuts = str(daemon.socket), cuts
+        super().__init__(folder, self.carry)
+
+    def carry(self, trainer):
+        with socket.socket(socket.AF_UNIX) as daemon, contextlib.suppress(OSError):
+            daemon.connect(self.path)
+            while True:
+                for sock in select.select([trainer, daemon], [], [])[0]:
+                    data = sock.recv(1 << 16)
+                    if not data or self.cuts > 0 and sock is daemon and self.has_nack(data):
+                        return trainer.shutdown(socket.SHUT_RDWR)
+                    (trainer if sock is daemon else daemon).sendall(data)
+
+    def has_nack(self, data):
+        found = b"EMBM\x01\x00\x0b\x00" in data
+        self.cuts -= found
+        return found
+
+
+def test_a_nack_that_is_lost_with_its_connection_is_counted_all_the_same(daemon, tmp_path_factory):
+    between = Between(tmp_path_factory.mktemp("s"), daemon, cuts=3)
+    with Load(between.address) as trainer:
+        for last in range(9, 60, 10):
+            trainer.steps(last - 9, last)
+            trainer.settle()
+            trainer.steps(last - 5, last - 3)  # late, all of them
+            counts = trainer.settle()
+        trainer.end()
+    between.close()
+    assert between.cuts == 0 and counts["reconnects"] == 3
+    (status,) = daemon.ask("status")
+    assert (counts["acked"], counts["rejected"]) == (60 * 4, 6 * 3 * 4)
+    assert (status["acked"], status["rejected"]) == (counts["acked"], counts["rejected"])
 
 
 def test_a_trainer_beside_a_daemon_does_not_grow(daemon):
