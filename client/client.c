@@ -14,7 +14,7 @@ enum {
     INBOX_BYTES = 8 << 20,
     STACK_BYTES = 1 << 20,
     RESUME_WAIT_MS = 2000,
-    CLOSE_GRACE_MS = 100, /* beyond the timeout, for the thread to end */
+    CLOSE_GRACE_MS = 50, /* beyond the timeout, for the thread to end */
 };
 
 const char *embmon_strerror(int error)

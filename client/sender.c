@@ -370,7 +370,10 @@ void sender_bye(struct sender *s)
     struct tallied counts = state_counts(s->state);
 
     m.bye.undelivered = counts.in_flight + counts.dropped;
-    if (link_is_up(s->link) && atomic_load(&s->state->connected) && put(s, &m))
-        link_flush(s->link);
+    if (link_is_up(s->link) && atomic_load(&s->state->connected)) {
+        send_heartbeat(s, s->heartbeat_ms + SENDER_HEARTBEAT_MS); /* the last counts */
+        if (put(s, &m))
+            link_flush(s->link);
+    }
     atomic_store(&s->state->connected, false);
 }

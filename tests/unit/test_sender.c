@@ -400,11 +400,16 @@ static void bye_says_what_is_left_undelivered(void **to)
     world_post(w, 0, 0);
     world_greet(w, 0);
     assert_false(sender_is_done(w->sender));
-    sender_bye(w->sender);
     fake_expect(w->fake, FRAME_LAYERS, &m);
     fake_expect(w->fake, FRAME_SAMPLE, &m);
+    atomic_fetch_add(&w->state.counters.produced, 3);
+    atomic_fetch_add(&w->state.counters.turned_away, 3);
+    sender_bye(w->sender);
+    fake_expect(w->fake, FRAME_HEARTBEAT, &m);
+    assert_int_equal(m.heartbeat.produced, 4);
+    assert_int_equal(m.heartbeat.dropped, 3);
     fake_expect(w->fake, FRAME_BYE, &m);
-    assert_int_equal(m.bye.undelivered, 1);
+    assert_int_equal(m.bye.undelivered, 4);
 }
 
 static void without_a_daemon_ever_closing_looks_once_more(void **to)
