@@ -102,8 +102,11 @@ static void free_client(struct embmon_client *client)
 {
     if (!client)
         return;
-    forks_forget(client_is_inert(client) ? -1 : client->watch);
-    sender_free(client->sender);
+    /* In a fork the sender is as its thread was interrupted in it: nobody knows what it holds. */
+    if (!client_is_inert(client)) {
+        forks_forget(client->watch);
+        sender_free(client->sender);
+    }
     rows_scratch_close(&client->tools.scratch);
     busy_close(&client->tools.busy);
     sampling_close(&client->state.sampling);
