@@ -19,7 +19,7 @@ endif
 
 SANITIZE ?=
 PORTABLE ?=
-OUT      := $(if $(SANITIZE),build/sanitize,$(if $(PORTABLE),build/portable,build))
+OUT      := $(if $(filter thread,$(SANITIZE)),build/thread,$(if $(SANITIZE),build/sanitize,$(if $(PORTABLE),build/portable,build)))
 
 WARNINGS := -Wall -Wextra -Werror -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla \
@@ -179,12 +179,23 @@ test-c: $(TEST_BIN)
 test-sanitize:
 	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c replay
 
-# Every call to the system fails once: about 2 minutes.
+# What breaks around the two promises: each call to the system fails once, the daemon is sick in every
+# way, trainers fork, threads race, ... : about 8 minutes.
 test-faults:
-	@tests/setup.sh test
+	@tests/setup.sh faults
 	@$(MAKE) -s -j2 all tools build/faults/shim.so
+	@$(MAKE) -s analyze
+	@$(MAKE) -s -j2 test-threads
 	$(PYTHON) -m pytest -q -rs -n 2 tests/faults
 .PHONY: test-faults
+
+# The client's unit tests under ThreadSanitizer, and its tools for tests/faults/test_threads.py.
+CLIENT_TESTS := $(filter $(patsubst client/%.c,$(OUT)/tests/test_%,$(CLIENT)),$(TEST_BIN))
+test-client: $(CLIENT_TESTS)
+	@tests/run-units $(CLIENT_TESTS)
+test-threads:
+	@$(MAKE) -s -j2 SANITIZE=thread test-client tools
+.PHONY: test-client test-threads
 
 # Every fuzz target, 2,000,000 inputs each: about 15 minutes.
 test-fuzz:

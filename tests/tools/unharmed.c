@@ -167,9 +167,10 @@ static void *post_alone(void *argument)
     else
         alone_begin();
     post_all(t);
-    if (t->options.traced)
-        syscall(SYS_getppid);
-    alone_end();
+    if (!t->options.traced)
+        alone_end();
+    syscall(SYS_getppid);
+    return NULL;
 }
 
 /* ---- the counts at every moment */
