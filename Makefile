@@ -218,10 +218,17 @@ test-fuzz:
 	@tests/fuzz/run
 .PHONY: test-fuzz
 
+# What takes longer than anybody waits for: before a release.
+test-long: test-fuzz
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 all tools
+	$(PYTHON) -m pytest -q -rs tests/long
+.PHONY: test-long
+
 # Some tests need two busy cores to keep up with a second's worth of time; what fails once is tried
 # once more, and said.
 test-py: all tools
-	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 --ignore=tests/faults tests
+	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 --ignore=tests/faults --ignore=tests/long tests
 
 tools: $(TOOL_BIN)
 .PHONY: tools

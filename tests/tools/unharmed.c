@@ -35,6 +35,7 @@ struct found {
     int worst_kind;
     double close_ms_max;
     int undelivered;
+    long rss_kib_early, rss_kib;       /* after a tenth of the cycles, and after all */
     struct embmon_client_stats counts; /* before closing */
 };
 
@@ -255,6 +256,18 @@ static void close_monitor(struct trainer *t)
         t->found.close_ms_max = took;
 }
 
+static long rss_kib(void)
+{
+    FILE *statm = fopen("/proc/self/statm", "re");
+    long pages = -1;
+
+    if (statm && fscanf(statm, "%*s %ld", &pages) != 1)
+        pages = -1;
+    if (statm)
+        fclose(statm);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
 static void cycle(struct trainer *t)
 {
     open_monitor(t);
@@ -316,10 +329,11 @@ static void say(const struct trainer *t)
            ",\"worst_kind\":%d,\"calls_above_1ms\":%" PRIu64 ",\"close_ms_max\":%.1f"
            ",\"undelivered\":%d,\"produced\":%" PRIu64 ",\"acked\":%" PRIu64
            ",\"rejected\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"in_flight\":%" PRIu64
-           ",\"skipped\":%" PRIu64 ",\"reconnects\":%" PRIu64 "}\n",
+           ",\"skipped\":%" PRIu64 ",\"reconnects\":%" PRIu64
+           ",\"rss_kib_early\":%ld,\"rss_kib\":%ld}\n",
            f->accepted, f->turned_away, (double)f->call_ns_max / 1e3, f->worst_kind,
            f->calls_above_1ms, f->close_ms_max, f->undelivered, s->produced, s->acked, s->rejected,
-           s->dropped, s->in_flight, s->skipped, s->reconnects);
+           s->dropped, s->in_flight, s->skipped, s->reconnects, f->rss_kib_early, f->rss_kib);
 }
 
 int main(int argc, char **argv)
@@ -332,8 +346,12 @@ int main(int argc, char **argv)
             ldexpf((float)(i % 97 - 48), i % 64 - 32); /* wide: more than the queue holds */
     for (int i = 0; i < ROWS; i++)
         t.ids[i] = i * 7919 % 500;
-    for (long i = 0; i < t.options.cycles; i++)
+    for (long i = 0; i < t.options.cycles; i++) {
         cycle(&t);
+        t.found.rss_kib = rss_kib();
+        if (i == t.options.cycles / 10)
+            t.found.rss_kib_early = t.found.rss_kib;
+    }
     say(&t);
     return 0;
 }
