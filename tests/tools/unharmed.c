@@ -47,6 +47,7 @@ struct trainer {
     int64_t ids[ROWS];
     _Atomic uint64_t begun, done; /* posts */
     struct embmon_client_stats seen;
+    long cycle;
     struct found found;
 };
 
@@ -226,10 +227,13 @@ static void declare(struct trainer *t)
 
 static void open_monitor(struct trainer *t)
 {
+    char run[32] = "unharmed";
     struct embmon_options options = EMBMON_OPTIONS_INIT;
     struct timespec time = {0, 1000000};
 
-    options.run = "unharmed";
+    if (t->options.cycles > 1) /* a name that is taken is looked for from -2 on: never here */
+        snprintf(run, sizeof run, "cycle_%ld", t->cycle);
+    options.run = run;
     if (embmon_open(&options, &t->monitor) < 0)
         die(1, "it cannot be opened");
     declare(t);
@@ -346,10 +350,10 @@ int main(int argc, char **argv)
             ldexpf((float)(i % 97 - 48), i % 64 - 32); /* wide: more than the queue holds */
     for (int i = 0; i < ROWS; i++)
         t.ids[i] = i * 7919 % 500;
-    for (long i = 0; i < t.options.cycles; i++) {
+    for (t.cycle = 0; t.cycle < t.options.cycles; t.cycle++) {
         cycle(&t);
         t.found.rss_kib = rss_kib();
-        if (i == t.options.cycles / 10)
+        if (t.cycle == t.options.cycles / 10)
             t.found.rss_kib_early = t.found.rss_kib;
     }
     say(&t);
