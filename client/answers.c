@@ -10,7 +10,25 @@ enum { FRAME_LIMIT_MIN = 64 << 10 };
 /* Takes away all up to this number. */
 static void acknowledge(struct sender *s, uint64_t sequence)
 {
-    atomic_fetch_add(&s->state->counters.acked, queue_ack(s->queue, sequence));
+    struct counters *counters = &s->state->counters;
+    uint64_t taken = queue_ack(s->queue, sequence);
+    uint64_t refused = taken < s->nacks_lost ? taken : s->nacks_lost;
+
+    s->nacks_lost = sequence < s->nacks_lost_to ? s->nacks_lost - refused : 0;
+    atomic_fetch_add(&counters->rejected, refused);
+    atomic_fetch_add(&counters->acked, taken - refused);
+}
+
+/* Nacks may have been lost with the connection before. What came of them was the beginning of what
+ * was sent, so that the difference is exact; a daemon that does not know of as many as came has
+ * started anew, and then what it refused before went with it. */
+static void count_lost_nacks(struct sender *s, uint64_t rejected)
+{
+    if (rejected > s->nacks) {
+        s->nacks_lost += rejected - s->nacks;
+        s->nacks_lost_to = s->sent;
+    }
+    s->nacks = rejected;
 }
 
 /* The first Welcome is kept for embmon_run(); later ones give the same run. */
@@ -38,6 +56,7 @@ static const char *on_welcome(struct sender *s, const struct msg_welcome *welcom
     problem = keep_welcome(s->state, welcome);
     if (problem)
         return problem;
+    count_lost_nacks(s, welcome->rejected);
     acknowledge(s, welcome->sequence);
     sampling_ask(&s->state->sampling, welcome->every);
     if (atomic_load(&s->state->connected))
@@ -69,6 +88,7 @@ static const char *on_nack(struct sender *s, const struct msg_nack *nack)
     }
     if (nack->sequence > s->sent)
         return "it refuses what was never sent";
+    s->nacks += nack->sequence > 0;
     if (queue_nack(s->queue, nack->sequence))
         atomic_fetch_add(&s->state->counters.rejected, 1);
     return NULL;

@@ -14,7 +14,7 @@ enum {
     INBOX_BYTES = 8 << 20,
     STACK_BYTES = 1 << 20,
     RESUME_WAIT_MS = 2000,
-    CLOSE_GRACE_MS = 100, /* beyond the timeout, for the thread to end */
+    CLOSE_GRACE_MS = 50, /* beyond the timeout, for the thread to end */
 };
 
 const char *embmon_strerror(int error)
@@ -102,8 +102,11 @@ static void free_client(struct embmon_client *client)
 {
     if (!client)
         return;
-    forks_forget(client_is_inert(client) ? -1 : client->watch);
-    sender_free(client->sender);
+    /* In a fork the sender is as its thread was interrupted in it: nobody knows what it holds. */
+    if (!client_is_inert(client)) {
+        forks_forget(client->watch);
+        sender_free(client->sender);
+    }
     rows_scratch_close(&client->tools.scratch);
     busy_close(&client->tools.busy);
     sampling_close(&client->state.sampling);

@@ -35,7 +35,7 @@ int naming_run(char to[NAME_RUN_MAX + 1], const char *option, const char *progra
         memcpy(to, wanted, strlen(wanted) + 1);
         return 0;
     }
-    for (; program[n] && n < sizeof word - 1; n++)
+    for (; n < sizeof word - 1 && program[n]; n++)
         word[n] = is_name_byte(program[n]) ? program[n] : '_';
     word[n] = '\0';
     if (n == 0)

@@ -90,6 +90,17 @@ static bool drop_one(struct queue *queue)
     return false;
 }
 
+uint64_t queue_make_room(struct queue *queue, size_t n)
+{
+    uint64_t dropped = 0;
+
+    if (n > queue->bytes_max || cost(n) > queue->bytes_max)
+        return 0;
+    while (cost(n) > queue->bytes_max - queue->bytes && drop_one(queue))
+        dropped++;
+    return dropped;
+}
+
 uint8_t *queue_push(struct queue *queue, uint64_t sequence, size_t n, bool precious,
                     uint64_t *dropped)
 {
@@ -101,8 +112,7 @@ uint8_t *queue_push(struct queue *queue, uint64_t sequence, size_t n, bool preci
     node = malloc(cost(n));
     if (!node)
         return NULL;
-    while (cost(n) > queue->bytes_max - queue->bytes && drop_one(queue))
-        ++*dropped;
+    *dropped += queue_make_room(queue, n);
     node->next = NULL;
     node->sequence = sequence;
     node->length = n;

@@ -33,6 +33,10 @@ void queue_free(struct queue *queue);
 uint8_t *queue_push(struct queue *queue, uint64_t sequence, size_t n, bool precious,
                     uint64_t *dropped);
 
+/* Makes room for a frame of n bytes before it is pushed, unless it can never fit; returns how many
+ * frames had to go. */
+uint64_t queue_make_room(struct queue *queue, size_t n);
+
 /* The next frame to send, without taking it. */
 bool queue_next(const struct queue *queue, struct queued *frame);
 

@@ -9,8 +9,11 @@
 #include "client/queue.h"
 #include "client/sender_struct.h"
 
-/* Posts taken from the inbox in one turn: the socket is looked after in between. */
-enum { TAKE_MAX = 4096 };
+enum {
+    TAKE_MAX = 4096,     /* posts taken from the inbox in one turn: the socket is looked after in
+                            between */
+    NUMBERS_MAX = 3 * 11 /* bytes that sequence, posted and dropped add to the end of a step */
+};
 
 struct sender *sender_new(struct state *state, const struct sender_options *options)
 {
@@ -107,13 +110,24 @@ static bool number(struct sender *s, struct message *m)
     }
 }
 
+/* The end of a step says how many posts were dropped: those that it displaces itself are among
+ * them, since nothing may come behind it that could say so. */
+static void make_room_for_end(struct sender *s, const struct message *m)
+{
+    atomic_fetch_add(&s->state->counters.dropped,
+                     queue_make_room(s->queue, message_size(m) + NUMBERS_MAX));
+}
+
 static void keep(struct sender *s, struct message *m)
 {
-    bool precious = number(s, m);
-    size_t n = message_size(m);
     uint64_t dropped = 0;
-    uint8_t *place = queue_push(s->queue, s->sequence, n, precious, &dropped);
+    uint8_t *place;
+    bool precious;
 
+    if (m->type == FRAME_STEP_END)
+        make_room_for_end(s, m);
+    precious = number(s, m);
+    place = queue_push(s->queue, s->sequence, message_size(m), precious, &dropped);
     if (place)
         message_encode(m, place);
     else
@@ -356,7 +370,10 @@ void sender_bye(struct sender *s)
     struct tallied counts = state_counts(s->state);
 
     m.bye.undelivered = counts.in_flight + counts.dropped;
-    if (link_is_up(s->link) && atomic_load(&s->state->connected) && put(s, &m))
-        link_flush(s->link);
+    if (link_is_up(s->link) && atomic_load(&s->state->connected)) {
+        send_heartbeat(s, s->heartbeat_ms + SENDER_HEARTBEAT_MS); /* the last counts */
+        if (put(s, &m))
+            link_flush(s->link);
+    }
     atomic_store(&s->state->connected, false);
 }

@@ -26,6 +26,9 @@ struct sender {
     struct message_decoder *decoder;
     uint64_t sequence;           /* last number given */
     uint64_t sent;               /* highest number ever sent */
+    uint64_t nacks;              /* heard of those that the daemon has sent */
+    uint64_t nacks_lost;         /* not heard: so many of the next acks are refusals */
+    uint64_t nacks_lost_to;      /* none of them is of a higher number */
     uint32_t declared;           /* targets sent on this connection */
     struct thresholds_told told; /* and thresholds */
     uint32_t frame_limit;

@@ -75,6 +75,9 @@ struct run *run_member_run(const struct run_member *member);
 /* The highest sequence number that is kept, for Welcome and Ack. */
 uint64_t run_member_kept(const struct run_member *member);
 
+/* Its posts that were refused, each with a Nack. */
+uint64_t run_member_rejected(const struct run_member *member);
+
 /* Posts it has dropped, as it said last. */
 uint64_t run_member_dropped(const struct run_member *member);
 

@@ -167,6 +167,11 @@ uint64_t run_member_kept(const struct run_member *member)
     return member->kept;
 }
 
+uint64_t run_member_rejected(const struct run_member *member)
+{
+    return member->rejected;
+}
+
 uint64_t run_member_dropped(const struct run_member *member)
 {
     return member->dropped;

@@ -47,7 +47,8 @@ void session_welcome(struct session *session)
                                           .next_step = run_next_step(run),
                                           .every = run_every(run),
                                           .sequence = run_member_kept(session->member),
-                                          .frame_limit = FRAME_PAYLOAD_MAX}};
+                                          .frame_limit = FRAME_PAYLOAD_MAX,
+                                          .rejected = run_member_rejected(session->member)}};
 
     session_send(session, &message);
 }

@@ -47,6 +47,7 @@ struct msg_welcome {
     uint32_t every;
     uint64_t sequence;
     uint32_t frame_limit;
+    uint64_t rejected;
 };
 
 struct msg_layer {

@@ -9,7 +9,7 @@
 #define HELLO_FIELDS(N, T) \
     N(protocol_min) N(protocol_max) T(given) T(name) T(key) N(rank) N(world_size) N(resume) N(every)
 #define WELCOME_FIELDS(N, T) \
-    N(protocol) T(run) N(next_step) N(every) N(sequence) N(frame_limit)
+    N(protocol) T(run) N(next_step) N(every) N(sequence) N(frame_limit) N(rejected)
 #define LAYER_FIELDS(N, T) \
     N(id) T(path) N(kind) T(activation) N(trainable) N(sharded) N(rows) N(columns) \
     N(has_padding) N(padding_id) N(dtype) N(tied) N(mask)

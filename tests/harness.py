@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / os.environ.get("EMBMON_BUILD", "build")
 EMBMOND = BUILD / "embmond"
 EMBMONCTL = BUILD / "embmonctl"
+UNDER = os.environ.get("EMBMON_UNDER", "").split()  # what embmond is to run under, valgrind for one
 
 TYPES = ["Hello", "Welcome", "Layers", "Heartbeat", "Sample", "Scalar", "StepEnd", "Epoch", "Bye",
          "Ack", "Nack", "Notice", "Wish", "Query", "Reply", "Ids", "Shape"]
@@ -260,7 +261,7 @@ class Daemon:
         self.logdir = pathlib.Path(logdir or self.folder / "runs")
         self.socket = self.folder / "socket"
         self.log_path = self.folder / "log"
-        self.arguments = [str(EMBMOND), "--logdir", str(self.logdir)]
+        self.arguments = [*UNDER, str(EMBMOND), "--logdir", str(self.logdir)]
         if listen:
             self.arguments += ["--listen", f"unix:{self.socket}"]
         self.arguments += [str(option) for option in options]
@@ -310,6 +311,8 @@ class Daemon:
 
     def discard(self):
         if self.process and self.alive():
+            if UNDER:  # what is found at its end is to be said
+                self.stop()
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 #   tests/setup.sh build   the C libraries, from Debian
 #   tests/setup.sh demo    the same, and what reads the reviews, and TensorBoard
 #   tests/setup.sh test    the same, and the test tools
+#   tests/setup.sh faults the same, and what looks for mistakes in C
 #   tests/setup.sh fuzz    what builds, and clang with its fuzzer
 # Debian packages need root or sudo; the Python ones go to build/venv. What is there is skipped.
 set -eu
@@ -14,9 +15,10 @@ case $what in
 build) ;;
 fuzz) packages="$packages clang-14 libclang-rt-14-dev" ;;
 demo) packages="$packages python3-venv" ;;
-test) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace curl prometheus-alertmanager openssl" ;;
-*) echo "usage: tests/setup.sh build|demo|test|fuzz" >&2; exit 64 ;;
+test | faults) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace curl prometheus-alertmanager openssl" ;;
+*) echo "usage: tests/setup.sh build|demo|test|faults|fuzz" >&2; exit 64 ;;
 esac
+[ "$what" != faults ] || { packages="$packages cppcheck valgrind libc6-dbg"; what=test; }
 
 missing=
 for package in $packages; do

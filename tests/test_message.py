@@ -122,7 +122,7 @@ def one_of_each(proto):
                     name="sweep/lr=1e-3", key="4711 \u00e9", rank=7, world_size=8, resume=True,
                     every=64),
         proto.Welcome(protocol=1, run="a-2", next_step=2**53, every=1, sequence=2**64 - 1,
-                      frame_limit=2**32 - 1),
+                      frame_limit=2**32 - 1, rejected=2**64 - 1),
         proto.Layers(layers=[dict(id=1, path="inner/\u5c64:0", kind=6, activation="tanh",
                                   trainable=True, sharded=True, rows=2**53, columns=3,
                                   has_padding=True, padding_id=-2**63, inputs=[0, 2**20],

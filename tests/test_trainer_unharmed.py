@@ -5,6 +5,7 @@ by a post, a lock that is waited for, an allocation that asks the kernel, and it
 Reading the clock is allowed; under strace it cannot be seen either."""
 
 import contextlib
+import select
 import signal
 import socket
 import threading
@@ -12,8 +13,8 @@ import time
 
 import pytest
 
-from harness import Closed, Peer, proto
-from trainers import NOBODY, Embmond, Load, load, until
+import trouble
+from trainers import NOBODY, Embmond, Load, load, unharmed_at_best, until
 
 STEPS, LAYERS = 10_000, 20
 POSTS = STEPS * (LAYERS + 2)
@@ -34,46 +35,6 @@ def weights():
     """What the training gives when nobody listens."""
     counts, _ = load(NOBODY, *ALONE, *QUICK)
     return counts["weights"]
-
-
-class Server:
-    """What a trainer may meet where it expects embmond: accepts, answers with greet(peer), or not
-    at all, and never reads again."""
-
-    def __init__(self, folder, greet=None):
-        self.address = f"unix:{folder}/mute.sock"
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(f"{folder}/mute.sock")
-        self.listener.listen()
-        self.greet, self.peers = greet, []
-        self.thread = threading.Thread(target=self.serve, daemon=True)
-        self.thread.start()
-
-    def serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = self.listener.accept()
-                self.peers.append(peer)
-                if self.greet:
-                    self.greet(peer)
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
-        for peer in self.peers:
-            peer.close()
-
-
-def welcome(sock):
-    peer = Peer.__new__(Peer)  # the other end of the same conversation
-    peer.socket, peer.received = sock, b""
-    sock.settimeout(20)
-    with contextlib.suppress(Closed):
-        assert peer.receive().DESCRIPTOR.name == "Hello"
-        peer.send(proto.Welcome(protocol=1, run="load", next_step=0, every=1, sequence=0,
-                                frame_limit=4 << 20))
 
 
 def check(counts, weights, drained=False, posts=POSTS):
@@ -110,12 +71,11 @@ def test_posting_makes_no_system_call_beside_a_stopped_daemon(daemon, weights):
     assert counts["acked"] == 0
 
 
-@pytest.mark.parametrize("greet", [None, welcome], ids=["mute", "welcomes"])
-def test_posting_makes_no_system_call_beside_a_server_that_never_reads(greet, tmp_path_factory,
-                                                                       weights):
-    server = Server(tmp_path_factory.mktemp("s"), greet)
-    counts = check(load(server.address, *ALONE, *QUICK)[0], weights)
-    server.close()
+@pytest.mark.parametrize("name", ["mute", "never_reads", "a_byte_a_second", "backlog_full",
+                                  "garbage", "nobody_reads_stderr"])
+def test_posting_makes_no_system_call_beside_what_is_no_daemon(name, tmp_path_factory, weights):
+    with trouble.STATES[name](tmp_path_factory.mktemp("s")) as state:
+        counts = check(load(state.address, *ALONE, *QUICK, stderr=state.stderr)[0], weights)
     assert counts["acked"] == 0
 
 
@@ -140,6 +100,17 @@ def test_posting_makes_no_system_call_while_the_daemon_is_killed_every_50_ms(dae
     assert len(kills) > 5
     assert counts["reconnects"] <= len(kills)
     daemon.recorded()
+
+
+@pytest.mark.parametrize("name", ["absent", "stopped", "backlog_full", "nobody_reads_stderr"])
+def test_posting_and_closing_keep_their_time(name, tmp_path_factory):
+    """tests/faults/test_unharmed.py in short."""
+    with trouble.STATES[name](tmp_path_factory.mktemp("s")) as state:
+        found = unharmed_at_best(state.address, "--posts", 20000, "--spread", 300, "--close", 200,
+                                 stderr=state.stderr)
+    assert found["call_us_max"] < 1000
+    assert found["produced"] == 20000
+    assert found["close_ms_max"] < 300
 
 
 # ---- bounded, and exact about what is lost
@@ -180,6 +151,46 @@ def test_after_an_overflow_the_newest_arrive_and_the_rest_is_counted(daemon):
     run = daemon.recorded()
     assert run.steps("loss")[-1] == MUCH_STEPS - 1
     assert run.scalars["embmond/dropped"][-1] == (MUCH_STEPS - 1, counts["dropped"])
+
+
+class Between(trouble.Server):
+    """Carries between trainers and embmond, and cuts a connection instead of carrying a Nack, the
+    first few times."""
+
+    def __init__(self, folder, daemon, cuts):
+        self.path, self.cuts = str(daemon.socket), cuts
+        super().__init__(folder, self.carry)
+
+    def carry(self, trainer, _):
+        with socket.socket(socket.AF_UNIX) as daemon, contextlib.suppress(OSError):
+            daemon.connect(self.path)
+            while True:
+                for sock in select.select([trainer, daemon], [], [])[0]:
+                    data = sock.recv(1 << 16)
+                    if not data or self.cuts > 0 and sock is daemon and self.has_nack(data):
+                        return trainer.shutdown(socket.SHUT_RDWR)
+                    (trainer if sock is daemon else daemon).sendall(data)
+
+    def has_nack(self, data):
+        found = b"EMBM\x01\x00\x0b\x00" in data
+        self.cuts -= found
+        return found
+
+
+def test_a_nack_that_is_lost_with_its_connection_is_counted_all_the_same(daemon, tmp_path_factory):
+    between = Between(tmp_path_factory.mktemp("s"), daemon, cuts=3)
+    with Load(between.address) as trainer:
+        for last in range(9, 60, 10):
+            trainer.steps(last - 9, last)
+            trainer.settle()
+            trainer.steps(last - 5, last - 3)  # late, all of them
+            counts = trainer.settle()
+        trainer.end()
+    between.close()
+    assert between.cuts == 0 and counts["reconnects"] == 3
+    (status,) = daemon.ask("status")
+    assert (counts["acked"], counts["rejected"]) == (60 * 4, 6 * 3 * 4)
+    assert (status["acked"], status["rejected"]) == (counts["acked"], counts["rejected"])
 
 
 def test_a_trainer_beside_a_daemon_does_not_grow(daemon):

@@ -15,21 +15,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tests/tools/alone.h"
 
 enum { LAYERS_MAX = 4096, ELEMENTS_MAX = 1 << 20, SIGNALS_MAX = 4 };
 
@@ -312,66 +307,20 @@ static void obey(struct trainer *t)
 
 /* ---- a thread that only posts */
 
-static _Atomic int forbidden_call = -1;
-
-static void on_forbidden_call(int number, siginfo_t *info, void *context)
-{
-    (void)number, (void)context;
-    atomic_store(&forbidden_call, info->si_syscall);
-    for (;;) /* to return, and to end, are system calls too: the main thread ends us */
-        ;
-}
-
-/* From here on this thread may read the clock (where the kernel does not let it do so without a
- * call) and end. */
-static void forbid_system_calls(void)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
-        fputs("load: no seccomp here\n", stderr);
-        _exit(77);
-    }
-}
-
 static void *post_alone(void *argument)
 {
     struct trainer *t = argument;
     const struct options *o = &t->options;
 
-    forbid_system_calls();
+    alone_begin();
     for (int64_t step = o->first; step < o->first + o->steps; step++)
         train_step(t, step);
-    syscall(SYS_exit, 0);
-    return NULL;
+    alone_end();
 }
 
-static void train_alone(struct trainer *t)
+static void watch_nothing(void *context)
 {
-    struct sigaction action = {.sa_sigaction = on_forbidden_call, .sa_flags = SA_SIGINFO};
-    struct timespec time = {0, 1000000};
-    pthread_t thread;
-
-    sigaction(SIGSYS, &action, NULL);
-    if (pthread_create(&thread, NULL, post_alone, t) != 0)
-        die("no thread");
-    while (pthread_tryjoin_np(thread, NULL) == EBUSY) {
-        int number = atomic_load(&forbidden_call);
-
-        if (number >= 0) {
-            fprintf(stderr, "load: system call %d on the posting thread\n", number);
-            _exit(3);
-        }
-        nanosleep(&time, NULL);
-    }
+    (void)context;
 }
 
 /* ---- the whole */
@@ -423,7 +372,7 @@ int main(int argc, char **argv)
     if (o->control)
         obey(&t);
     else if (o->alone)
-        train_alone(&t);
+        alone_run(post_alone, watch_nothing, &t);
     else
         for (int64_t step = o->first; step < o->first + o->steps; step++)
             train_step(&t, step);

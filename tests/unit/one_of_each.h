@@ -146,7 +146,8 @@ static inline struct message one_of_each(size_t i)
             m.hello.session[k] = (uint8_t)(k * 17);
         break;
     case FRAME_WELCOME:
-        m.welcome = (struct msg_welcome){1, "sweep/lr=1e-3", STEP_MAX, 8, UINT64_MAX, 4 << 20};
+        m.welcome =
+            (struct msg_welcome){1, "sweep/lr=1e-3", STEP_MAX, 8, UINT64_MAX, 4 << 20, UINT64_MAX};
         break;
     case FRAME_LAYERS:
         return one_layers();

@@ -21,7 +21,7 @@ static inline struct moment at(uint64_t ms)
 struct heard {
     unsigned count[16]; /* [enum frame_type] */
     char run[600];      /* Welcome */
-    uint64_t next_step, sequence;
+    uint64_t next_step, sequence, rejected;
     uint32_t every;
     uint64_t kept;          /* Ack */
     uint64_t nack_sequence; /* Nack */
@@ -52,6 +52,7 @@ static inline void peer_keep(struct heard *h, const struct message *m)
         strncpy(h->run, m->welcome.run, sizeof h->run - 1);
         h->next_step = m->welcome.next_step;
         h->sequence = m->welcome.sequence;
+        h->rejected = m->welcome.rejected;
         h->every = m->welcome.every;
         break;
     case FRAME_ACK:

@@ -36,11 +36,70 @@ static void acks_and_nacks_are_counted_once(void **to)
     assert_true(atomic_load(&w->state.connected));
 }
 
+/* Comes back; the daemon says how far it has kept, and how many Nacks it has sent. */
+static void come_back(struct sender_world *w, uint64_t sequence, uint64_t rejected)
+{
+    struct message m = {
+        .type = FRAME_WELCOME,
+        .welcome = {PROTOCOL_VERSION, "run", 0, 1, sequence, FRAME_PAYLOAD_MAX, rejected}};
+
+    fake_hang_up(w->fake);
+    world_turn(w, 5);
+    world_turn(w, 20000);
+    assert_true(fake_accept(w->fake, 0));
+    fake_send(w->fake, &m);
+    world_turn(w, 5);
+    assert_true(atomic_load(&w->state.connected));
+}
+
+static void nacks_that_were_lost_with_a_connection_are_counted(void **to)
+{
+    struct sender_world *w = *to;
+
+    for (int i = 0; i < 10; i++)
+        world_post(w, 0, 0);
+    world_greet(w, 0);
+    fake_nack(w->fake, 2, NACK_LATE);
+    world_turn(w, 5);
+    come_back(w, 4, 3); /* 2 and two more, of which a number may be above what is kept */
+    world_counts(w, 1, 3, 0, 6);
+    come_back(w, 4, 4); /* one of 5 to 10 */
+    fake_ack(w->fake, 6);
+    fake_nack(w->fake, 7, NACK_LATE);
+    world_turn(w, 5);
+    world_counts(w, 2, 5, 0, 3);
+    come_back(w, 8, 5); /* none was lost */
+    world_counts(w, 3, 5, 0, 2);
+    come_back(w, 0, 0); /* a daemon that has started anew, */
+    fake_nack(w->fake, 9, NACK_LATE);
+    world_turn(w, 5);
+    come_back(w, 10, 2); /* and what it refused */
+    world_counts(w, 3, 7, 0, 0);
+}
+
+/* What was dropped here cannot be counted as refused as well, nor what comes later in its place. */
+static void lost_nacks_of_what_was_dropped_are_forgotten(void **to)
+{
+    struct sender_world *w = *to;
+
+    world_post(w, 0, 0), world_post(w, 0, 0);
+    world_greet(w, 0);
+    come_back(w, 0, 9);
+    world_post(w, 0, 0);
+    world_turn(w, 5);
+    fake_ack(w->fake, 2);
+    world_turn(w, 5);
+    world_counts(w, 0, 2, 0, 1);
+    fake_ack(w->fake, 3);
+    world_turn(w, 5);
+    world_counts(w, 1, 2, 0, 0);
+}
+
 static void welcome_is_kept_for_the_trainer(void **to)
 {
     struct sender_world *w = *to;
     struct message m = {.type = FRAME_WELCOME,
-                        .welcome = {PROTOCOL_VERSION, "name-2", 77, 8, 0, FRAME_PAYLOAD_MAX}};
+                        .welcome = {PROTOCOL_VERSION, "name-2", 77, 8, 0, FRAME_PAYLOAD_MAX, 0}};
 
     fake_listen(w->fake);
     world_turn(w, 0);
@@ -145,11 +204,11 @@ static void a_bad_welcome_ends_the_connection(void **to)
 {
     struct sender_world *w = *to;
     const struct msg_welcome bad[] = {
-        {2, "run", 0, 1, 0, FRAME_PAYLOAD_MAX},
-        {1, "run", 0, 1, 1, FRAME_PAYLOAD_MAX},
-        {1, "run", 0, 1, 0, 1000},
-        {1, "../x", 0, 1, 0, FRAME_PAYLOAD_MAX},
-        {1, "run", 0, 3, 0, FRAME_PAYLOAD_MAX},
+        {2, "run", 0, 1, 0, FRAME_PAYLOAD_MAX, 0},
+        {1, "run", 0, 1, 1, FRAME_PAYLOAD_MAX, 0},
+        {1, "run", 0, 1, 0, 1000, 0},
+        {1, "../x", 0, 1, 0, FRAME_PAYLOAD_MAX, 0},
+        {1, "run", 0, 3, 0, FRAME_PAYLOAD_MAX, 0},
     };
 
     fake_listen(w->fake);
@@ -227,6 +286,8 @@ int main(void)
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_open, world_close)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(acks_and_nacks_are_counted_once),
+        WITH_WORLD(nacks_that_were_lost_with_a_connection_are_counted),
+        WITH_WORLD(lost_nacks_of_what_was_dropped_are_forgotten),
         WITH_WORLD(welcome_is_kept_for_the_trainer),
         WITH_WORLD(a_wish_reaches_the_sampling_with_its_layer),
         WITH_WORLD(notices_are_kept_for_the_trainer),

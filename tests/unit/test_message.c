@@ -103,7 +103,7 @@ static void welcome_arrives_whole(void **state)
 
     (void)state;
     SAME(welcome.protocol), SAME(welcome.next_step), SAME(welcome.every), SAME(welcome.sequence);
-    SAME(welcome.frame_limit), SAME_TEXT(welcome.run);
+    SAME(welcome.frame_limit), SAME(welcome.rejected), SAME_TEXT(welcome.run);
 }
 
 static void layers_arrive_whole(void **state)

@@ -168,12 +168,30 @@ static void the_next_frame_can_be_discarded(void **state)
     queue_free(q);
 }
 
+static void room_is_made_before_a_frame_is_known(void **state)
+{
+    struct queue *q = queue_new(3 * COST);
+
+    (void)state;
+    push(q, 1, true), push(q, 2, false), push(q, 3, false);
+    assert_int_equal(queue_make_room(q, 4 * COST), 0); /* it can never fit */
+    assert_int_equal(queue_make_room(q, SIZE_MAX), 0);
+    assert_int_equal(queue_count(q), 3);
+    assert_int_equal(queue_make_room(q, FRAME + 1), 2);
+    assert_int_equal(queue_make_room(q, FRAME + 1), 0);
+    assert_int_equal(push(q, 4, false), 0);
+    assert_int_equal(send_next(q), 1);
+    assert_int_equal(send_next(q), 4);
+    queue_free(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_sent_in_order_whatever_their_worth),
         cmocka_unit_test(an_ack_takes_all_up_to_its_number),
         cmocka_unit_test(a_nack_takes_one_that_was_sent),
+        cmocka_unit_test(room_is_made_before_a_frame_is_known),
         cmocka_unit_test(after_a_rewind_the_rest_is_sent_again),
         cmocka_unit_test(the_oldest_ordinary_frames_not_sent_are_dropped_first),
         cmocka_unit_test(the_bound_is_never_passed),

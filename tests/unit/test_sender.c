@@ -221,6 +221,29 @@ static void the_end_of_a_step_counts_its_posts_and_what_was_dropped(void **to)
     }
 }
 
+/* The end of a step is the last that is told of it: no heartbeat need come before it is closed. */
+static void the_end_of_a_step_counts_what_it_displaces_itself(void **to)
+{
+    struct sender_world *w = world_open_with(1000);
+    struct message m = {0};
+    uint64_t said = 0, ends = 0;
+
+    (void)to;
+    for (uint64_t step = 0; step < 300; step++) {
+        world_post(w, step, 0);
+        world_step_end(w, step);
+    }
+    world_turn(w, 0);
+    world_greet(w, 0);
+    while (fake_next(w->fake, &m, 0))
+        if (m.type == FRAME_STEP_END)
+            said = m.step_end.dropped, ends++;
+    assert_true(ends > 2);
+    assert_true(said > 128); /* a number that takes two bytes */
+    assert_int_equal(said, state_counts(&w->state).dropped);
+    world_close((void **)&w);
+}
+
 /* Frames are given without a connection, in a queue for a dozen of them. */
 static void when_the_queue_is_full_anomalies_and_ends_of_steps_stay(void **to)
 {
@@ -377,11 +400,16 @@ static void bye_says_what_is_left_undelivered(void **to)
     world_post(w, 0, 0);
     world_greet(w, 0);
     assert_false(sender_is_done(w->sender));
-    sender_bye(w->sender);
     fake_expect(w->fake, FRAME_LAYERS, &m);
     fake_expect(w->fake, FRAME_SAMPLE, &m);
+    atomic_fetch_add(&w->state.counters.produced, 3);
+    atomic_fetch_add(&w->state.counters.turned_away, 3);
+    sender_bye(w->sender);
+    fake_expect(w->fake, FRAME_HEARTBEAT, &m);
+    assert_int_equal(m.heartbeat.produced, 4);
+    assert_int_equal(m.heartbeat.dropped, 3);
     fake_expect(w->fake, FRAME_BYE, &m);
-    assert_int_equal(m.bye.undelivered, 1);
+    assert_int_equal(m.bye.undelivered, 4);
 }
 
 static void without_a_daemon_ever_closing_looks_once_more(void **to)
@@ -416,6 +444,7 @@ int main(void)
         WITH_WORLD(a_peer_that_never_welcomes_is_left),
         WITH_WORLD(a_heartbeat_goes_every_second),
         WITH_WORLD(the_end_of_a_step_counts_its_posts_and_what_was_dropped),
+        cmocka_unit_test(the_end_of_a_step_counts_what_it_displaces_itself),
         cmocka_unit_test(when_the_queue_is_full_anomalies_and_ends_of_steps_stay),
         cmocka_unit_test(ids_that_are_no_rows_and_shapes_stay_too),
         cmocka_unit_test(conservation_holds_through_drops_acks_and_nacks),
