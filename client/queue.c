@@ -78,10 +78,6 @@ static bool drop_one(struct queue *queue)
     for (size_t i = 0; i < LISTS; i++) {
         struct list *list = &queue->lists[i];
 
-        if (first_unsent(list)) {
-            remove_after(queue, list, list->last_sent);
-            return true;
-        }
         if (list->first) {
             remove_after(queue, list, NULL);
             return true;
@@ -203,6 +199,11 @@ bool queue_nack(struct queue *queue, uint64_t sequence)
         }
     }
     return false;
+}
+
+bool queue_is_half(const struct queue *queue)
+{
+    return queue->bytes > queue->bytes_max / 2;
 }
 
 size_t queue_bytes(const struct queue *queue)

@@ -3,10 +3,10 @@
  *
  * Frames are sent in the order of their numbers; an acknowledgement takes away all up to its
  * number, a refusal one. When a new frame does not fit, whole frames are dropped, and counted by
- * the caller: first ordinary ones not yet sent, oldest first; then ordinary ones that were sent and
- * not answered; precious ones (anomalies, ends of steps) last, in the same two turns. Frames not
- * sent go first because the daemon cannot have merged them: what is counted as dropped is then
- * really lost.
+ * the caller: ordinary ones first, precious ones (anomalies, ends of steps) last, each oldest
+ * first, sent or not. A daemon that takes all and acknowledges nothing, because its disk is full,
+ * goes on judging what is new; what was sent to it before it has merged, and loses only when it is
+ * killed before there is room again.
  */
 #ifndef EMBMON_CLIENT_QUEUE_H
 #define EMBMON_CLIENT_QUEUE_H
@@ -54,6 +54,9 @@ uint64_t queue_ack(struct queue *queue, uint64_t sequence);
 
 /* Takes away the sent frame of this number; false where there is none. */
 bool queue_nack(struct queue *queue, uint64_t sequence);
+
+/* Half of the room is taken. */
+bool queue_is_half(const struct queue *queue);
 
 size_t queue_bytes(const struct queue *queue);
 uint64_t queue_count(const struct queue *queue);

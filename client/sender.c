@@ -232,19 +232,38 @@ static void send_posts(struct sender *s)
     }
 }
 
-static void send_heartbeat(struct sender *s, int64_t now_ms)
+static bool put_heartbeat(struct sender *s, bool hurry)
 {
     struct message m = {.type = FRAME_HEARTBEAT};
-    struct tallied counts;
+    struct tallied counts = state_counts(s->state);
 
-    if (now_ms - s->heartbeat_ms < SENDER_HEARTBEAT_MS)
-        return;
-    counts = state_counts(s->state);
     m.heartbeat.produced = counts.produced;
     m.heartbeat.dropped = counts.dropped;
     m.heartbeat.phase = (uint32_t)atomic_load(&s->state->phase);
-    if (put(s, &m))
+    m.heartbeat.hurry = hurry;
+    return put(s, &m);
+}
+
+static void send_heartbeat(struct sender *s, int64_t now_ms)
+{
+    if (now_ms - s->heartbeat_ms >= SENDER_HEARTBEAT_MS && put_heartbeat(s, false))
         s->heartbeat_ms = now_ms;
+}
+
+/* The daemon keeps what it has once a second. Who cannot wait so long says it, behind what is to be
+ * kept: a queue that fills up now and then, a trainer that waits for the end once for all. */
+static void send_hurry(struct sender *s, int64_t now_ms)
+{
+    bool soon = now_ms - s->hurry_ms < SENDER_HURRY_MS;
+    bool news = s->hurried != s->sent;
+
+    if (queue_count(s->queue) == 0 ||
+        !(s->closing ? news || !soon : queue_is_half(s->queue) && !soon))
+        return;
+    if (put_heartbeat(s, true)) {
+        s->hurry_ms = now_ms;
+        s->hurried = s->sent;
+    }
 }
 
 /* Fills the buffer and empties it into the socket until one of them has had enough. */
@@ -257,6 +276,7 @@ static bool send_all(struct sender *s, int64_t now_ms)
             send_heartbeat(s, now_ms);
             if (send_layers(s))
                 send_posts(s);
+            send_hurry(s, now_ms);
         }
         before = link_pending(s->link);
         if (!link_flush(s->link))
@@ -354,6 +374,7 @@ void sender_wait(const struct sender *s, int wait_ms)
 void sender_hurry(struct sender *s)
 {
     s->failed = false;
+    s->closing = true;
     link_hurry(s->link);
 }
 

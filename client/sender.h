@@ -19,6 +19,7 @@ enum {
     SENDER_IDLE_MS = 50,
     SENDER_IDLE_AFTER_MS = 1000, /* without a post */
     SENDER_HEARTBEAT_MS = 1000,
+    SENDER_HURRY_MS = 100,
     SENDER_WELCOME_MS = 10000, /* a peer that is silent so long after Hello is no daemon */
     SENDER_PROOF_MS = 4000,    /* for the handshake, for which a daemon allows 5 s */
     SENDER_SILENCE_MS = 10000, /* over tcp: a daemon answers the heartbeat of every second */

@@ -32,7 +32,10 @@ struct sender {
     uint32_t declared;           /* targets sent on this connection */
     struct thresholds_told told; /* and thresholds */
     uint32_t frame_limit;
-    bool failed; /* an attempt to connect has failed */
+    bool failed;      /* an attempt to connect has failed */
+    bool closing;     /* the trainer waits */
+    uint64_t hurried; /* highest number sent when the daemon was last asked to hurry */
+    int64_t hurry_ms; /* and when that was */
     int64_t hello_ms, heartbeat_ms, busy_ms;
     int64_t heard_ms; /* when the daemon said something last */
     bool proving;     /* it has not proven yet that it knows our token */

@@ -232,3 +232,68 @@ bool baseline_short_batch(const struct baseline *b, double batch)
         return false;
     return batch < SHORT_BATCH * median(b->batches, b->batch_count);
 }
+
+/* ---- over a restart */
+
+static void carry_norm(struct carry *c, struct norm_baseline *b)
+{
+    carry_u32(c, &b->learnt, BASELINE_LEARN);
+    if (b->learnt < BASELINE_LEARN)
+        carry_f64s(c, b->first, b->learnt);
+    carry_f64(c, &b->level);
+    carry_f64(c, &b->top);
+    carry_u32(c, &b->recent_count, BASELINE_RECENT);
+    carry_u32(c, &b->recent_next, BASELINE_RECENT - 1);
+    carry_f64s(c, b->recent, b->recent_count);
+}
+
+static void carry_layer(struct carry *c, struct layer_memory *memory)
+{
+    usual_carry(c, &memory->zeros);
+    usual_carry(c, &memory->ids);
+    usual_carry(c, &memory->variety);
+    usual_carry(c, &memory->busiest);
+    carry_bool(c, &memory->varied);
+}
+
+static void carry_variable(struct carry *c, struct variable_memory *memory)
+{
+    carry_bool(c, &memory->weighed);
+    if (!memory->weighed)
+        return;
+    carry_f64(c, &memory->weight_squares);
+    carry_u64(c, &memory->weight_count);
+}
+
+static void carry_model(struct carry *c, struct baseline *b)
+{
+    carry_norm(c, &b->model);
+    carry_u32(c, &b->loss_count, FIRST_LOSSES);
+    carry_f64s(c, b->losses, b->loss_count);
+    carry_u64(c, &b->steps);
+    carry_f64(c, &b->rate);
+    carry_f64(c, &b->rate_max);
+    carry_u32(c, &b->steps_since_rise, UINT32_MAX);
+    carry_u32(c, &b->batch_count, BASELINE_BATCHES);
+    carry_u32(c, &b->batch_next, BASELINE_BATCHES - 1);
+    carry_f64s(c, b->batches, b->batch_count);
+}
+
+void baseline_carry(struct carry *c, struct baseline *b, size_t layers, size_t variables)
+{
+    size_t layer_count, variable_count;
+
+    carry_model(c, b);
+    layer_count = carry_count(c, b->layer_count, layers);
+    variable_count = carry_count(c, b->variable_count, variables);
+    if (c->loading && !baseline_resize(b, layer_count, variable_count))
+        carry_fail(c, "out of memory");
+    for (size_t i = 0; i < layer_count && !c->problem; i++) {
+        carry_norm(c, &b->layers[i]);
+        intake_carry(c, &b->intakes[i]);
+        carry_layer(c, &b->memories[i]);
+    }
+    for (size_t i = 0; i < variable_count && !c->problem; i++)
+        carry_variable(c, &b->variables[i]);
+    shapes_carry(c, &b->shapes, layers, variables);
+}

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/intake.h"
 #include "daemon/shapes.h"
 #include "daemon/usual.h"
@@ -116,5 +117,8 @@ void baseline_batch(struct baseline *b, double batch);
 /* True when a batch of this size (NaN: not posted) is smaller than 0.9 of the usual one: the median
  * of the last 25, so that one huge batch does not make all others short. */
 bool baseline_short_batch(const struct baseline *b, double batch);
+
+/* Over a restart, of a model with at most so many layers and variables. */
+void baseline_carry(struct carry *c, struct baseline *b, size_t layers, size_t variables);
 
 #endif

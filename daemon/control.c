@@ -96,14 +96,19 @@ static void answer_status(struct registry *registry, struct moment now, struct t
 {
     const struct registry_totals *totals = registry_totals(registry);
     double uptime = (double)(now.ms - registry_started(registry).ms) / 1e3;
+    char trouble[NAME_RUN_MAX + 128] = "";
+    uint64_t failures = 0;
     size_t pending = 0;
 
     for (size_t i = 0; i < registry_runs(registry); i++) {
         struct run_status status;
         run_get_status(registry_run(registry, i), &status);
         pending += status.bytes_pending;
+        failures += status.write_failures;
+        if (*status.write_error && !*trouble)
+            (void)snprintf(trouble, sizeof trouble, "%s: %s", status.name, status.write_error);
     }
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid",
+    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
                              (int)getpid(), "logdir", json_text(registry_logdir(registry)),
                              "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
                              integer(totals->sessions), "acked", integer(totals->acked), "rejected",
@@ -111,7 +116,8 @@ static void answer_status(struct registry *registry, struct moment now, struct t
                              "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
                              integer(totals->unknown_frames), "failed_proofs",
                              integer(totals->failed_proofs), "bytes_pending", integer(pending),
-                             "sinks", sinks_array(registry_sinks(registry))));
+                             "write_failures", integer(failures), "write_error", trouble, "sinks",
+                             sinks_array(registry_sinks(registry))));
 }
 
 static void answer_runs(struct registry *registry, struct text *text)
@@ -119,13 +125,14 @@ static void answer_runs(struct registry *registry, struct text *text)
     for (size_t i = 0; i < registry_runs(registry); i++) {
         struct run_status s;
         run_get_status(registry_run(registry, i), &s);
-        add_line(text, json_pack("{sssbsosIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
-                                 "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
-                                 integer(s.ranks), "layers", integer(s.layers), "firing",
-                                 integer(s.firing), "steps", integer(s.steps), "acked",
-                                 integer(s.acked), "rejected", integer(s.rejected), "dropped",
-                                 integer(s.dropped), "bytes_pending", integer(s.bytes_pending),
-                                 "write_error", s.write_error));
+        add_line(text,
+                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live, "step",
+                           s.step < 0 ? json_null() : json_integer(s.step), "ranks",
+                           integer(s.ranks), "layers", integer(s.layers), "firing",
+                           integer(s.firing), "steps", integer(s.steps), "acked", integer(s.acked),
+                           "rejected", integer(s.rejected), "dropped", integer(s.dropped),
+                           "bytes_pending", integer(s.bytes_pending), "write_failures",
+                           integer(s.write_failures), "write_error", s.write_error));
     }
 }
 

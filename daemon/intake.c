@@ -92,3 +92,36 @@ double intake_share(const struct intake *intake, uint32_t phase)
 
     return r->positions > 0 ? r->padded / r->positions : NAN;
 }
+
+static void carry_recent(struct carry *c, struct intake_recent *r)
+{
+    carry_u64(c, &r->total);
+    if (r->total == 0)
+        return;
+    carry_f64(c, &r->sequences);
+    carry_f64(c, &r->positions);
+    carry_f64(c, &r->padded);
+    carry_f64(c, &r->side);
+    carry_f64(c, &r->wrong);
+    carry_f64(c, &r->unpadded);
+    carry_f64(c, &r->last_sick);
+    carry_f64(c, &r->last_side);
+}
+
+void intake_carry(struct carry *c, struct intake *intake)
+{
+    carry_u64(c, &intake->steps);
+    carry_u64(c, &intake->sequences);
+    carry_f64(c, &intake->share_mean);
+    carry_f64(c, &intake->share_spread);
+    carry_u64(c, &intake->leading);
+    carry_u64(c, &intake->trailing);
+    carry_u64(c, &intake->length_min);
+    carry_u64(c, &intake->length_max);
+    carry_u64(c, &intake->input_min);
+    carry_u64(c, &intake->input_max);
+    for (size_t i = 0; i < INTAKE_PHASES; i++)
+        carry_recent(c, &intake->recent[i]);
+    carry_u64(c, &intake->rows_seen);
+    carry_bool(c, &intake->rows_known);
+}

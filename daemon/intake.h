@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "proto/ids.h"
 
 enum { INTAKE_PHASES = 3, INTAKE_WINDOW = 400 }; /* sequences: the older count half as much */
@@ -49,5 +50,7 @@ double intake_spread(const struct intake *intake);
 
 /* The share of padding in the latest sequences of a phase; NaN when there are none. */
 double intake_share(const struct intake *intake, uint32_t phase);
+
+void intake_carry(struct carry *c, struct intake *intake); /* over a restart */
 
 #endif

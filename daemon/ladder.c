@@ -40,3 +40,14 @@ bool ladder_burst(struct ladder *ladder, bool window_open)
     ladder->bursts++;
     return true;
 }
+
+void ladder_carry(struct carry *c, struct ladder *ladder)
+{
+    carry_u64(c, &ladder->stride);
+    carry_u64(c, &ladder->position);
+    carry_u32(c, &ladder->since, UINT32_MAX);
+    carry_u32(c, &ladder->limit, UINT32_MAX);
+    carry_u32(c, &ladder->burst, LADDER_BURST);
+    carry_u64(c, &ladder->own);
+    carry_u64(c, &ladder->bursts);
+}

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
+
 enum { LADDER_HISTOGRAMS = 64, LADDER_SCALARS = 512, LADDER_BURST = 64 };
 
 struct ladder {
@@ -30,5 +32,7 @@ bool ladder_step(struct ladder *ladder);
 /* A burst begins with the next step. True: what is in the open window is to be recorded before it
  * (false when the budget of bursts is used up). window_open: the window holds a step. */
 bool ladder_burst(struct ladder *ladder, bool window_open);
+
+void ladder_carry(struct carry *c, struct ladder *ladder); /* over a restart */
 
 #endif

@@ -143,3 +143,17 @@ enum nack_reason member_layers(struct run_member *member, struct model *model,
     }
     return first;
 }
+
+void member_carry(struct carry *c, struct run_member *member, uint32_t world_size)
+{
+    carry_bytes(c, member->session, SESSION_BYTES);
+    carry_u32(c, &member->rank, world_size - 1);
+    carry_u32(c, &member->every, EVERY_MAX);
+    carry_bool(c, &member->bye);
+    carry_u64(c, &member->taken);
+    carry_u64(c, &member->acked);
+    carry_u64(c, &member->rejected);
+    carry_u64(c, &member->dropped);
+    if (c->loading)
+        member->kept = member->taken;
+}

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/model.h"
 #include "daemon/run.h"
 
@@ -24,7 +25,9 @@ struct run_member {
     bool bye;       /* said goodbye: will not come back */
     uint32_t phase; /* that it posts to now, as it said last; 0: it does not say */
     uint64_t heard_ms;
-    uint64_t kept;                     /* highest sequence number taken */
+    uint64_t taken;            /* highest sequence number merged or refused */
+    uint64_t kept;             /* and of those in the last checkpoint */
+    uint64_t syncing, durable; /* and in the one that is being synced, and the last that was */
     uint64_t acked, rejected, dropped; /* its posts; dropped: as it says itself */
     struct run_member_events events;
     struct member_target *targets; /* [id]; owned */
@@ -49,5 +52,8 @@ void member_unmap(struct run_member *member);
  * refused for, with *problem; the others are taken, and the id of a refused one means nothing. */
 enum nack_reason member_layers(struct run_member *member, struct model *model,
                                const struct msg_layers *layers, const char **problem);
+
+/* Over a restart: the place without its connection. */
+void member_carry(struct carry *c, struct run_member *member, uint32_t world_size);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/shapes.h"
 #include "daemon/words.h"
 #include "proto/message.h"
@@ -89,5 +90,8 @@ const char *kind_name(uint32_t kind);
 
 /* Index of the layer with this path, or -1. */
 int model_find(const struct model *model, const char *path);
+
+/* Over a restart; loading: into an initialised one. */
+void model_carry(struct carry *c, struct model *model);
 
 #endif

@@ -62,3 +62,21 @@ size_t norms_recent(const struct norms *norms, size_t layer, size_t most, float 
         to[i] = of->ring[(of->next + NORMS_KEPT - n + i) % NORMS_KEPT];
     return n;
 }
+
+void norms_carry(struct carry *c, struct norms *norms, size_t layers)
+{
+    size_t count = carry_count(c, norms->count, layers);
+
+    if (c->loading)
+        grow(norms, count);
+    for (size_t i = 0; i < count && i < norms->count; i++) {
+        struct layer_norms *layer = &norms->layers[i];
+
+        carry_f64(c, &layer->last);
+        carry_u32(c, &layer->count, NORMS_KEPT);
+        carry_u32(c, &layer->next, NORMS_KEPT - 1);
+        carry_bytes(c, layer->ring, layer->count * sizeof *layer->ring);
+    }
+    if (norms->count < count)
+        carry_fail(c, "out of memory");
+}

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "daemon/carry.h"
 #include "daemon/measure.h"
 
 enum { NORMS_KEPT = 64 };
@@ -26,5 +27,8 @@ double norms_last(const struct norms *norms, size_t layer);
 
 /* The last norms, oldest first, NaN as above; returns how many: at most `most` and NORMS_KEPT. */
 size_t norms_recent(const struct norms *norms, size_t layer, size_t most, float to[NORMS_KEPT]);
+
+/* Over a restart; of at most so many layers. */
+void norms_carry(struct carry *c, struct norms *norms, size_t layers);
 
 #endif

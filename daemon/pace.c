@@ -56,3 +56,12 @@ double pace_silence(const struct pace *pace, uint32_t every, struct moment now)
     silence = (double)moment_since(now, pace->posted_ms) / 1e3;
     return fmax(0, silence - (double)(every - 1) * pace_step_seconds(pace));
 }
+
+void pace_carry(struct carry *c, struct pace *pace)
+{
+    carry_u32(c, &pace->count, PACE_STEPS);
+    carry_u32(c, &pace->next, PACE_STEPS - 1);
+    carry_f64s(c, pace->seconds, pace->count);
+    if (c->loading)
+        pace_pause(pace);
+}

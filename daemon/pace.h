@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/moment.h"
 
 enum { PACE_STEPS = 25 };
@@ -38,5 +39,8 @@ double pace_step_seconds(const struct pace *pace);
 /* Seconds without a training post that one would have come in, when each `every`th step is sampled;
  * NaN when it is not training's turn, or nothing is known of its steps. */
 double pace_silence(const struct pace *pace, uint32_t every, struct moment now);
+
+/* Over a restart: how long steps take; what time the restart takes is none of training's. */
+void pace_carry(struct carry *c, struct pace *pace);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -82,4 +83,53 @@ size_t pending_close(struct pending *p)
     p->fd = -1;
     drop_memory(p);
     return lost;
+}
+
+void pending_carry(struct carry *c, struct pending *p)
+{
+    size_t n = carry_count(c, p->length, SIZE_MAX / 4);
+    uint8_t *to = c->loading ? pending_reserve(p, n) : p->data;
+
+    if (n > 0 && !to)
+        carry_fail(c, "out of memory");
+    else
+        carry_bytes(c, to, n);
+    if (c->loading && !c->problem)
+        pending_commit(p, n);
+}
+
+bool pending_read(int fd, uint64_t offset, uint8_t *to, size_t n)
+{
+    while (n > 0) {
+        ssize_t got = pread(fd, to, n, (off_t)offset);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        to += got;
+        n -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return true;
+}
+
+bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found)
+{
+    uint8_t chunk[16 << 10];
+    struct stat status;
+    uint64_t size;
+
+    if (fstat(fd, &status) < 0)
+        return false;
+    size = (uint64_t)status.st_size;
+    if (size < length || size - length > n)
+        return false;
+    *found = (size_t)(size - length);
+    for (size_t at = 0, some; at < *found; at += some) {
+        some = *found - at < sizeof chunk ? *found - at : sizeof chunk;
+        if (!pending_read(fd, length + at, chunk, some) || memcmp(chunk, queued + at, some) != 0)
+            return false;
+    }
+    return true;
 }

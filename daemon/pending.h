@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
+
 struct pending {
     int fd;        /* owned; -1 until set */
     uint8_t *data; /* owned: what is not written yet */
@@ -28,6 +30,15 @@ void pending_commit(struct pending *p, size_t n);
 
 /* Writes what is queued. True when nothing is left; else error says why. */
 bool pending_flush(struct pending *p);
+
+/* What is queued, over a restart; loading: behind what is queued already. */
+void pending_carry(struct carry *c, struct pending *p);
+
+/* How many of the n bytes that an ended writer had queued are in its file, behind the `length` it
+ * had reached. False: the file is shorter, holds something else there, or cannot be read. */
+bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found);
+/* Reads n bytes at an offset, all of them. */
+bool pending_read(int fd, uint64_t offset, uint8_t *to, size_t n);
 
 /* Gives the memory of an emptied queue back, however small it is. */
 void pending_trim(struct pending *p);

@@ -46,3 +46,19 @@ bool rank_list_add(struct rank_list *list, uint32_t rank)
     list->length++;
     return true;
 }
+
+void rank_list_carry(struct carry *c, struct rank_list *list, uint32_t world_size)
+{
+    size_t count = carry_count(c, list->length, world_size);
+
+    if (c->loading) {
+        *list = (struct rank_list){.ranks = carry_room(c, count, sizeof *list->ranks)};
+        count = list->ranks ? count : 0;
+        list->length = list->capacity = count;
+    }
+    for (size_t i = 0; i < count; i++) {
+        carry_u32(c, &list->ranks[i], world_size - 1);
+        if (i > 0 && list->ranks[i] <= list->ranks[i - 1])
+            carry_fail(c, "ranks are not in order");
+    }
+}

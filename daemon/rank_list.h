@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
+
 /* Ascending, each once. A zeroed one is empty. */
 struct rank_list {
     uint32_t *ranks; /* owned */
@@ -15,5 +17,8 @@ struct rank_list {
 /* False: out of memory, the list is unchanged. */
 bool rank_list_add(struct rank_list *list, uint32_t rank);
 bool rank_list_has(const struct rank_list *list, uint32_t rank);
+
+/* Over a restart; ranks are below `world_size`. */
+void rank_list_carry(struct carry *c, struct rank_list *list, uint32_t world_size);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "daemon/log.h"
 #include "daemon/rundir.h"
+#include "daemon/syncer.h"
 #include "embmon/embmon.h"
 #include "proto/name.h"
 
@@ -18,6 +19,7 @@ struct registry {
     size_t run_count, run_capacity;
     struct ceilings ceilings;
     const struct rules *rules; /* borrowed: the configuration file's, or NULL */
+    struct syncer *syncer;
     struct registry_totals totals;
     struct sinks *sinks; /* borrowed; NULL: none */
 };
@@ -39,7 +41,10 @@ struct registry *registry_new(const char *logdir, struct moment now)
     registry->started = registry->now = now;
     registry->ceilings = (struct ceilings)CEILINGS_DEFAULT;
     registry->logdir = strdup(logdir);
-    if (!registry->logdir) {
+    registry->syncer = syncer_new();
+    if (!registry->logdir || !registry->syncer) {
+        syncer_free(registry->syncer);
+        free(registry->logdir);
         free(registry);
         return NULL;
     }
@@ -61,9 +66,16 @@ void registry_free(struct registry *registry, struct moment now)
         return;
     for (size_t i = 0; i < registry->run_count; i++)
         run_close(registry->runs[i], now);
+    syncer_free(registry->syncer);
     free(registry->runs);
     free(registry->logdir);
     free(registry);
+}
+
+void registry_suspend(struct registry *registry)
+{
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_suspend(registry->runs[i]);
 }
 
 static void unload(struct registry *registry, size_t index, struct moment now)
@@ -105,6 +117,14 @@ static bool make_room(struct registry *registry, struct moment now, const char *
     return true;
 }
 
+/* What fires in a run that is taken up again: a receiver may not have been told of it before. */
+static void tell_firing(void *context, const struct alert_change *change, bool ever_fired)
+{
+    (void)ever_fired;
+    if (change->state == EMBMON_FIRING)
+        tell_sinks(context, change);
+}
+
 static struct run *load(struct registry *registry, const char *name, const char *wanted,
                         const struct msg_hello *hello, bool resume, struct moment now,
                         const char **problem)
@@ -127,6 +147,7 @@ static struct run *load(struct registry *registry, const char *name, const char 
     if (run) {
         run_configure(run, &registry->ceilings, registry->rules);
         registry->runs[registry->run_count++] = run;
+        run_alerts(run, tell_firing, registry);
     }
     return run;
 }
@@ -234,6 +255,8 @@ void registry_flush(struct registry *registry)
 {
     for (size_t i = 0; i < registry->run_count; i++)
         run_flush(registry->runs[i], registry->now);
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_sync(registry->runs[i], registry->syncer, registry->now);
 }
 
 void registry_end(struct registry *registry, struct moment now)

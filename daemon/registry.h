@@ -30,6 +30,9 @@ struct registry *registry_new(const char *logdir, struct moment now);
 void registry_configure(struct registry *registry, const struct ceilings *ceilings,
                         const struct rules *rules);
 
+/* embmond ends and trainers go on: see run_suspend(). */
+void registry_suspend(struct registry *registry);
+
 /* Flushes and closes all runs. */
 void registry_free(struct registry *registry, struct moment now);
 
@@ -45,7 +48,7 @@ void registry_tick(struct registry *registry, struct moment now);
 /* Writes what is queued to the event files. */
 void registry_flush(struct registry *registry);
 
-/* Ends all runs: their last steps and alerts are told of now. */
+/* Ends all runs that are not suspended: their last steps and alerts are told of now. */
 void registry_end(struct registry *registry, struct moment now);
 
 /* Alerts of all runs go to these sinks; borrowed until NULL is set. */

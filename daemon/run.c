@@ -10,13 +10,13 @@
 #include "daemon/log.h"
 #include "daemon/run_state.h"
 #include "daemon/rundir.h"
+#include "daemon/state_file.h"
 #include "embmon/embmon.h"
 
 enum {
     WISH_STEPS = 64,
     WISHES_MAX = 16, /* layers asked for at once when wishes are renewed */
     DESERTED_MS = 60 * 1000,
-    WRITE_RETRY_MS = 1000,
 };
 
 /* ---- what an alert's change sets off */
@@ -44,6 +44,8 @@ static void on_change(void *context, const struct alert_change *change)
     struct moment now = {.ms = 0, .wall = change->time};
 
     log_alert(change);
+    run->changes++;
+    run->hurry = true; /* whoever reads the files shall not wait for news */
     jsonl_write(run->jsonl, change);
     record_alert(run->record, change, alerts_fired(run->alerts), now);
     for (size_t i = 0; i < run->member_count; i++) {
@@ -63,6 +65,7 @@ static void on_change(void *context, const struct alert_change *change)
 
 static void run_destroy(struct run *run)
 {
+    run_sync_forget(run);
     for (size_t i = 0; i < run->member_count; i++)
         member_free(run->members[i]);
     free(run->members);
@@ -98,30 +101,27 @@ static const char *folder_problem(int error)
     }
 }
 
-/* Opens the files; a run that goes on begins behind its last recorded step. */
-static bool open_files(struct run *run, const struct run_options *options, struct moment now,
-                       const char **problem)
+/* Opens the files, without a look at what is in them. */
+static bool open_files(struct run *run, const char *logdir, struct moment now, const char **problem)
 {
-    char *directory = rundir_make(options->logdir, run->name);
+    char *directory = rundir_make(logdir, run->name);
 
     if (!directory) {
         *problem = folder_problem(errno);
         return false;
     }
-    run->record = record_open(directory, &run->model, now, problem);
-    if (run->record && !(run->jsonl = jsonl_open(directory)))
+    run->record = record_begin(directory, &run->model, now, problem);
+    if (run->record && !(run->jsonl = jsonl_begin(directory)))
         *problem = "alerts.jsonl cannot be opened in the run's folder";
     free(directory);
     if (!run->record || !run->jsonl)
         return false;
-    if (options->resume)
-        record_start(run->record);
-    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++)
-        steps_set_closed(run->steps, phase, record_last_step(run->record, phase));
+    record_hold(run->record);
     return true;
 }
 
-struct run *run_open(const struct run_options *options, struct moment now, const char **problem)
+/* A run of which nothing is known yet. */
+static struct run *begin(const struct run_options *options, struct moment now, const char **problem)
 {
     struct run *run = calloc(1, sizeof *run);
 
@@ -142,14 +142,70 @@ struct run *run_open(const struct run_options *options, struct moment now, const
         goto fail;
     run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
     run->alerts = alerts_new(run->name, on_change, run);
-    if (!run->alerts || !open_files(run, options, now, problem))
-        goto fail;
-    log_info("run %s: recording into %s/%s/embmon", run->name, options->logdir, run->name);
-    return run;
+    if (run->alerts && open_files(run, options->logdir, now, problem))
+        return run;
 
 fail:
     run_destroy(run);
     return NULL;
+}
+
+/* Without a checkpoint a run that goes on begins behind its last recorded step. */
+static bool learn(struct run *run, const char **problem)
+{
+    if (!record_learn(run->record, problem))
+        return false;
+    jsonl_mend(run->jsonl);
+    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++)
+        steps_set_closed(run->steps, phase, record_last_step(run->record, phase));
+    return true;
+}
+
+/* The run as an earlier process left it, or of which nothing is known yet. */
+static struct run *begin_or_go_on(const struct run_options *options, struct moment now,
+                                  const char **problem)
+{
+    const char *const names[] = {STATE_FILE, STATE_DURABLE};
+    struct run *run = begin(options, now, problem);
+    bool there;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && run; i++) {
+        const char *why = run_take_up(run, names[i], now, &there);
+
+        if (there && !why)
+            return run;
+        if (!there)
+            continue;
+        run_destroy(run);
+        if (why == run_no_memory) { /* the trainer asks again, and what was kept is still there */
+            *problem = why;
+            return NULL;
+        }
+        log_warn("run %s: its checkpoint, the file %s, is of no use: %s", options->name, names[i],
+                 why);
+        run = begin(options, now, problem);
+    }
+    if (run && !learn(run, problem)) {
+        run_destroy(run);
+        return NULL;
+    }
+    if (run && run_next_step(run) > 0)
+        log_warn("run %s: without a checkpoint it goes on behind its last recorded step; what was "
+                 "open is lost",
+                 run->name);
+    return run;
+}
+
+struct run *run_open(const struct run_options *options, struct moment now, const char **problem)
+{
+    struct run *run = begin_or_go_on(options, now, problem);
+
+    if (!run)
+        return NULL;
+    if (options->resume && run->member_count == 0)
+        record_start(run->record);
+    log_info("run %s: recording into %s/%s/embmon", run->name, options->logdir, run->name);
+    return run;
 }
 
 void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules)
@@ -199,6 +255,7 @@ static void close_step(struct run *run, const struct step *step, struct moment n
     struct record_losses losses = {0, run->rejected};
     bool training = step->phase == EMBMON_TRAIN;
 
+    run->changes++;
     run->steps_closed++;
     run->closed_ms = now.ms;
     for (size_t i = 0; i < run->member_count; i++)
@@ -311,26 +368,6 @@ void run_tick(struct run *run, struct moment now)
         run_end(run, now);
 }
 
-void run_flush(struct run *run, struct moment now)
-{
-    struct event_file_stats stats;
-
-    if (run->write_error && now.ms < run->retry_ms)
-        return;
-    run->retry_ms = now.ms + WRITE_RETRY_MS;
-    (void)record_flush(run->record);
-    (void)jsonl_flush(run->jsonl);
-    record_stats(run->record, &stats);
-    if (stats.error == run->write_error)
-        return;
-    run->write_error = stats.error;
-    if (stats.error)
-        log_error("run %s: cannot write %s: %s; trying again every second", run->name, stats.name,
-                  strerror(stats.error));
-    else
-        log_info("run %s: writing again", run->name);
-}
-
 bool run_idle(const struct run *run, struct moment now)
 {
     return !is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;
@@ -348,6 +385,8 @@ static void trim(struct run *run)
 
 void run_end(struct run *run, struct moment now)
 {
+    if (run->suspended)
+        return;
     run->ended = true;
     run_process(run, now, true);
     run->pace = (struct pace){0};
@@ -357,9 +396,14 @@ void run_end(struct run *run, struct moment now)
         alerts_close(run->alerts, phase, last > 0 ? (uint64_t)last : 0, now);
     }
     record_finish(run->record, run->alerts, now);
-    run->retry_ms = 0;
-    run_flush(run, now);
+    run->changes++;
+    run_write(run, now);
     trim(run);
+}
+
+void run_suspend(struct run *run)
+{
+    run->suspended = run->suspended || is_live(run);
 }
 
 void run_close(struct run *run, struct moment now)
@@ -367,5 +411,9 @@ void run_close(struct run *run, struct moment now)
     if (!run)
         return;
     run_end(run, now);
+    if (run->suspended) {
+        record_windows(run->record, now); /* who looks at the files meanwhile sees all steps */
+        run_write(run, now);
+    }
     run_destroy(run);
 }

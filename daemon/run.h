@@ -27,6 +27,7 @@ struct run_member_events {
     void (*sampling)(void *context, uint32_t every); /* the run's `every` grew */
     void (*superseded)(void *context); /* the session is back on another connection: forget the
                                           member, this one is over */
+    void (*kept)(void *context);       /* more of its posts are kept, or durable */
 };
 
 struct run_options {
@@ -50,11 +51,15 @@ struct run *run_open(const struct run_options *options, struct moment now, const
  * none. Without this the defaults hold. */
 void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules);
 
+/* embmond ends and the trainers that are connected go on: all that is open stays open for the next
+ * one. Call before their connections are closed. */
+void run_suspend(struct run *run);
+
 /* The trainers have gone for good: closes all steps, ends the alerts, records the open windows. The
- * run stays loaded and may go on. */
+ * run stays loaded and may go on. One that is suspended is left as it is. */
 void run_end(struct run *run, struct moment now);
 
-/* run_end(), and frees it. NULL is fine. */
+/* run_end(), or the windows of a suspended one, which stay open; then frees it. NULL is fine. */
 void run_close(struct run *run, struct moment now);
 
 /* ---- members */
@@ -72,8 +77,12 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
 void run_member_listen(struct run_member *member, const struct run_member_events *events);
 struct run *run_member_run(const struct run_member *member);
 
-/* The highest sequence number that is kept, for Welcome and Ack. */
+/* The highest sequence number that is kept, for Welcome and Ack; and the highest that was merged or
+ * refused, which will be. */
 uint64_t run_member_kept(const struct run_member *member);
+uint64_t run_member_taken(const struct run_member *member);
+/* The highest that survives a power failure. */
+uint64_t run_member_durable(const struct run_member *member);
 
 /* Its posts that were refused, each with a Nack. */
 uint64_t run_member_rejected(const struct run_member *member);
@@ -109,8 +118,19 @@ void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartb
 
 /* Closes the steps that are due, at least every 100 ms. */
 void run_tick(struct run *run, struct moment now);
-/* Writes what is queued; after a failure again only when a second has passed. */
+/* Writes a checkpoint, and then what is queued for the files, where something has changed: once a
+ * second, and after a failure; where somebody waits for it after 100 ms. */
 void run_flush(struct run *run, struct moment now);
+
+/* The same at once, where posts wait to be kept: for a Bye. */
+void run_keep(struct run *run, struct moment now);
+/* The same as soon as there is much to be written: after each message. */
+void run_relieve_files(struct run *run, struct moment now);
+
+/* Has what is kept reach the disk, once a second and never two at a time; what has is `durable`.
+ * Call after run_flush(). */
+struct syncer;
+void run_sync(struct run *run, struct syncer *syncer, struct moment now);
 
 /* True when no session is connected and none was heard for `idle_seconds`: may be closed. */
 bool run_idle(const struct run *run, struct moment now);
@@ -132,6 +152,7 @@ struct run_status {
     size_t bytes;                      /* memory held by open steps and windows */
     size_t bytes_pending;              /* wait for the disk */
     const char *write_error;           /* "" while the last write succeeded */
+    uint64_t write_failures;           /* so far */
 };
 void run_get_status(const struct run *run, struct run_status *status);
 

@@ -7,8 +7,7 @@
 #include "embmon/embmon.h"
 
 enum {
-    MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
-    HEARD_MS = 60 * 1000,        /* a run is joined while a session was heard so lately */
+    HEARD_MS = 60 * 1000, /* a run is joined while a session was heard so lately */
 };
 
 bool run_admits(const struct run *run, const struct msg_hello *hello, struct moment now)
@@ -139,7 +138,8 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
     } else if (member->live && member->events.superseded) {
         member->events.superseded(member->events.context);
     }
-    run->ended = false;
+    run->ended = run->suspended = false;
+    run->changes++;
     pace_pause(&run->pace); /* what it trained while it was not connected is not known yet */
     member->live = true;
     member->phase = 0;
@@ -172,6 +172,16 @@ uint64_t run_member_rejected(const struct run_member *member)
     return member->rejected;
 }
 
+uint64_t run_member_durable(const struct run_member *member)
+{
+    return member->durable;
+}
+
+uint64_t run_member_taken(const struct run_member *member)
+{
+    return member->taken;
+}
+
 uint64_t run_member_dropped(const struct run_member *member)
 {
     return member->dropped;
@@ -187,9 +197,12 @@ void run_member_leave(struct run_member *member, bool bye, struct moment now)
     struct run *run = member->run;
     bool anyone = false;
 
+    run->changes++;
     member->live = false;
     member->bye = member->bye || bye;
     member->events = (struct run_member_events){0};
+    if (run->suspended)
+        return;
     steps_leave(run->steps, member->rank, member->bye, now);
     run_process(run, now, false);
     for (size_t i = 0; i < run->member_count; i++)
@@ -336,7 +349,8 @@ enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum na
 {
     struct run *run = member->run;
 
-    member->kept = sequence;
+    member->taken = sequence;
+    run->changes++;
     if (reason) {
         member->rejected++;
         run->rejected++;
@@ -367,6 +381,7 @@ void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartb
         return;
     if (heartbeat->dropped > member->dropped)
         member->dropped = heartbeat->dropped;
+    member->run->hurry = member->run->hurry || heartbeat->hurry;
     if (member_trains(member) != (heartbeat->phase <= EMBMON_TRAIN))
         pause_training(member->run, now);
     member->phase = heartbeat->phase;

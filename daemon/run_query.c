@@ -39,7 +39,10 @@ void run_get_status(const struct run *run, struct run_status *status)
         .rejected = run->rejected,
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
         .bytes_pending = stats.bytes_pending,
-        .write_error = stats.error ? strerror(stats.error) : "",
+        .write_error = run->write_error || run->sync_error
+                           ? strerror(run->write_error ? run->write_error : run->sync_error)
+                           : "",
+        .write_failures = run->write_failures,
     };
     for (size_t i = 0; i < run->member_count; i++) {
         status->live = status->live || run->members[i]->live;

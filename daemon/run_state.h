@@ -12,9 +12,13 @@
 #include "daemon/pace.h"
 #include "daemon/run.h"
 #include "daemon/step.h"
+#include "daemon/syncer.h"
 #include "daemon/tensorboard/record.h"
 
-enum { COMPLAINTS_MAX = 16 }; /* different lines about what trainers declared */
+enum {
+    COMPLAINTS_MAX = 16,         /* different lines about what trainers declared */
+    MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
+};
 
 struct run {
     char *name, *wanted, *key;
@@ -43,13 +47,26 @@ struct run {
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */
     bool wishing;
-    bool ended; /* run_end() was called, and nobody has joined since */
+    bool ended;     /* run_end() was called, and nobody has joined since */
+    bool suspended; /* its trainers will find it again: see run_suspend() */
     uint64_t acked, rejected;
     char refused[RULES_SENTENCE];        /* of the last Layers message, for its Nack */
     uint32_t complaints[COMPLAINTS_MAX]; /* hashes of what was logged */
     size_t complaint_count;
-    int write_error;   /* as last logged */
-    uint64_t retry_ms; /* while it is set: when to write again */
+    /* what is kept: run_keep.c */
+    uint64_t changes, kept_changes; /* counted up; as in the last checkpoint */
+    uint64_t kept_events;           /* queued for the event file, as in it */
+    uint64_t kept_ms;               /* when the last one was tried; 0: never */
+    bool hurry;                     /* somebody waits for the next */
+    int write_error;                /* as last logged */
+    uint64_t write_failures;
+    uint64_t retry_ms; /* after a failure: when to write again */
+    /* what is on the disk: run_sync.c */
+    struct syncer *syncer; /* borrowed */
+    struct sync *sync;     /* under way, or NULL */
+    uint64_t synced_ms;    /* when it was begun, or the last one was */
+    uint64_t synced;       /* kept_changes, as in it */
+    int sync_error;        /* as last logged */
 };
 
 /* What becomes of a numbered post: the reason it is refused for, counted for the member and the
@@ -65,5 +82,23 @@ void run_relieve(struct run *run, struct moment now);
 
 /* Judges and closes the steps that are due; force: all of them. */
 void run_process(struct run *run, struct moment now, bool force);
+
+/* All that is to be found again after a restart, in one direction or the other. */
+void run_carry(struct carry *c, struct run *run, struct moment now);
+
+/* Writes a checkpoint, and what is queued for the files, now. */
+void run_write(struct run *run, struct moment now);
+
+/* Gives up what is under way. */
+void run_sync_forget(struct run *run);
+
+/* So much is queued that it should not wait for the next tick. */
+bool run_is_full(const struct run *run);
+
+/* Takes up what an earlier process has kept in the file. *found: there is something. NULL, or a
+ * sentence on why it cannot be used, run_no_memory where that may pass; the run is then good for
+ * nothing but run_destroy(). */
+extern const char run_no_memory[];
+const char *run_take_up(struct run *run, const char *name, struct moment now, bool *found);
 
 #endif

@@ -71,12 +71,21 @@ static void close_listeners(struct server *server)
     server->listener_count = 0;
 }
 
+/* Runs whose trainers are still connected are left as they are, for the next embmond; a command's
+ * trainers have nobody to come back to. */
+static void close_connections(struct server *server)
+{
+    if (!server->command)
+        registry_suspend(server->registry);
+    close_listeners(server);
+    connections_close(&server->connections);
+}
+
 /* Closes everything; the loop then ends by itself. */
 static void finish(struct server *server)
 {
     server->finished = true;
-    close_listeners(server);
-    connections_close(&server->connections);
+    close_connections(server);
     registry_set_sinks(server->registry, NULL);
     sinks_close(server->sinks);
     for (size_t i = 0; i < server->signal_count; i++)
@@ -101,13 +110,12 @@ static void finish_if_told(struct server *server)
         finish(server);
 }
 
-/* All sessions and runs end; what that says of alerts is sent to the sinks at last. */
+/* All sessions end, and runs with them; what that says of alerts is sent to the sinks at last. */
 static void end_runs(struct server *server)
 {
     struct moment now = moment_now();
 
-    close_listeners(server);
-    connections_close(&server->connections);
+    close_connections(server);
     registry_end(server->registry, now);
     sinks_hurry(server->sinks);
     server->sinks_ms = now.ms + SINKS_DRAIN_MS;

@@ -36,6 +36,7 @@ static void take_hello(struct session *session, const struct msg_hello *hello, s
     session_listen(session);
     registry_totals(session->registry)->sessions++;
     session->acked = run_member_kept(session->member);
+    session->durable = run_member_durable(session->member);
     session->dropped = run_member_dropped(session->member);
     session_welcome(session);
     log_info("run %s: rank %" PRIu32 " of %" PRIu32 " joined",
@@ -102,7 +103,7 @@ static void take_post(struct session *session, const struct message *message, st
     struct run_member *member = session->member;
     enum nack_reason reason;
 
-    if (sequence <= run_member_kept(member))
+    if (sequence <= run_member_taken(member))
         return; /* sent again after a reconnect: it was taken before */
     switch (message->type) {
     case FRAME_SAMPLE:
@@ -131,6 +132,8 @@ static void take_bye(struct session *session, struct moment now)
 {
     log_info("run %s: a rank said goodbye", run_name(run_member_run(session->member)));
     run_member_leave(session->member, true, now);
+    run_keep(run_member_run(session->member), now);
+    session_ack(session);
     registry_totals(session->registry)->sessions--;
     session->member = NULL;
     session->closing = true;
@@ -169,7 +172,6 @@ static void take_message(struct session *session, const struct message *message,
         take_post(session, message, now);
         break;
     case FRAME_BYE:
-        session_ack(session);
         take_bye(session, now);
         break;
     case FRAME_QUERY:
@@ -190,7 +192,7 @@ static void take_invalid(struct session *session, const struct message *message,
         session_refuse(session, problem);
         return;
     }
-    if (sequence <= run_member_kept(session->member))
+    if (sequence <= run_member_taken(session->member))
         return;
     run_reject(session->member, sequence);
     registry_totals(session->registry)->rejected++;
@@ -246,6 +248,8 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
             session_judge(session, &frame);
         else
             take_frame(session, &frame, now);
+        if (session->member)
+            run_relieve_files(run_member_run(session->member), now);
         in->start += used;
         session->frame_since_ms = 0;
     }

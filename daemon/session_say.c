@@ -108,9 +108,16 @@ static void on_superseded(void *context)
     session->closing = true;
 }
 
+static void on_kept(void *context)
+{
+    session_ack(context);
+    wake(context);
+}
+
 void session_listen(struct session *session)
 {
-    struct run_member_events events = {session, on_notice, on_wish, on_sampling, on_superseded};
+    struct run_member_events events = {session,     on_notice,     on_wish,
+                                       on_sampling, on_superseded, on_kept};
 
     run_member_listen(session->member, &events);
 }
@@ -118,7 +125,7 @@ void session_listen(struct session *session)
 void session_ack(struct session *session)
 {
     struct message message = {.type = FRAME_ACK};
-    uint64_t kept, dropped;
+    uint64_t kept, durable, dropped;
 
     if (!session->member)
         return;
@@ -126,9 +133,12 @@ void session_ack(struct session *session)
     dropped = run_member_dropped(session->member);
     registry_totals(session->registry)->dropped += dropped - session->dropped;
     session->dropped = dropped;
-    if (kept == session->acked)
+    durable = run_member_durable(session->member);
+    if (kept == session->acked && durable == session->durable)
         return;
     session->acked = kept;
+    session->durable = durable;
     message.ack.kept = kept;
+    message.ack.durable = durable;
     session_send(session, &message);
 }

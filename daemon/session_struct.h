@@ -20,7 +20,7 @@ struct session {
     struct bytes in, out;
     struct moment opened;
     uint64_t frame_since_ms; /* when the frame that is not whole yet began; 0: none */
-    uint64_t acked;          /* the last Ack sent */
+    uint64_t acked, durable; /* the last Ack sent */
     uint64_t dropped;        /* of the member's, already in the totals */
     bool greeted;            /* a Hello or a Query came */
     bool closing;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embmon/embmon.h"
+
 struct shape shape_of(const int64_t *dims, size_t count)
 {
     struct shape shape = {.count = (uint32_t)(count < SHAPE_MAX ? count : SHAPE_MAX)};
@@ -177,4 +179,53 @@ const struct posted_shape *shapes_find(const struct shapes *shapes, size_t layer
                                        const struct posted_shape *key)
 {
     return layer < shapes->layer_count ? find(&shapes->layers[layer], key) : NULL;
+}
+
+/* ---- over a restart */
+
+void shape_carry(struct carry *c, struct shape *shape)
+{
+    carry_u32(c, &shape->count, SHAPE_MAX);
+    for (uint32_t i = 0; i < shape->count; i++)
+        carry_i64(c, &shape->dims[i]);
+}
+
+static void carry_posted(struct carry *c, struct posted_shape *posted, size_t variables)
+{
+    carry_u32(c, &posted->phase, EMBMON_INFER);
+    carry_u32(c, &posted->role, EMBMON_SHAPE_GRADIENT);
+    carry_u32(c, &posted->index, INPUTS_MAX);
+    carry_u32(c, &posted->inputs, INPUTS_MAX);
+    carry_i64(c, &posted->axis);
+    carry_size(c, &posted->variable, variables > 0 ? variables - 1 : 0);
+    shape_carry(c, &posted->shape);
+    carry_u64(c, &posted->step);
+    carry_u32(c, &posted->rank, RANKS_MAX - 1);
+    carry_bool(c, &posted->several);
+}
+
+void shape_list_carry(struct carry *c, struct shape_list *list, size_t variables)
+{
+    size_t count = carry_count(c, list->count, SHAPES_KNOWN_MAX);
+
+    if (c->loading) {
+        *list = (struct shape_list){.items = carry_room(c, count, sizeof *list->items)};
+        count = list->items ? count : 0;
+        list->count = list->capacity = count;
+    }
+    for (size_t i = 0; i < count; i++)
+        carry_posted(c, &list->items[i], variables);
+}
+
+void shapes_carry(struct carry *c, struct shapes *shapes, size_t layers, size_t variables)
+{
+    size_t count = carry_count(c, shapes->layer_count, layers);
+
+    if (c->loading && !shapes_resize(shapes, count))
+        carry_fail(c, "out of memory");
+    for (size_t i = 0; i < count && i < shapes->layer_count; i++) {
+        shape_list_carry(c, &shapes->layers[i], variables);
+        if (c->loading)
+            shapes->known += shapes->layers[i].count;
+    }
 }

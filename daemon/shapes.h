@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "proto/message.h"
 
 struct shape {
@@ -76,5 +77,10 @@ void shapes_learn(struct shapes *shapes, size_t layer, const struct shape_list *
 const struct shape_list *shapes_known(const struct shapes *shapes, size_t layer);
 const struct posted_shape *shapes_find(const struct shapes *shapes, size_t layer,
                                        const struct posted_shape *key);
+
+/* Over a restart. A list is of a model with so many variables; all lists, with so many layers. */
+void shape_carry(struct carry *c, struct shape *shape);
+void shape_list_carry(struct carry *c, struct shape_list *list, size_t variables);
+void shapes_carry(struct carry *c, struct shapes *shapes, size_t layers, size_t variables);
 
 #endif

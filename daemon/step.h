@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/model.h"
 #include "daemon/moment.h"
 #include "daemon/rank_list.h"
@@ -160,5 +161,10 @@ bool steps_full(const struct steps *steps);
 
 /* Bytes held by open steps. */
 size_t steps_bytes(const struct steps *steps);
+
+/* Over a restart; loading: into new ones of the same world size. Ranks are given time as in a young
+ * run to come back. */
+void steps_carry(struct carry *c, struct steps *steps, const struct model *model,
+                 struct moment now);
 
 #endif

@@ -140,6 +140,17 @@ static void recycle_shapes(struct steps *steps, struct step_shapes *shapes)
     steps->spare_shapes = shapes;
 }
 
+void posts_count_bytes(struct steps *steps, const struct step *step)
+{
+    steps->bytes += step_bytes(step);
+    for (size_t i = 0; i < step->cell_count; i++)
+        steps->bytes += step->cells[i] ? summary_bytes(&step->cells[i]->summary) : 0;
+    for (size_t i = 0; i < step->ids_count; i++)
+        steps->bytes += step->ids[i] ? sizeof *step->ids[i] : 0;
+    for (size_t i = 0; i < step->shapes_count; i++)
+        steps->bytes += step->shapes[i] ? shapes_bytes(step->shapes[i]) : 0;
+}
+
 void posts_recycle(struct steps *steps, struct step *step)
 {
     for (size_t i = 0; i < step->cell_count; i++) {

@@ -39,4 +39,7 @@ void posts_recycle(struct steps *steps, struct step *step);
 void posts_free(struct step *step); /* of an empty one */
 void posts_free_spares(struct steps *steps);
 
+/* Makes one that was loaded count. */
+void posts_count_bytes(struct steps *steps, const struct step *step);
+
 #endif

@@ -41,3 +41,11 @@ double usual_level(const struct usual *usual)
 {
     return usual->count == USUAL_VALUES ? usual->level : NAN;
 }
+
+void usual_carry(struct carry *c, struct usual *usual)
+{
+    carry_u32(c, &usual->count, USUAL_VALUES);
+    carry_u32(c, &usual->next, USUAL_VALUES - 1);
+    carry_f64s(c, usual->values, usual->count);
+    carry_f64(c, &usual->level);
+}

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "daemon/carry.h"
+
 enum { USUAL_VALUES = 25, USUAL_MEDIAN_MIN = 10 };
 
 /* A zeroed one has seen nothing. */
@@ -22,5 +24,7 @@ void usual_add(struct usual *usual, double value); /* ignores what is not finite
 
 double usual_median(const struct usual *usual); /* of the last 25; NaN until there are 10 */
 double usual_level(const struct usual *usual);  /* NaN until there were 25 */
+
+void usual_carry(struct carry *c, struct usual *usual); /* over a restart */
 
 #endif

@@ -97,6 +97,7 @@ struct msg_layers {
 struct msg_heartbeat {
     uint64_t produced, dropped;
     uint32_t phase; /* of what the client posts now; 0: it does not say */
+    bool hurry;     /* the client waits for what it has posted to be kept */
 };
 
 struct msg_sample {

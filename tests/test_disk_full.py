@@ -13,6 +13,7 @@ import readers
 from trainers import (ELEMENTS, Embmond, Load, assert_in_order, load, rss_kib, shown, until)
 
 POSTS = 4  # of a step: two gradients, the loss, the end
+MACHINE = 3.0  # seconds a busy machine may add to what is promised
 MIB = 1 << 20
 
 
@@ -107,14 +108,20 @@ def test_writing_resumes_by_itself_and_nothing_is_torn(disk, tmp_path):
             disk.fill()
             size = sum(path.stat().st_size for path in daemon.event_files("load"))
             counts = trainer.steps(50, 199)
-            counts = trainer.settle()
-            # Merged all the same: the disk is not the trainer's business.
-            assert (counts["acked"], counts["rejected"]) == (200 * POSTS, 0)
+            daemon.await_step(199)
+            # Merged all the same, and not acknowledged: the trainer still has it, too.
             until(lambda: trouble(daemon), "the trouble in `embmonctl runs`")
+            time.sleep(1)
+            counts = trainer.counts()
+            assert (counts["acked"], counts["rejected"]) == (50 * POSTS, 0)
+            assert counts["in_flight"] == 150 * POSTS
             (run,) = daemon.ask("runs")
             assert run["write_error"] == "No space left on device"
             assert run["bytes_pending"] > 0
-            assert daemon.ask("status")[0]["bytes_pending"] == run["bytes_pending"]
+            status = daemon.status()
+            assert status["bytes_pending"] == run["bytes_pending"]
+            assert status["write_error"] == "load: No space left on device"
+            assert status["write_failures"] >= 1
             # The alert reaches the log although no file can take it.
             assert len(daemon.lines("critical firing: gradient_nonfinite layer_00, step 60")) == 1
             assert len(daemon.lines("No space left on device; trying again every second")) == 1
@@ -124,7 +131,10 @@ def test_writing_resumes_by_itself_and_nothing_is_torn(disk, tmp_path):
             assert_in_order(full)
             assert full.steps("loss")[:50] == list(range(50))
             disk.free()
+            freed = time.monotonic()
             until(lambda: trouble(daemon) == "", "writing again")
+            assert trainer.settle()["acked"] == 200 * POSTS
+            assert time.monotonic() - freed < 2 + MACHINE
             until(lambda: daemon.run()["bytes_pending"] == 0, "the rest on disk")
             assert len(daemon.lines("writing again")) == 1
             assert live.both()["load/embmon"].steps("loss") == list(range(200))
@@ -145,7 +155,6 @@ def test_alert_lines_wait_for_the_disk_too(disk, tmp_path):
         trainer.settle()
         disk.fill()
         trainer.steps(3, 40)
-        trainer.settle()
         until(lambda: daemon.lines("critical firing: gradient_nonfinite"))
         disk.free()
         until(lambda: len(daemon.alerts_file("load")) == 2, "the alert's lines")
@@ -165,18 +174,17 @@ def test_a_daemon_killed_on_a_full_disk_leaves_nothing_that_stops_the_next(disk,
         daemon.await_written(9)
         disk.fill()
         trainer.steps(10, 59)
-        trainer.settle()
         until(lambda: trouble(daemon), "the trouble")
-        daemon.kill()  # with half a record on disk, most likely
+        daemon.kill()  # with half a checkpoint on disk, most likely
         disk.free()
         daemon.start()
         until(lambda: trainer.counts()["connected"], "the reconnect")
         trainer.steps(60, 99)
         assert trainer.end()["acked"] == 100 * POSTS
         run = recorded(daemon, tmp_path)
-    steps = run.steps("loss")
-    assert steps[:10] == list(range(10))
-    assert steps[-40:] == list(range(60, 100))
+    assert run.steps("loss") == list(range(100))
+    assert sum(rows[:, 2].sum() for _, rows in run.histograms["gradients/layer_01"]) == (
+        100 * ELEMENTS)
     assert len(daemon.event_files("load")) == 2
 
 
@@ -197,8 +205,10 @@ def test_it_is_tried_again_every_second_and_no_more_often(disk, tmp_path):
         if "attached" not in strace.stderr.readline():
             pytest.skip("ptrace is not allowed here")
         began = time.monotonic()
+        step = 101
         while time.monotonic() - began < 3.5:
-            trainer.steps(*[trainer.counts()["acked"] + 101] * 2)
+            trainer.steps(step, step)
+            step += 1
             time.sleep(0.05)
         seconds = time.monotonic() - began
         strace.terminate()
@@ -210,8 +220,8 @@ def test_it_is_tried_again_every_second_and_no_more_often(disk, tmp_path):
 
 
 def test_what_waits_is_bounded_and_histograms_go_first(disk, tmp_path):
-    """Far more than 64 MiB, with no space for it at all, and then with space again."""
-    steps, layers = 20_000, 45
+    """Far more than 32 MiB, with no space for it at all, and then with space again."""
+    steps, layers = 12_000, 45
     disk = disk(100 * MIB)
     with embmond_on(disk) as daemon:
         with Load(daemon.address, "--layers", layers) as first:
@@ -220,12 +230,14 @@ def test_what_waits_is_bounded_and_histograms_go_first(disk, tmp_path):
             first.settle()
             disk.fill()
             first.kill()
+        # What the trainer has to drop is merged already: all was sent.
         counts, _ = load(daemon.address, "--layers", layers, "--first", 3, "--steps", steps,
-                         "--in-flight", 8000, "--resume", "--fault", "nan", "--at", steps - 500,
-                         timeout=300)
-        assert counts["acked"] == steps * (layers + 2)
+                         "--sleep", 1500, "--drain", 0, "--close", 0, "--resume", "--fault", "nan",
+                         "--at", steps - 500, timeout=300)
+        assert counts["dropped"] > 0
         (run,) = daemon.ask("runs")
-        assert 60 * MIB - 4096 < run["bytes_pending"] <= 64 * MIB
+        assert run["acked"] == (steps + 3) * (layers + 2)
+        assert 30 * MIB - 4096 < run["bytes_pending"] <= 32 * MIB
         assert rss_kib(daemon.process.pid) < 100 << 10
         assert len(daemon.lines("critical firing: gradient_nonfinite layer_00")) == 1
         disk.free()

@@ -126,12 +126,12 @@ def test_a_new_daemon_goes_on_with_the_run(daemon):
     assert [path.name for path in daemon.logdir.iterdir()] == ["load"]
     histogram = run.histograms["gradients/layer_00"]
     assert sum(rows[:, 2].sum() for _, rows in histogram) == 100 * ELEMENTS
-    start = [step for step, _ in histogram if step >= 50]
-    assert start == list(range(50, 100))  # the new daemon's ladder begins at one step again
+    # The ladder goes on: from its 64th window on they are two steps wide.
+    assert [step for step, _ in histogram] == [*range(64), *range(65, 100, 2)]
 
 
-def test_steps_on_their_way_when_embmond_is_killed_are_there_once_or_not(daemon):
-    """What was acknowledged and not yet written dies with it; nothing is there twice."""
+def test_steps_on_their_way_when_embmond_is_killed_are_there_once(daemon):
+    """What was not acknowledged comes again; what was is in the checkpoint."""
     with Load(daemon.address, "--layers", 4) as trainer:
         trainer.run()
         for round_ in range(5):
@@ -140,12 +140,11 @@ def test_steps_on_their_way_when_embmond_is_killed_are_there_once_or_not(daemon)
             daemon.start()
             until(lambda: trainer.counts()["reconnects"] == round_ + 1, "the reconnect")
         counts = trainer.end()
-        assert (counts["dropped"], counts["in_flight"]) == (0, 0)
+        assert (counts["dropped"], counts["in_flight"], counts["rejected"]) == (0, 0, 0)
     run = daemon.recorded()
     assert run.steps("loss")[-1] == 999
     seen = sum(rows[:, 2].sum() for _, rows in run.histograms["gradients/layer_03"])
-    assert seen % ELEMENTS == 0
-    assert seen <= 1000 * ELEMENTS
+    assert seen == 1000 * ELEMENTS
 
 
 def test_both_ranks_go_on_with_a_new_daemon(daemon):

@@ -56,7 +56,7 @@ def train(daemon):
     """The run to its end: its counts, and samples of embmond's memory meanwhile."""
     memory = []
     trainer = subprocess.Popen(
-        load_command("--steps", STEPS, "--layers", LAYERS, "--in-flight", 8000, "--fault", "nan",
+        load_command("--steps", STEPS, "--layers", LAYERS, "--in-flight", 40000, "--fault", "nan",
                      "--fault-layer", 3, "--at", SICK),
         env=environment(daemon.address), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     stop, thread = watch(daemon.process, memory)
@@ -136,7 +136,7 @@ def test_a_run_of_100000_steps_and_20_layers():
 def test_both_readers_show_a_run_of_several_doublings_alike():
     """Smaller: the Python loader takes a minute for the 600,000 records of the long one."""
     with Embmond() as daemon:
-        counts, _ = load(daemon.address, "--steps", 5000, "--in-flight", 8000, "--fault", "nan",
+        counts, _ = load(daemon.address, "--steps", 5000, "--in-flight", 40000, "--fault", "nan",
                          "--at", 2500)
         assert counts["acked"] == 5000 * 4
         run = daemon.recorded()

@@ -134,7 +134,7 @@ def one_of_each(proto):
                                  dict(detector="\u5c64", layers="?" * 255, key="a" * 31,
                                       value=-1e308)],
                      ignores=[dict(detector="d" * 31, layers="\u5c64*")]),
-        proto.Heartbeat(produced=2**64 - 1, dropped=1),
+        proto.Heartbeat(produced=2**64 - 1, dropped=1, hurry=True),
         proto.Sample(sequence=2**64 - 1, target=2**20, signal=2, phase=2, step=2**53 - 1,
                      summary=summary),
         proto.Scalar(sequence=1, phase=1, step=0, name="learning_rate", value=1e-3),

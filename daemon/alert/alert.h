@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "daemon/alert/change.h"
+#include "daemon/carry.h"
 #include "daemon/detect/detect.h"
 #include "daemon/detect/rules.h"
 #include "daemon/moment.h"
@@ -87,5 +88,8 @@ uint64_t alerts_fired(const struct alerts *alerts); /* changes to firing since t
 void alerts_each(const struct alerts *alerts,
                  void (*each)(void *context, const struct alert_change *change, bool ever_fired),
                  void *context);
+
+/* Over a restart; loading: into new ones. Nobody is told. */
+void alerts_carry(struct carry *c, struct alerts *alerts, const struct model *model);
 
 #endif

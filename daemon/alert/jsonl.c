@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/json.h"
@@ -11,15 +12,19 @@
 
 enum { WAITING_MAX = 8 << 20 };
 
+static const char name[] = "alerts.jsonl";
+
 struct jsonl {
     struct pending out;
+    int folder;    /* owned */
+    uint64_t base; /* length of the file when it was opened */
     uint64_t lost;
 };
 
 /* True when the file is not empty and does not end in a newline: its writer was killed. */
-static bool is_torn(int directory, const char *name)
+static bool is_torn(int folder)
 {
-    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     char last = '\n';
 
     if (fd < 0)
@@ -41,29 +46,26 @@ static bool append(struct jsonl *jsonl, const char *bytes, size_t n)
     return true;
 }
 
-struct jsonl *jsonl_open(const char *directory)
+struct jsonl *jsonl_begin(const char *directory)
 {
-    static const char name[] = "alerts.jsonl";
     struct jsonl *jsonl = NULL;
     int folder = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd = -1;
-    bool torn;
+    struct stat status;
 
     if (folder < 0)
         return NULL;
-    torn = is_torn(folder, name);
     /* Not blocking: no reader is waited for where somebody left a FIFO of this name. */
     fd = openat(folder, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
                 0640);
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &status) < 0)
         goto fail;
     jsonl = calloc(1, sizeof *jsonl);
     if (!jsonl)
         goto fail;
     jsonl->out = (struct pending)PENDING_INIT;
     jsonl->out.fd = fd;
-    if (torn && append(jsonl, "\n", 1))
-        (void)pending_flush(&jsonl->out);
-    (void)close(folder);
+    jsonl->folder = folder;
+    jsonl->base = (uint64_t)status.st_size;
     return jsonl;
 
 fail:
@@ -73,12 +75,60 @@ fail:
     return NULL;
 }
 
+void jsonl_mend(struct jsonl *jsonl)
+{
+    if (is_torn(jsonl->folder) && append(jsonl, "\n", 1))
+        (void)pending_flush(&jsonl->out);
+}
+
+struct jsonl *jsonl_open(const char *directory)
+{
+    struct jsonl *jsonl = jsonl_begin(directory);
+
+    if (jsonl)
+        jsonl_mend(jsonl);
+    return jsonl;
+}
+
+/* Queues what the file lacks of what was queued: a line that was torn is continued. */
+static void take_up(struct carry *c, struct jsonl *jsonl, uint64_t length,
+                    const struct pending *queued)
+{
+    int fd = openat(jsonl->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    size_t written = 0;
+
+    if (fd < 0 || !pending_found(fd, length, queued->data, queued->length, &written)) {
+        /* Somebody has cut or changed the file: all that was queued is news to it. */
+        written = 0;
+        jsonl_mend(jsonl);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    if (queued->length > written &&
+        !append(jsonl, (const char *)queued->data + written, queued->length - written))
+        carry_fail(c, "out of memory");
+}
+
+void jsonl_carry(struct carry *c, struct jsonl *jsonl)
+{
+    struct pending queued = PENDING_INIT;
+    uint64_t length = jsonl->base + jsonl->out.written;
+
+    carry_u64(c, &length);
+    pending_carry(c, c->loading ? &queued : &jsonl->out);
+    carry_u64(c, &jsonl->lost);
+    if (c->loading && !c->problem)
+        take_up(c, jsonl, length, &queued);
+    (void)pending_close(&queued);
+}
+
 void jsonl_close(struct jsonl *jsonl)
 {
     if (!jsonl)
         return;
     (void)pending_flush(&jsonl->out);
     (void)pending_close(&jsonl->out);
+    (void)close(jsonl->folder);
     free(jsonl);
 }
 
@@ -94,7 +144,21 @@ void jsonl_write(struct jsonl *jsonl, const struct alert_change *change)
         jsonl->lost++;
     free(line);
     json_decref(object);
-    (void)pending_flush(&jsonl->out);
+}
+
+size_t jsonl_waiting(const struct jsonl *jsonl)
+{
+    return jsonl->out.length;
+}
+
+int jsonl_file(const struct jsonl *jsonl)
+{
+    return jsonl->out.fd;
+}
+
+int jsonl_error(const struct jsonl *jsonl)
+{
+    return jsonl->out.error;
 }
 
 bool jsonl_flush(struct jsonl *jsonl)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "daemon/alert/change.h"
+#include "daemon/carry.h"
 
 struct jsonl; /* opaque */
 
@@ -15,10 +16,22 @@ struct jsonl; /* opaque */
 struct jsonl *jsonl_open(const char *directory);
 void jsonl_close(struct jsonl *jsonl);
 
+/* The same in two steps, for who knows what the torn line was to become. */
+struct jsonl *jsonl_begin(const char *directory);
+void jsonl_mend(struct jsonl *jsonl);
+
+/* Over a restart; loading: into one that has begun. Lines that are in the file already are not
+ * queued again, and one that was torn is continued. */
+void jsonl_carry(struct carry *c, struct jsonl *jsonl);
+
+/* Queues the line: it is written by jsonl_flush(), once it is in a checkpoint. */
 void jsonl_write(struct jsonl *jsonl, const struct alert_change *change);
 
 /* Writes what waits. True when nothing is left. */
 bool jsonl_flush(struct jsonl *jsonl);
+size_t jsonl_waiting(const struct jsonl *jsonl); /* bytes queued */
+int jsonl_file(const struct jsonl *jsonl);       /* its descriptor, borrowed */
+int jsonl_error(const struct jsonl *jsonl);      /* errno of the last write, 0 when it succeeded */
 /* Gives back what memory the empty queue keeps. */
 void jsonl_trim(struct jsonl *jsonl);
 

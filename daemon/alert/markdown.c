@@ -179,3 +179,19 @@ void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t ph
     }
     markdown_more(m, more);
 }
+
+void markdown_carry(struct carry *c, struct markdown *m)
+{
+    enum { TEXT_MOST = 1 << 20 }; /* far above what is collected in one step */
+    char *text = m->length > 0 ? m->text : NULL;
+    char nothing[] = "";
+
+    if (!c->loading) {
+        text = text ? text : nothing;
+        carry_string(c, &text, TEXT_MOST);
+        return;
+    }
+    carry_string(c, &m->text, TEXT_MOST);
+    m->length = m->text ? strlen(m->text) : 0;
+    m->capacity = m->text ? m->length + 1 : 0;
+}

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "daemon/alert/alert.h"
+#include "daemon/carry.h"
 
 enum { MARKDOWN_ROWS = 20 };
 
@@ -29,5 +30,7 @@ void markdown_more(struct markdown *m, uint64_t n);
 /* Appends the table of a phase's alerts: firing ones first, then pending, then resolved ones, at
  * most MARKDOWN_ROWS, of each kind the newest; and how many more there are. */
 void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t phase);
+
+void markdown_carry(struct carry *c, struct markdown *m); /* over a restart */
 
 #endif

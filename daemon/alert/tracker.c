@@ -53,3 +53,13 @@ void tracker_reset(struct tracker *t)
 {
     *t = (struct tracker){0};
 }
+
+void tracker_carry(struct carry *c, struct tracker *t)
+{
+    carry_u32(c, &t->state, EMBMON_FIRING);
+    if (t->state == EMBMON_RESOLVED)
+        return; /* it has no history */
+    for (size_t i = 0; i < WORDS; i++)
+        carry_u64(c, &t->history[i]);
+    carry_u32(c, &t->clear, UINT32_MAX);
+}

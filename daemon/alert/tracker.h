@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
+
 enum { TRACKER_HOLD_MAX = 256, TRACKER_CLEAR_MIN = 10 };
 
 struct tracker {
@@ -19,5 +21,7 @@ struct tracker {
 void tracker_sick(struct tracker *t, uint32_t hold, bool hold_back);
 void tracker_clear(struct tracker *t, uint32_t hold);
 void tracker_reset(struct tracker *t);
+
+void tracker_carry(struct carry *c, struct tracker *t); /* over a restart */
 
 #endif

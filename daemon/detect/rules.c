@@ -322,3 +322,52 @@ uint32_t rules_hold(const struct rules *rules, size_t detector, size_t layer)
 
     return holding ? holding->hold[detector] : 0;
 }
+
+/* ---- over a restart: as the trainer said it, for the tables may have changed */
+
+static void save_rule(struct carry *c, const struct rule *rule)
+{
+    char detector[DETECTOR_MAX + 1] = "", key[DETECTOR_MAX + 1] = "", layers[GLOB_MAX + 1];
+    double value = rule->value;
+
+    strncpy(detector, detectors[rule->detector].name, DETECTOR_MAX);
+    if (rule->key < limit_key_count)
+        strncpy(key, limit_keys[rule->key].key, DETECTOR_MAX);
+    memcpy(layers, rule->layers, sizeof layers);
+    carry_text(c, detector, sizeof detector);
+    carry_text(c, key, sizeof key);
+    carry_text(c, layers, sizeof layers);
+    carry_f64(c, &value);
+}
+
+/* One that means nothing any more is left out. */
+static void load_rule(struct carry *c, struct rules *rules)
+{
+    char detector[DETECTOR_MAX + 1], key[DETECTOR_MAX + 1], layers[GLOB_MAX + 1];
+    struct msg_threshold threshold = {detector, layers, key, 0};
+    struct msg_ignore ignore = {detector, layers};
+    char problem[RULES_SENTENCE];
+
+    carry_text(c, detector, sizeof detector);
+    carry_text(c, key, sizeof key);
+    carry_text(c, layers, sizeof layers);
+    carry_f64(c, &threshold.value);
+    if (c->problem)
+        return;
+    if (*key)
+        (void)rules_threshold(rules, &threshold, problem);
+    else
+        (void)rules_ignore(rules, &ignore, problem);
+}
+
+void rules_carry(struct carry *c, struct rules *rules)
+{
+    size_t count = carry_count(c, rules->count, RULES_MAX);
+
+    for (size_t i = 0; i < count && !c->problem; i++) {
+        if (c->loading)
+            load_rule(c, rules);
+        else
+            save_rule(c, &rules->rules[i]);
+    }
+}

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/detect/detect.h"
 #include "daemon/model.h"
 #include "proto/message.h"
@@ -56,5 +57,8 @@ bool rules_ignored(const struct rules *rules, size_t detector, size_t layer);
 const char *rules_why_ignored(const struct rules *rules, size_t detector, size_t layer);
 /* 0: each clause's own. */
 uint32_t rules_hold(const struct rules *rules, size_t detector, size_t layer);
+
+/* Over a restart: what the trainer said. */
+void rules_carry(struct carry *c, struct rules *rules);
 
 #endif

@@ -8,6 +8,7 @@
 #include "daemon/pending.h"
 #include "daemon/tensorboard/event.h"
 #include "daemon/tensorboard/folder.h"
+#include "daemon/tensorboard/leftover.h"
 #include "daemon/tensorboard/resume.h"
 #include "daemon/tensorboard/tag_table.h"
 #include "proto/name.h"
@@ -15,10 +16,9 @@
 /* What may wait for the disk, by kind, so that an alert's text outlives the histograms. A queue
  * that has no reason to wait is written out long before. */
 enum {
-    LIMIT_HISTOGRAMS = 56 << 20,
-    LIMIT_SCALARS = 60 << 20,
-    LIMIT_TEXTS = 64 << 20,
-    WRITE_OUT = 1 << 20,
+    LIMIT_HISTOGRAMS = 28 << 20,
+    LIMIT_SCALARS = 30 << 20,
+    LIMIT_TEXTS = 32 << 20,
     TEXT_BYTES_MAX = 1 << 20,
 };
 
@@ -29,28 +29,11 @@ struct event_file {
     struct event_file_stats stats; /* counters; the rest is filled in when asked */
     double wall;                   /* the last finite one */
     bool fresh;
+    bool held; /* nothing is written but when asked */
     char name[FOLDER_NAME_MAX];
 };
 
 /* ---- opening and closing */
-
-static bool read_steps(struct event_file *file, const struct folder_files *files)
-{
-    uint64_t whole;
-
-    for (size_t i = files->count; i > 0; i--) {
-        int fd = folder_read(file->folder, files->names[i - 1]);
-        bool fine;
-
-        if (fd < 0)
-            continue; /* no file a reader could follow either */
-        fine = resume_file(file->tags, fd, &whole);
-        close(fd);
-        if (!fine)
-            return false;
-    }
-    return true;
-}
 
 static bool start_file(struct event_file *file, const char **problem)
 {
@@ -61,15 +44,13 @@ static bool start_file(struct event_file *file, const char **problem)
         return false;
     file->fresh = files.count == 0;
     *problem = "out of memory";
-    if (!read_steps(file, &files) || !event_version(&file->queue, LIMIT_TEXTS, &head))
-        goto out;
-    file->queue.fd = folder_create(file->folder, &files, file->wall, file->name, problem);
-out:
+    if (event_version(&file->queue, LIMIT_TEXTS, &head))
+        file->queue.fd = folder_create(file->folder, &files, file->wall, file->name, problem);
     folder_files_free(&files);
     return file->queue.fd >= 0;
 }
 
-struct event_file *event_file_open(const char *directory, double wall, const char **problem)
+struct event_file *event_file_begin(const char *directory, double wall, const char **problem)
 {
     struct event_file *file = calloc(1, sizeof *file);
 
@@ -91,6 +72,44 @@ struct event_file *event_file_open(const char *directory, double wall, const cha
 fail:
     event_file_close(file);
     return NULL;
+}
+
+bool event_file_learn(struct event_file *file, const char **problem)
+{
+    struct folder_files files = {0};
+    uint64_t whole;
+    bool fine = true;
+
+    if (!folder_list(file->folder, &files, problem))
+        return false;
+    for (size_t i = files.count; i > 0 && fine; i--) {
+        int fd = folder_read(file->folder, files.names[i - 1]);
+
+        if (fd < 0)
+            continue; /* no file a reader could follow either */
+        fine = resume_file(file->tags, fd, &whole);
+        close(fd);
+    }
+    folder_files_free(&files);
+    if (!fine)
+        *problem = "out of memory";
+    return fine;
+}
+
+struct event_file *event_file_open(const char *directory, double wall, const char **problem)
+{
+    struct event_file *file = event_file_begin(directory, wall, problem);
+
+    if (file && !event_file_learn(file, problem)) {
+        event_file_close(file);
+        file = NULL;
+    }
+    return file;
+}
+
+void event_file_hold(struct event_file *file)
+{
+    file->held = true;
 }
 
 size_t event_file_close(struct event_file *file)
@@ -121,7 +140,7 @@ static double finite_wall(struct event_file *file, double wall)
 /* A burst is written out early; while the disk refuses, only event_file_flush() tries again. */
 static void relieve(struct event_file *file)
 {
-    if (file->queue.length >= WRITE_OUT && file->queue.error == 0)
+    if (file->queue.length >= EVENT_FILE_FULL && file->queue.error == 0 && !file->held)
         pending_flush(&file->queue);
 }
 
@@ -276,4 +295,63 @@ void event_file_get_stats(const struct event_file *file, struct event_file_stats
     stats->bytes_pending = file->queue.length;
     stats->error = file->queue.error;
     stats->name = file->name;
+}
+
+int event_file_descriptor(const struct event_file *file)
+{
+    return file->queue.fd;
+}
+
+int event_file_folder(const struct event_file *file)
+{
+    return file->folder;
+}
+
+/* ---- over a restart */
+
+static void carry_stats(struct carry *c, struct event_file_stats *stats)
+{
+    carry_u64(c, &stats->events);
+    carry_u64(c, &stats->late);
+    carry_u64(c, &stats->dropped_histograms);
+    carry_u64(c, &stats->dropped_scalars);
+    carry_u64(c, &stats->dropped_texts);
+    carry_u64(c, &stats->invalid);
+}
+
+/* Takes up what the file before this one was still to get. */
+static void take_up(struct carry *c, struct event_file *file, const char *name, uint64_t length,
+                    const struct pending *queued)
+{
+    const char *problem = "the event file cannot be opened";
+    int fd;
+
+    if (c->problem)
+        return;
+    fd = strchr(name, '/') ? -1 : folder_read(file->folder, name);
+    if (fd >= 0) {
+        problem =
+            leftover_records(fd, length, queued->data, queued->length, &file->queue, file->tags);
+        close(fd);
+    }
+    if (problem)
+        carry_fail(c, problem);
+}
+
+void event_file_carry(struct carry *c, struct event_file *file)
+{
+    struct pending queued = PENDING_INIT;
+    uint64_t length = file->queue.written;
+    char name[FOLDER_NAME_MAX];
+
+    memcpy(name, file->name, sizeof name);
+    carry_text(c, name, sizeof name);
+    carry_u64(c, &length);
+    pending_carry(c, c->loading ? &queued : &file->queue);
+    carry_bool(c, &file->fresh);
+    carry_stats(c, &file->stats);
+    tag_table_carry(c, file->tags);
+    if (c->loading)
+        take_up(c, file, name, length, &queued);
+    (void)pending_close(&queued);
 }

@@ -2,7 +2,7 @@
  *
  * One writer per folder (it holds a lock on it), always into a file of its own: what an earlier
  * writer left is read once, for the last step of each tag, and never touched. Records go out whole
- * and in order; on a full disk the unwritten suffix waits, at most 64 MiB; above that histograms,
+ * and in order; on a full disk the unwritten suffix waits, at most 32 MiB; above that histograms,
  * then scalars, then texts are dropped and counted. The steps of a tag strictly increase: a value
  * at or below the tag's last step is refused and counted as late.
  *
@@ -15,9 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/tensorboard/histogram.h"
 
 struct event_file; /* opaque */
+
+enum { EVENT_FILE_FULL = 1 << 20 }; /* bytes queued that should wait no longer */
 
 struct event_file_stats {
     uint64_t events;        /* queued, the file's own header included */
@@ -35,6 +38,23 @@ struct event_file_stats {
  * events.out.tfevents.<10 digits: max(wall, last + 1)>.<host>.<pid>.<n>.
  * NULL and *problem, a sentence in a static buffer of the caller's thread, when that fails. */
 struct event_file *event_file_open(const char *directory, double wall, const char **problem);
+
+/* The same in two steps, for who knows the last steps from elsewhere: event_file_carry(). */
+struct event_file *event_file_begin(const char *directory, double wall, const char **problem);
+bool event_file_learn(struct event_file *file, const char **problem);
+
+/* From now on nothing is written but by event_file_flush() and event_file_close(): what is queued
+ * must be in a checkpoint first. */
+void event_file_hold(struct event_file *file);
+
+/* Over a restart; loading: into one that has begun. What is queued goes on in the new file, but for
+ * the records that the old one holds already. An old file that is not as it was left is a problem.
+ */
+void event_file_carry(struct carry *c, struct event_file *file);
+
+/* The folder and the file, borrowed. */
+int event_file_folder(const struct event_file *file);
+int event_file_descriptor(const struct event_file *file);
 
 /* Flushes once and closes; bytes that could not be written are returned. NULL is fine. */
 size_t event_file_close(struct event_file *file);
@@ -56,7 +76,7 @@ bool event_file_layout(struct event_file *file, double wall, uint64_t step, cons
 
 /* Writes what is queued, in one go. True when nothing is left; else stats' error says why, and the
  * rest waits for the next call. A queue of 1 MiB is written out without being asked, until a write
- * fails. */
+ * fails, unless it is held. */
 bool event_file_flush(struct event_file *file);
 /* Gives back what memory the empty queue keeps. */
 void event_file_trim(struct event_file *file);

@@ -156,3 +156,62 @@ void phase_finish(struct tag_writer *writer, struct phase_windows *w, uint32_t p
         visit_variable(&v, i);
     visit_model(&v);
 }
+
+/* ---- over a restart */
+
+static void carry_layer(struct carry *c, struct layer_windows *w)
+{
+    scalar_window_carry(c, &w->norm);
+    scalar_window_carry(c, &w->low);
+    scalar_window_carry(c, &w->high);
+    scalar_window_carry(c, &w->rms);
+    scalar_window_carry(c, &w->nonfinite);
+    scalar_window_carry(c, &w->touched);
+    scalar_window_carry(c, &w->coverage);
+    scalar_window_carry(c, &w->outside);
+    scalar_window_carry(c, &w->padding);
+    scalar_window_carry(c, &w->unique);
+    carry_u32(c, &w->anomalies, UINT32_MAX);
+}
+
+static void carry_model(struct carry *c, struct phase_windows *w)
+{
+    for (size_t i = 0; i < SCALARS_MAX; i++)
+        scalar_window_carry(c, &w->scalars[i]);
+    scalar_window_carry(c, &w->model_norm);
+    scalar_window_carry(c, &w->dropped);
+    scalar_window_carry(c, &w->rejected);
+    scalar_window_carry(c, &w->lost);
+    scalar_window_carry(c, &w->ranks);
+    markdown_carry(c, &w->log);
+    carry_u64(c, &w->log_left_out);
+    carry_size(c, &w->charted, LAYERS_MAX);
+    carry_u64(c, &w->fired);
+    carry_u64(c, &w->total);
+}
+
+void phase_windows_carry(struct carry *c, struct phase_windows **windows, const struct model *model)
+{
+    size_t layers, variables;
+    bool used = *windows != NULL;
+
+    carry_bool(c, &used);
+    if (!used)
+        return;
+    layers = carry_count(c, *windows ? (*windows)->layer_count : 0, model->layer_count);
+    variables = carry_count(c, *windows ? (*windows)->variable_count : 0, model->variable_count);
+    if (c->loading && !phase_windows(windows, model)) {
+        carry_fail(c, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < layers && !c->problem; i++)
+        carry_layer(c, &(*windows)->layers[i]);
+    for (size_t i = 0; i < variables && !c->problem; i++) {
+        struct variable_windows *v = &(*windows)->variables[i];
+
+        for (size_t s = 0; s < STEP_SIGNALS; s++)
+            histogram_window_carry(c, &v->signals[s]);
+        scalar_window_carry(c, &v->update_ratio);
+    }
+    carry_model(c, *windows);
+}

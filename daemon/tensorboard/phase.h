@@ -4,6 +4,7 @@
 #define EMBMON_TENSORBOARD_PHASE_H
 
 #include "daemon/alert/markdown.h"
+#include "daemon/carry.h"
 #include "daemon/tensorboard/tags.h"
 
 struct layer_windows {
@@ -46,5 +47,8 @@ void phase_burst(struct tag_writer *writer, struct phase_windows *w, uint32_t ph
  * the width they have, and mostly do not. */
 void phase_finish(struct tag_writer *writer, struct phase_windows *w, uint32_t phase,
                   const struct model *model);
+
+/* Over a restart; loading: with room for all that is declared. */
+void phase_windows_carry(struct carry *c, struct phase_windows **w, const struct model *model);
 
 #endif

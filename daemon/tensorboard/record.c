@@ -6,62 +6,13 @@
 
 #include "daemon/tensorboard/layout.h"
 #include "daemon/tensorboard/phase.h"
+#include "daemon/tensorboard/record_state.h"
 #include "embmon/embmon.h"
 
 enum {
     ANOMALIES_MAX = 50,
     LOG_BYTES_MAX = 128 << 10, /* of one step's changes; TensorBoard shows no novels */
 };
-
-struct record {
-    struct tag_writer writer;
-    const struct model *model;
-    struct phase_windows *phases[STEP_PHASES]; /* made with their first step */
-    int64_t last_step[STEP_PHASES];
-};
-
-/* ---- opening */
-
-static void note_last_step(void *context, const char *tag, int64_t last_step)
-{
-    struct record *record = context;
-    int64_t *last = &record->last_step[tag_phase(tag) - 1];
-
-    if (last_step > *last)
-        *last = last_step;
-}
-
-struct record *record_open(const char *directory, const struct model *model, struct moment now,
-                           const char **problem)
-{
-    struct record *record = calloc(1, sizeof *record);
-
-    if (!record) {
-        *problem = "out of memory";
-        return NULL;
-    }
-    record->model = model;
-    record->writer.file = event_file_open(directory, now.wall, problem);
-    if (!record->writer.file) {
-        free(record);
-        return NULL;
-    }
-    record->writer.start = event_file_fresh(record->writer.file);
-    for (size_t p = 0; p < STEP_PHASES; p++)
-        record->last_step[p] = -1;
-    event_file_tags(record->writer.file, note_last_step, record);
-    return record;
-}
-
-int64_t record_last_step(const struct record *record, uint32_t phase)
-{
-    return record->last_step[phase - 1];
-}
-
-void record_start(struct record *record)
-{
-    record->writer.start = true;
-}
 
 /* ---- a step */
 
@@ -360,6 +311,15 @@ static void write_last(struct record *record, uint32_t phase, uint64_t step,
     write_texts(record, phase, step, alerts);
 }
 
+void record_windows(struct record *record, struct moment now)
+{
+    record->writer.wall = now.wall;
+    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
+        if (record->phases[phase - 1])
+            phase_finish(&record->writer, record->phases[phase - 1], phase, record->model);
+    }
+}
+
 void record_finish(struct record *record, const struct alerts *alerts, struct moment now)
 {
     record->writer.wall = now.wall;
@@ -372,46 +332,4 @@ void record_finish(struct record *record, const struct alerts *alerts, struct mo
         if (record->last_step[phase - 1] >= 0)
             write_last(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
     }
-}
-
-void record_close(struct record *record)
-{
-    if (!record)
-        return;
-    for (size_t p = 0; p < STEP_PHASES; p++)
-        phase_windows_free(record->phases[p]);
-    (void)event_file_close(record->writer.file);
-    free(record);
-}
-
-bool record_flush(struct record *record)
-{
-    return event_file_flush(record->writer.file);
-}
-
-void record_trim(struct record *record)
-{
-    for (size_t p = 0; p < STEP_PHASES; p++) {
-        struct phase_windows *w = record->phases[p];
-
-        if (w && w->log.length == 0)
-            markdown_free(&w->log);
-    }
-    event_file_trim(record->writer.file);
-}
-
-size_t record_bytes(const struct record *record)
-{
-    size_t bytes = 0;
-
-    for (size_t p = 0; p < STEP_PHASES; p++) {
-        if (record->phases[p])
-            bytes += phase_windows_bytes(record->phases[p]);
-    }
-    return bytes;
-}
-
-void record_stats(const struct record *record, struct event_file_stats *stats)
-{
-    event_file_get_stats(record->writer.file, stats);
 }

@@ -20,6 +20,25 @@ struct record; /* opaque */
 struct record *record_open(const char *directory, const struct model *model, struct moment now,
                            const char **problem);
 
+/* The same in two steps, for who knows from elsewhere where the run stands: record_carry(). */
+struct record *record_begin(const char *directory, const struct model *model, struct moment now,
+                            const char **problem);
+bool record_learn(struct record *record, const char **problem);
+
+/* Over a restart; loading: into one that has begun, with its model loaded. */
+void record_carry(struct carry *c, struct record *record);
+
+/* From now on nothing is written but by record_flush() and record_close(). */
+void record_hold(struct record *record);
+
+/* The run's folder and the event file, borrowed. */
+int record_folder(const struct record *record);
+int record_file(const struct record *record);
+
+/* Records what is in the open windows, which go on at the width they have: who looks at the files
+ * meanwhile shall miss nothing. */
+void record_windows(struct record *record, struct moment now);
+
 /* Records what is in the open windows, whether they are due or not: the trainers have gone. */
 void record_finish(struct record *record, const struct alerts *alerts, struct moment now);
 

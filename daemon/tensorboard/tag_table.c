@@ -1,5 +1,6 @@
 #include "daemon/tensorboard/tag_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,4 +75,26 @@ void tag_table_each(const struct tag_table *tags,
     for (struct entry *entry = tags->table; entry; entry = entry->hh.next)
         if (entry->tag.last_step >= 0)
             each(context, entry->tag.name, entry->tag.last_step);
+}
+
+void tag_table_carry(struct carry *c, struct tag_table *tags)
+{
+    size_t count = carry_count(c, HASH_COUNT(tags->table), TAGS_MAX);
+    struct entry *entry = tags->table;
+
+    for (size_t i = 0; i < count && !c->problem; i++) {
+        char name[TAG_BYTES_MAX + 1];
+        struct tag *tag;
+
+        if (!c->loading)
+            (void)snprintf(name, sizeof name, "%s", entry->name);
+        carry_text(c, name, sizeof name);
+        tag = c->loading ? tag_table_need(tags, name, strlen(name)) : &entry->tag;
+        if (tag)
+            carry_i64(c, &tag->last_step);
+        else
+            carry_fail(c, "a tag has no name");
+        if (!c->loading)
+            entry = entry->hh.next;
+    }
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
+
 enum {
     TAG_BYTES_MAX = 1024, /* a tag is a prefix, a layer's path and a variable's name */
     TAGS_MAX = 1 << 18,
@@ -34,5 +36,8 @@ struct tag *tag_table_need(struct tag_table *tags, const char *name, size_t n);
 /* Calls each(context, name, last step) for the tags that have a value, in the order they came. */
 void tag_table_each(const struct tag_table *tags,
                     void (*each)(void *context, const char *tag, int64_t last_step), void *context);
+
+/* Over a restart: the last steps. Whatever file comes next has no tag's metadata. */
+void tag_table_carry(struct carry *c, struct tag_table *tags);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "daemon/carried.h"
+
 bool scalar_window_add(struct scalar_window *w, uint64_t step, double value)
 {
     if (w->ladder.limit == 0)
@@ -61,4 +63,40 @@ void histogram_window_free(struct histogram_window *w)
 {
     summary_free(&w->summary);
     *w = (struct histogram_window){0};
+}
+
+/* ---- over a restart; most windows are not used, and those that are mostly hold nothing */
+
+void scalar_window_carry(struct carry *c, struct scalar_window *w)
+{
+    bool used = w->ladder.limit > 0;
+
+    carry_bool(c, &used);
+    if (!used)
+        return;
+    ladder_carry(c, &w->ladder);
+    carry_u64(c, &w->last_step);
+    carry_bool(c, &w->running_total);
+    carry_f64(c, &w->last);
+    carry_u64(c, &w->steps);
+    if (w->steps == 0)
+        return;
+    carry_u64(c, &w->known);
+    carry_f64(c, &w->sum);
+    carry_f64(c, &w->min);
+    carry_f64(c, &w->max);
+}
+
+void histogram_window_carry(struct carry *c, struct histogram_window *w)
+{
+    bool used = w->ladder.limit > 0;
+
+    carry_bool(c, &used);
+    if (!used)
+        return;
+    ladder_carry(c, &w->ladder);
+    carry_u64(c, &w->last_step);
+    carry_u64(c, &w->steps);
+    if (w->steps > 0)
+        summary_carry(c, &w->summary);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/carry.h"
 #include "daemon/ladder.h"
 #include "proto/summary.h"
 
@@ -41,5 +42,9 @@ void histogram_window_clear(struct histogram_window *w);
 /* The same without keeping its memory; its ladder stays. */
 void histogram_window_rest(struct histogram_window *w);
 void histogram_window_free(struct histogram_window *w);
+
+/* Over a restart. */
+void scalar_window_carry(struct carry *c, struct scalar_window *w);
+void histogram_window_carry(struct carry *c, struct histogram_window *w);
 
 #endif

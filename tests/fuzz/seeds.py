@@ -56,6 +56,10 @@ def main():
     write("record", "two-samples", (struct.pack("<H", len(sample)) + sample) * 2)
     write("resume", "events", event_records(3))
     write("resume", "torn", event_records(2)[:-5] + b"\x40\x00garbage")
+    state = subprocess.run([ROOT / "build/tools/state"], check=True, capture_output=True).stdout
+    write("checkpoint", "training", b"\1" + state)
+    write("checkpoint", "nothing", b"\1")
+    write("checkpoint", "head", b"\0embmon\r\n" + struct.pack("<IIQ", 1, 0, 0))
     by_kind = dict(plain)
     welcome = by_kind[2]
     write("answers", "welcome", welcome)

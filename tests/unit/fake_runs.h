@@ -105,6 +105,7 @@ static struct run fake_run_list[] = {
                 .rejected = 3,
                 .dropped = 1,
                 .bytes_pending = 10,
+                .write_failures = 2,
                 .write_error = "No space left on device"},
      .model = {.layers = fake_layers, .layer_count = 2},
      .alerts = fake_alerts,

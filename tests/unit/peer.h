@@ -250,6 +250,15 @@ static inline void peer_beat(struct peer *peer, uint64_t dropped, uint64_t ms)
     peer_say(peer, &m, ms);
 }
 
+/* A heartbeat of a client that waits for what it has posted to be kept; the last attempt to keep it
+ * was at least 100 ms ago. */
+static inline void peer_settle(struct peer *peer, uint64_t ms)
+{
+    struct message m = {.type = FRAME_HEARTBEAT, .heartbeat = {.hurry = true}};
+
+    peer_say(peer, &m, ms);
+}
+
 /* A heartbeat of a client that says which phase it posts to. */
 static inline void peer_beat_in(struct peer *peer, uint32_t phase, uint64_t ms)
 {

@@ -34,6 +34,7 @@ static void status_is_one_object(void **state)
              "{\"version\":\"" EMBMON_VERSION "\",\"pid\":%d,\"logdir\":\"/logs\",\"uptime\":2.5,"
              "\"runs\":2,\"sessions\":2,\"acked\":400,\"rejected\":3,\"dropped\":1,"
              "\"invalid_frames\":4,\"unknown_frames\":0,\"failed_proofs\":0,\"bytes_pending\":10,"
+             "\"write_failures\":2,\"write_error\":\"reviews: No space left on device\","
              "\"sinks\":[{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":5,\"failed\":2,"
              "\"waiting\":3,\"dropped\":1,\"last_error\":\"exit status 3\"}]}\n",
              (int)getpid());
@@ -48,10 +49,10 @@ static void runs_are_listed_one_a_line(void **state)
         ask(2, "runs", "", false, 0),
         "{\"name\":\"reviews\",\"live\":true,\"step\":96,\"ranks\":2,\"layers\":2,\"firing\":1,"
         "\"steps\":97,\"acked\":400,\"rejected\":3,\"dropped\":1,\"bytes_pending\":10,"
-        "\"write_error\":\"No space left on device\"}\n"
+        "\"write_failures\":2,\"write_error\":\"No space left on device\"}\n"
         "{\"name\":\"quiet\",\"live\":false,\"step\":null,\"ranks\":0,\"layers\":0,\"firing\":0,"
         "\"steps\":0,\"acked\":0,\"rejected\":0,\"dropped\":0,\"bytes_pending\":0,"
-        "\"write_error\":\"\"}\n");
+        "\"write_failures\":0,\"write_error\":\"\"}\n");
 }
 
 static const char layers[] =
@@ -166,21 +167,22 @@ static void of_several_live_runs_one_must_be_named(void **state)
 static void an_answer_has_a_ceiling(void **state)
 {
     (void)state;
-    static struct run many[90000];
+    static struct run many[80000];
     struct registry registry = fake_registry(1);
     struct msg_query query = {.name = "runs", .run = ""};
-    for (size_t i = 0; i < 90000; i++)
+    for (size_t i = 0; i < 80000; i++)
         many[i] = fake_run_list[0];
     registry.runs = many;
-    registry.count = 90000; /* 16 MB */
+    registry.count = 80000; /* 16 MB */
     assert_true(control_answer(&registry, &query, (struct moment){.ms = 1000}, &reply));
     assert_int_equal(reply.status, 0);
     assert_in_range(reply.length, 15 << 20, CONTROL_REPLY_MAX);
     control_reply_free(&reply);
 
-    fake_run_list[0].status.write_error = "no space left on the device, and that for a long time, "
-                                          "as far as anybody can tell from here";
-    for (size_t i = 0; i < 90000; i++)
+    fake_run_list[0].status.write_error =
+        "no space left on the device, and that for a long time, "
+        "as far as anybody can tell from here, or even from there";
+    for (size_t i = 0; i < 80000; i++)
         many[i] = fake_run_list[0];
     assert_true(control_answer(&registry, &query, (struct moment){.ms = 1000}, &reply));
     assert_int_equal(reply.status, 74);

@@ -176,7 +176,7 @@ static void whole_lines_get_no_empty_one_after_them(void **state)
     free(text);
 }
 
-static void each_change_is_in_the_file_at_once(void **state)
+static void a_change_is_in_the_file_once_it_is_flushed(void **state)
 {
     (void)state;
     struct alert_change change = a_change();
@@ -185,6 +185,12 @@ static void each_change_is_in_the_file_at_once(void **state)
 
     assert_non_null(jsonl);
     jsonl_write(jsonl, &change);
+    text = content();
+    assert_string_equal(text, "");
+    assert_true(jsonl_waiting(jsonl) > 0);
+    free(text);
+    assert_true(jsonl_flush(jsonl));
+    assert_int_equal(jsonl_waiting(jsonl), 0);
     text = content();
     assert_non_null(strchr(text, '\n'));
     free(text);
@@ -264,7 +270,7 @@ int main(void)
         in_a_folder(numbers_that_json_has_not_are_words_or_null),
         in_a_folder(what_is_there_is_kept_and_a_torn_line_is_ended),
         in_a_folder(whole_lines_get_no_empty_one_after_them),
-        in_a_folder(each_change_is_in_the_file_at_once),
+        in_a_folder(a_change_is_in_the_file_once_it_is_flushed),
         in_a_folder(on_a_full_disk_lines_wait_whole_and_beyond_8_mib_they_are_counted),
         in_a_folder(it_neither_follows_a_link_nor_waits_for_a_reader_of_a_fifo),
         cmocka_unit_test(without_its_folder_it_does_not_open),

@@ -106,7 +106,7 @@ static void after_a_rewind_the_rest_is_sent_again(void **state)
     queue_free(q);
 }
 
-static void the_oldest_ordinary_frames_not_sent_are_dropped_first(void **state)
+static void the_oldest_ordinary_frames_are_dropped_first(void **state)
 {
     struct queue *q = queue_new(5 * COST);
     const uint64_t left[] = {5, 7, 8, 9, 10};
@@ -114,10 +114,10 @@ static void the_oldest_ordinary_frames_not_sent_are_dropped_first(void **state)
     (void)state;
     push(q, 1, false), push(q, 2, true), push(q, 3, false), push(q, 4, false), push(q, 5, true);
     assert_int_equal(send_next(q), 1);
-    assert_int_equal(push(q, 6, false), 1); /* 3 */
-    assert_int_equal(push(q, 7, true), 1);  /* 4 */
-    assert_int_equal(push(q, 8, true), 1);  /* 6 */
-    assert_int_equal(push(q, 9, true), 1);  /* 1: sent, but the last ordinary one */
+    assert_int_equal(push(q, 6, false), 1); /* 1: sent, but not answered */
+    assert_int_equal(push(q, 7, true), 1);  /* 3 */
+    assert_int_equal(push(q, 8, true), 1);  /* 4 */
+    assert_int_equal(push(q, 9, true), 1);  /* 6: the last ordinary one */
     assert_int_equal(push(q, 10, true), 1); /* 2 */
     assert_int_equal(queue_count(q), 5);
     for (size_t i = 0; i < 5; i++)
@@ -193,7 +193,7 @@ int main(void)
         cmocka_unit_test(a_nack_takes_one_that_was_sent),
         cmocka_unit_test(room_is_made_before_a_frame_is_known),
         cmocka_unit_test(after_a_rewind_the_rest_is_sent_again),
-        cmocka_unit_test(the_oldest_ordinary_frames_not_sent_are_dropped_first),
+        cmocka_unit_test(the_oldest_ordinary_frames_are_dropped_first),
         cmocka_unit_test(the_bound_is_never_passed),
         cmocka_unit_test(a_frame_that_can_never_fit_is_refused_alone),
         cmocka_unit_test(the_next_frame_can_be_discarded),

@@ -475,6 +475,7 @@ static void what_was_posted_is_conserved(void **state)
     assert_int_equal(s.rejected, 67 + 40);
     assert_int_equal(s.acked + s.rejected, peer.sequence);
     assert_int_equal(peer.heard.count[FRAME_NACK], s.rejected);
+    peer_settle(&peer, 1000);
     assert_int_equal(peer.heard.kept, peer.sequence);
 }
 

@@ -154,6 +154,9 @@ static void a_session_keeps_its_counts_over_its_connections(void **state)
     (void)state;
     assert_int_equal(declare(member, 0, "a", &problem), 0);
     assert_int_equal(post(member, 5, 0, 0, TENSOR(1), 1), 0);
+    assert_int_equal(run_member_taken(member), 5);
+    assert_int_equal(run_member_kept(member), 0);
+    run_flush(run, at(1000));
     assert_int_equal(run_member_kept(member), 5);
     run_member_leave(member, false, at(2));
     assert_ptr_equal(join(7, 0, 3), member);
@@ -194,7 +197,7 @@ static void every_post_is_either_taken_or_refused(void **state)
     assert_int_equal(run_epoch(member, &epoch, at(1)), 0);
     run_reject(member, 8);
     assert_int_equal(end(member, 9, 0, 1), NACK_LATE);
-    assert_int_equal(run_member_kept(member), 9);
+    assert_int_equal(run_member_taken(member), 9);
     assert_int_equal(status().acked, 4);
     assert_int_equal(status().rejected, 5);
 }
@@ -284,7 +287,7 @@ static void a_smaller_budget_holds_from_now_on(void **state)
 }
 
 struct told {
-    unsigned notices, wishes, samplings, superseded;
+    unsigned notices, wishes, samplings, superseded, kept;
     uint32_t every;
 };
 
@@ -311,10 +314,16 @@ static void tell_superseded(void *context)
     ((struct told *)context)->superseded++;
 }
 
+static void tell_kept(void *context)
+{
+    ((struct told *)context)->kept++;
+}
+
 static void listen_as(struct run_member *member, struct told *told)
 {
-    run_member_listen(member, &(struct run_member_events){told, tell_notice, tell_wish,
-                                                          tell_sampling, tell_superseded});
+    run_member_listen(member,
+                      &(struct run_member_events){told, tell_notice, tell_wish, tell_sampling,
+                                                  tell_superseded, tell_kept});
 }
 
 static void the_largest_every_is_told_to_those_who_are_there(void **state)

@@ -111,12 +111,15 @@ static void an_ack_is_sent_when_it_is_news(void **state)
 
     (void)state;
     peer_step(&peer, 0, 1, 10);
+    peer_settle(&peer, 1000);
     assert_int_equal(peer.heard.kept, 3);
     peer.heard.count[FRAME_ACK] = 0;
     session_ack(peer.session);
     peer_listen(&peer);
     assert_int_equal(peer.heard.count[FRAME_ACK], 0);
-    peer_scalar(&peer, "loss", 1, 1, 20);
+    peer_scalar(&peer, "loss", 1, 1, 1020);
+    assert_int_equal(peer.heard.count[FRAME_ACK], 0); /* merged, and not kept yet */
+    peer_settle(&peer, 1100);
     assert_int_equal(peer.heard.count[FRAME_ACK], 1);
     assert_int_equal(peer.heard.kept, 4);
     peer_close(&peer, 40);

@@ -1,0 +1,71 @@
+/* A run over a restart: the order of its parts in a checkpoint. What is scratch (measures), of a
+ * connection (ids, events) or of this process (times) is not kept. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/carry.h"
+#include "daemon/run_state.h"
+#include "embmon/embmon.h"
+#include "proto/name.h"
+
+static void carry_names(struct carry *c, struct run *run)
+{
+    char name[NAME_RUN_MAX + 1] = "";
+
+    strncpy(name, run->name, NAME_RUN_MAX);
+    carry_text(c, name, sizeof name);
+    if (strcmp(name, run->name) != 0)
+        carry_fail(c, "it is of a run of another name");
+    carry_string(c, &run->wanted, NAME_RUN_MAX);
+    carry_string(c, &run->key, NAME_LAYER_MAX);
+}
+
+static void carry_counters(struct carry *c, struct run *run)
+{
+    carry_u32(c, &run->every, EVERY_MAX);
+    carry_f64(c, &run->loss);
+    carry_bool(c, &run->loss_posted);
+    carry_u64(c, &run->steps_closed);
+    carry_u64(c, &run->wished_step);
+    carry_bool(c, &run->wishing);
+    carry_bool(c, &run->ended);
+    carry_u64(c, &run->acked);
+    carry_u64(c, &run->rejected);
+}
+
+static void carry_members(struct carry *c, struct run *run, struct moment now)
+{
+    size_t count = carry_count(c, run->member_count, MEMBERS_MAX);
+
+    if (c->loading) {
+        run->members = carry_room(c, count, sizeof(struct run_member *));
+        run->member_capacity = run->members ? count : 0;
+    }
+    for (size_t i = 0; i < count && !c->problem; i++) {
+        if (c->loading) {
+            run->members[i] = carry_room(c, 1, sizeof *run->members[i]);
+            if (!run->members[i])
+                return;
+            run->members[i]->run = run;
+            run->members[i]->heard_ms = now.ms;
+            run->member_count++;
+        }
+        member_carry(c, run->members[i], run->world_size);
+    }
+}
+
+void run_carry(struct carry *c, struct run *run, struct moment now)
+{
+    carry_names(c, run);
+    carry_counters(c, run);
+    model_carry(c, &run->model);
+    steps_carry(c, run->steps, &run->model, now);
+    carry_members(c, run, now);
+    baseline_carry(c, &run->baseline, run->model.layer_count, run->model.variable_count);
+    norms_carry(c, &run->norms, run->model.layer_count);
+    pace_carry(c, &run->pace);
+    rules_carry(c, &run->rules);
+    alerts_carry(c, run->alerts, &run->model);
+    record_carry(c, run->record);
+    jsonl_carry(c, run->jsonl);
+}

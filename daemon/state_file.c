@@ -1,0 +1,97 @@
+#include "daemon/state_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char STATE_FILE[] = "state", STATE_MARKED[] = "state.sync", STATE_DURABLE[] = "state.durable";
+static const char new_name[] = "state.new";
+
+static int write_all(int fd, const uint8_t *data, size_t n)
+{
+    while (n > 0) {
+        ssize_t some = write(fd, data, n);
+
+        if (some < 0 && errno == EINTR)
+            continue;
+        if (some <= 0)
+            return some < 0 ? errno : ENOSPC;
+        data += some;
+        n -= (size_t)some;
+    }
+    return 0;
+}
+
+int state_file_write(int folder, const uint8_t *data, size_t n)
+{
+    int fd, error;
+
+    /* What lies there is of a writer that was killed, or somebody's link. */
+    if (unlinkat(folder, new_name, 0) < 0 && errno != ENOENT)
+        return errno;
+    fd = openat(folder, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return errno;
+    error = write_all(fd, data, n);
+    if (close(fd) < 0 && !error)
+        error = errno;
+    if (!error && renameat(folder, new_name, folder, STATE_FILE) < 0)
+        error = errno;
+    if (error) /* a full disk has use for the room */
+        (void)unlinkat(folder, new_name, 0);
+    return error;
+}
+
+int state_file_mark(int folder, bool *linked)
+{
+    (void)unlinkat(folder, STATE_MARKED, 0);
+    *linked = linkat(folder, STATE_FILE, folder, STATE_MARKED, 0) == 0;
+    return openat(folder, *linked ? STATE_MARKED : STATE_FILE,
+                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+static int read_all(int fd, uint8_t *data, size_t n)
+{
+    while (n > 0) {
+        ssize_t some = read(fd, data, n);
+
+        if (some < 0 && errno == EINTR)
+            continue;
+        if (some <= 0)
+            return some < 0 ? errno : EIO;
+        data += some;
+        n -= (size_t)some;
+    }
+    return 0;
+}
+
+int state_file_read(int folder, const char *name, size_t most, uint8_t **data, size_t *n)
+{
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error;
+    struct stat status;
+
+    if (fd < 0)
+        return errno;
+    *data = NULL;
+    if (fstat(fd, &status) < 0)
+        error = errno;
+    else if (!S_ISREG(status.st_mode))
+        error = EINVAL;
+    else if ((uint64_t)status.st_size > most)
+        error = EFBIG;
+    else
+        error = (*data = malloc((size_t)status.st_size + 1)) ? 0 : ENOMEM;
+    if (!error) {
+        *n = (size_t)status.st_size;
+        error = read_all(fd, *data, *n);
+    }
+    (void)close(fd);
+    if (error) {
+        free(*data);
+        *data = NULL;
+    }
+    return error;
+}

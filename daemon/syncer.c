@@ -1,0 +1,208 @@
+#include "daemon/syncer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct sync {
+    struct sync *next;
+    int fds[SYNC_FILES_MAX]; /* owned, as is the folder */
+    size_t count;
+    int folder;
+    const char *from, *to;
+    int error;
+    bool done, forgotten;
+};
+
+struct syncer {
+    pthread_mutex_t mutex;
+    pthread_cond_t work;
+    struct sync *first, **last;
+    bool started, ending;
+};
+
+static void sync_free(struct sync *sync)
+{
+    for (size_t i = 0; i < sync->count; i++)
+        (void)close(sync->fds[i]);
+    if (sync->folder >= 0)
+        (void)close(sync->folder);
+    free(sync);
+}
+
+/* ---- the thread */
+
+static int sync_all(const struct sync *sync)
+{
+    for (size_t i = 0; i < sync->count; i++) {
+        if (fdatasync(sync->fds[i]) < 0)
+            return errno;
+    }
+    if (sync->from && renameat(sync->folder, sync->from, sync->folder, sync->to) < 0)
+        return errno;
+    return fsync(sync->folder) < 0 ? errno : 0;
+}
+
+static void free_syncer(struct syncer *syncer)
+{
+    for (struct sync *sync = syncer->first, *next; sync; sync = next) {
+        next = sync->next;
+        sync_free(sync);
+    }
+    pthread_cond_destroy(&syncer->work);
+    pthread_mutex_destroy(&syncer->mutex);
+    free(syncer);
+}
+
+static void work_on(struct syncer *syncer, struct sync *sync)
+{
+    int error;
+
+    pthread_mutex_unlock(&syncer->mutex);
+    error = sync_all(sync);
+    pthread_mutex_lock(&syncer->mutex);
+    sync->error = error;
+    sync->done = true;
+    if (sync->forgotten)
+        sync_free(sync);
+}
+
+static void *run(void *argument)
+{
+    struct syncer *syncer = argument;
+
+    pthread_mutex_lock(&syncer->mutex);
+    while (!syncer->ending) {
+        struct sync *sync = syncer->first;
+
+        if (!sync) {
+            pthread_cond_wait(&syncer->work, &syncer->mutex);
+            continue;
+        }
+        syncer->first = sync->next;
+        if (!syncer->first)
+            syncer->last = &syncer->first;
+        work_on(syncer, sync);
+    }
+    pthread_mutex_unlock(&syncer->mutex);
+    free_syncer(syncer); /* whoever ended us has gone on long ago */
+    return NULL;
+}
+
+static bool start(struct syncer *syncer)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all;
+    bool fine;
+
+    if (syncer->started)
+        return true;
+    if (pthread_attr_init(&attributes) != 0)
+        return false;
+    sigfillset(&all);
+    fine = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
+           pthread_attr_setsigmask_np(&attributes, &all) == 0 &&
+           pthread_attr_setstacksize(&attributes, 128 << 10) == 0 &&
+           pthread_create(&thread, &attributes, run, syncer) == 0;
+    pthread_attr_destroy(&attributes);
+    syncer->started = fine;
+    return fine;
+}
+
+/* ---- from outside */
+
+struct syncer *syncer_new(void)
+{
+    struct syncer *syncer = calloc(1, sizeof *syncer);
+
+    if (!syncer)
+        return NULL;
+    syncer->last = &syncer->first;
+    if (pthread_mutex_init(&syncer->mutex, NULL) != 0 ||
+        pthread_cond_init(&syncer->work, NULL) != 0) {
+        free(syncer);
+        return NULL;
+    }
+    return syncer;
+}
+
+void syncer_free(struct syncer *syncer)
+{
+    if (!syncer)
+        return;
+    if (!syncer->started) {
+        free_syncer(syncer);
+        return;
+    }
+    pthread_mutex_lock(&syncer->mutex);
+    syncer->ending = true;
+    pthread_cond_signal(&syncer->work);
+    pthread_mutex_unlock(&syncer->mutex); /* the thread frees it */
+}
+
+static bool copy_descriptors(struct sync *sync, const int *fds, size_t count, int folder)
+{
+    for (size_t i = 0; i < count; i++) {
+        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+
+        if (fd < 0)
+            return false;
+        sync->fds[sync->count++] = fd;
+    }
+    /* A descriptor of its own: a copy would keep the folder's lock when the run is gone. */
+    sync->folder = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return sync->folder >= 0;
+}
+
+struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, int folder,
+                          const char *from, const char *to)
+{
+    struct sync *sync = calloc(1, sizeof *sync);
+
+    if (!sync)
+        return NULL;
+    sync->folder = -1;
+    sync->from = from;
+    sync->to = to;
+    if (!copy_descriptors(sync, fds, count, folder) || !start(syncer)) {
+        sync_free(sync);
+        return NULL;
+    }
+    pthread_mutex_lock(&syncer->mutex);
+    *syncer->last = sync;
+    syncer->last = &sync->next;
+    pthread_cond_signal(&syncer->work);
+    pthread_mutex_unlock(&syncer->mutex);
+    return sync;
+}
+
+bool syncer_done(struct syncer *syncer, struct sync *sync, int *error)
+{
+    bool done;
+
+    pthread_mutex_lock(&syncer->mutex);
+    done = sync->done;
+    pthread_mutex_unlock(&syncer->mutex);
+    if (done) {
+        *error = sync->error;
+        sync_free(sync);
+    }
+    return done;
+}
+
+void syncer_forget(struct syncer *syncer, struct sync *sync)
+{
+    bool done;
+
+    pthread_mutex_lock(&syncer->mutex);
+    done = sync->done;
+    sync->forgotten = true;
+    pthread_mutex_unlock(&syncer->mutex);
+    if (done)
+        sync_free(sync);
+}

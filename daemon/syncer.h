@@ -1,0 +1,33 @@
+/* Syncing files to the disk without waiting for it: a thread of its own, because a sick disk may
+ * take half a minute, and the loop has trainers to answer. It touches nothing but the descriptors
+ * of a job; who gave it asks now and then whether it is done. */
+#ifndef EMBMON_DAEMON_SYNCER_H
+#define EMBMON_DAEMON_SYNCER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct syncer; /* opaque */
+struct sync;   /* one job */
+
+/* The thread starts with the first job. NULL: out of memory. */
+struct syncer *syncer_new(void);
+
+/* Jobs that are not done are given up: the process may end while the disk does not answer. */
+void syncer_free(struct syncer *syncer);
+
+enum { SYNC_FILES_MAX = 4 };
+
+/* Gives a job: the data of `count` files, then their folder, are to reach the disk; then, where it
+ * is not NULL, the file `from` in the folder is renamed to `to`, and the folder synced once more.
+ * The descriptors stay the caller's; names are static. NULL: no thread, descriptors or memory. */
+struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, int folder,
+                          const char *from, const char *to);
+
+/* True when the job is done: it is then freed, and *error is 0 or the errno of what failed. */
+bool syncer_done(struct syncer *syncer, struct sync *sync, int *error);
+
+/* Nobody will ask about it any more. */
+void syncer_forget(struct syncer *syncer, struct sync *sync);
+
+#endif

@@ -1,0 +1,195 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/run_state.h"
+#include "tests/unit/peer.h"
+#include "tests/unit/tree.h"
+
+static struct registry *registry;
+static struct peer peer;
+static struct run *run;
+
+static int start(void **state)
+{
+    if (tree_make(state) != 0)
+        return -1;
+    registry = registry_new(tree_path, at(0));
+    peer = peer_join(registry, 1, (struct hello){0}, 0);
+    run = registry_find(registry, "run");
+    return run ? 0 : -1;
+}
+
+static int stop(void **state)
+{
+    if (peer.session)
+        peer_close(&peer, 1 << 20);
+    registry_free(registry, at(1 << 20));
+    return tree_remove(state);
+}
+
+static void tick(uint64_t ms)
+{
+    registry_tick(registry, at(ms));
+    registry_flush(registry);
+    peer_listen(&peer);
+}
+
+static off_t size_of(const char *name)
+{
+    struct stat status;
+
+    return stat(tree_file(name), &status) == 0 ? status.st_size : -1;
+}
+
+static void posts_are_kept_once_a_second(void **state)
+{
+    (void)state;
+    tick(100);
+    peer_step(&peer, 0, 1, 110);
+    tick(200);
+    tick(1000);
+    assert_int_equal(peer.heard.kept, 0);
+    tick(1100);
+    assert_int_equal(peer.heard.kept, 3);
+    assert_true(size_of("run/embmon/state") > 0);
+    assert_int_equal(size_of("run/embmon/state.new"), -1);
+}
+
+static void the_first_after_a_pause_is_kept_at_the_next_tick(void **state)
+{
+    (void)state;
+    tick(100);
+    peer_step(&peer, 0, 1, 5000);
+    tick(5100);
+    assert_int_equal(peer.heard.kept, 3);
+}
+
+static void who_waits_is_served_every_100_ms(void **state)
+{
+    (void)state;
+    tick(1000);
+    peer_step(&peer, 0, 1, 1001);
+    peer_settle(&peer, 1050);
+    assert_int_equal(peer.heard.kept, 0);
+    tick(1100);
+    assert_int_equal(peer.heard.kept, 3);
+    peer_step(&peer, 1, 1, 1101);
+    peer_settle(&peer, 1200); /* without a tick */
+    assert_int_equal(peer.heard.kept, 6);
+}
+
+static void where_nothing_has_changed_nothing_is_written(void **state)
+{
+    struct stat before, after;
+
+    (void)state;
+    peer_step(&peer, 0, 1, 1);
+    tick(2000);
+    assert_int_equal(stat(tree_file("run/embmon/state"), &before), 0);
+    for (uint64_t ms = 2100; ms < 10000; ms += 100)
+        tick(ms);
+    assert_int_equal(stat(tree_file("run/embmon/state"), &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+}
+
+static void files_get_what_is_in_a_checkpoint_and_no_more(void **state)
+{
+    struct event_file_stats stats;
+
+    (void)state;
+    tick(1000);
+    record_stats(run->record, &stats);
+    peer_step(&peer, 0, NAN, 1010);
+    record_stats(run->record, &stats);
+    assert_true(stats.bytes_pending > 0);
+    assert_int_equal(size_of("run/embmon/alerts.jsonl"), 0);
+    tick(1100); /* an alert does not wait for a second */
+    record_stats(run->record, &stats);
+    assert_int_equal(stats.bytes_pending, 0);
+    assert_true(size_of("run/embmon/alerts.jsonl") > 0);
+}
+
+/* Where `state` cannot be replaced: by a folder of its name. */
+static void while_the_disk_refuses_nothing_is_acknowledged_and_status_says_why(void **state)
+{
+    struct event_file_stats stats;
+    struct run_status s;
+
+    (void)state;
+    tick(1000);
+    assert_int_equal(unlink(tree_file("run/embmon/state")), 0);
+    assert_int_equal(mkdir(tree_file("run/embmon/state"), 0700), 0);
+    peer_step(&peer, 0, 1, 1500);
+    tick(2000);
+    tick(2100);
+    tick(3000);
+    run_get_status(run, &s);
+    assert_string_equal(s.write_error, "Is a directory");
+    assert_int_equal(s.write_failures, 2);
+    assert_int_equal(peer.heard.kept, 0);
+    record_stats(run->record, &stats);
+    assert_true(stats.bytes_pending > 0); /* not in a checkpoint: not in a file */
+    assert_int_equal(rmdir(tree_file("run/embmon/state")), 0);
+    tick(3900);
+    assert_int_equal(peer.heard.kept, 0);
+    tick(4000);
+    assert_int_equal(peer.heard.kept, 3);
+    run_get_status(run, &s);
+    assert_string_equal(s.write_error, "");
+    assert_int_equal(s.bytes_pending, 0);
+}
+
+static void goodbye_waits_for_nothing(void **state)
+{
+    (void)state;
+    tick(1000);
+    peer_step(&peer, 0, 1, 1001);
+    peer_bye(&peer, 1002);
+    assert_int_equal(peer.heard.kept, 3);
+    assert_int_equal(peer.result, SESSION_CLOSE);
+}
+
+static void much_that_is_queued_does_not_wait_for_a_second(void **state)
+{
+    struct event_file_stats stats;
+
+    (void)state;
+    tick(1000);
+    for (uint64_t step = 0; step < 40000; step++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof name, "s%d", (int)(step % 200));
+        peer_scalar(&peer, name, step / 200, (double)step, 1500);
+        if (step % 200 == 199)
+            peer_end(&peer, step / 200, 1500);
+        record_stats(run->record, &stats);
+        assert_true(stats.bytes_pending < 2 * EVENT_FILE_FULL);
+    }
+    assert_true(peer.heard.kept > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(posts_are_kept_once_a_second, start, stop),
+        cmocka_unit_test_setup_teardown(the_first_after_a_pause_is_kept_at_the_next_tick, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(who_waits_is_served_every_100_ms, start, stop),
+        cmocka_unit_test_setup_teardown(where_nothing_has_changed_nothing_is_written, start, stop),
+        cmocka_unit_test_setup_teardown(files_get_what_is_in_a_checkpoint_and_no_more, start, stop),
+        cmocka_unit_test_setup_teardown(
+            while_the_disk_refuses_nothing_is_acknowledged_and_status_says_why, start, stop),
+        cmocka_unit_test_setup_teardown(goodbye_waits_for_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(much_that_is_queued_does_not_wait_for_a_second, start,
+                                        stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
