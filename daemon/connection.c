@@ -351,6 +351,11 @@ void connections_tick(struct connections *all, struct moment now, bool second)
     send_woken(all);
 }
 
+void connections_send(struct connections *all)
+{
+    send_woken(all);
+}
+
 void connections_close(struct connections *all)
 {
     for (struct connection *c = all->first; c; c = c->next)

@@ -51,6 +51,9 @@ bool connections_accept(struct connections *all, uv_stream_t *listener);
 /* Every 100 ms; second: a second has passed, too. */
 void connections_tick(struct connections *all, struct moment now, bool second);
 
+/* Sends what sessions wrote while nothing came from their peers. */
+void connections_send(struct connections *all);
+
 /* Ends all sessions and connections; they are gone once the loop has run. */
 void connections_close(struct connections *all);
 

@@ -259,6 +259,12 @@ void registry_flush(struct registry *registry)
         run_sync(registry->runs[i], registry->syncer, registry->now);
 }
 
+void registry_keep(struct registry *registry, struct moment now)
+{
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_keep(registry->runs[i], now);
+}
+
 void registry_end(struct registry *registry, struct moment now)
 {
     for (size_t i = 0; i < registry->run_count; i++)

@@ -45,8 +45,11 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
  * while sessions are open. */
 void registry_tick(struct registry *registry, struct moment now);
 
-/* Writes what is queued to the event files. */
+/* Keeps what is due, writes what is queued for the files, and has it synced: see run_flush(). */
 void registry_flush(struct registry *registry);
+
+/* Keeps at once what members have posted, and tells them. */
+void registry_keep(struct registry *registry, struct moment now);
 
 /* Ends all runs that are not suspended: their last steps and alerts are told of now. */
 void registry_end(struct registry *registry, struct moment now);

@@ -124,7 +124,7 @@ void run_flush(struct run *run, struct moment now);
 
 /* The same at once, where posts wait to be kept: for a Bye. */
 void run_keep(struct run *run, struct moment now);
-/* The same as soon as there is much to be written: after each message. */
+/* The same as soon as there is much to be written, or a member waits: after each message. */
 void run_relieve_files(struct run *run, struct moment now);
 
 /* Has what is kept reach the disk, once a second and never two at a time; what has is `durable`.

@@ -38,20 +38,17 @@ static bool is_news(const struct run *run)
     return run->changes != run->kept_changes || events(run) != run->kept_events;
 }
 
-bool run_is_full(const struct run *run)
+static bool is_soon(const struct run *run)
 {
-    return waiting(run) >= EVENT_FILE_FULL;
+    return run->hurry || waiting(run) >= EVENT_FILE_FULL;
 }
 
 static bool is_due(const struct run *run, struct moment now)
 {
-    size_t bytes = waiting(run);
-    bool soon = run->hurry || bytes >= EVENT_FILE_FULL;
-
     if (run->write_error)
         return now.ms >= run->retry_ms;
-    return run->kept_ms == 0 || bytes >= QUEUE_MAX ||
-           moment_since(now, run->kept_ms) >= (soon ? KEEP_SOON_MS : KEEP_MS);
+    return run->kept_ms == 0 || waiting(run) >= QUEUE_MAX ||
+           moment_since(now, run->kept_ms) >= (is_soon(run) ? KEEP_SOON_MS : KEEP_MS);
 }
 
 /* Returns 0 or an errno. */
@@ -146,7 +143,7 @@ void run_keep(struct run *run, struct moment now)
 
 void run_relieve_files(struct run *run, struct moment now)
 {
-    if (run->hurry || run_is_full(run))
+    if (is_soon(run))
         run_flush(run, now);
 }
 

@@ -92,9 +92,6 @@ void run_write(struct run *run, struct moment now);
 /* Gives up what is under way. */
 void run_sync_forget(struct run *run);
 
-/* So much is queued that it should not wait for the next tick. */
-bool run_is_full(const struct run *run);
-
 /* Takes up what an earlier process has kept in the file. *found: there is something. NULL, or a
  * sentence on why it cannot be used, run_no_memory where that may pass; the run is then good for
  * nothing but run_destroy(). */

@@ -115,6 +115,8 @@ static void end_runs(struct server *server)
 {
     struct moment now = moment_now();
 
+    registry_keep(server->registry, now); /* what trainers need not send again */
+    connections_send(&server->connections);
     close_connections(server);
     registry_end(server->registry, now);
     sinks_hurry(server->sinks);
@@ -186,8 +188,8 @@ static void on_tick(uv_timer_t *timer)
     if (second)
         server->next_second_ms = now.ms + SECOND_MS;
     registry_tick(server->registry, now);
-    connections_tick(&server->connections, now, second);
     registry_flush(server->registry);
+    connections_tick(&server->connections, now, second);
     sinks_tick(server->sinks, now);
     supervisor_turns(server->supervisor, now.ms);
     retry_starved(server);

@@ -14,6 +14,9 @@ from trainers import (ELEMENTS, NORM, Embmond, assert_in_order, conserve, enviro
 
 STEPS, LAYERS, SICK = 100_000, 20, 50_000
 POSTS = LAYERS + 2  # of a step
+# An Ack comes once a second. So many posts may wait for it, and each step takes so many
+# microseconds: between two Acks embmon's thread is not asked for more than it gets of a busy core.
+AT_MOST = ("--in-flight", 40000, "--sleep", 400)
 MIB = 1 << 20
 HISTOGRAMS, SCALARS, BURST = 64, 512, 64
 
@@ -56,7 +59,7 @@ def train(daemon):
     """The run to its end: its counts, and samples of embmond's memory meanwhile."""
     memory = []
     trainer = subprocess.Popen(
-        load_command("--steps", STEPS, "--layers", LAYERS, "--in-flight", 40000, "--fault", "nan",
+        load_command("--steps", STEPS, "--layers", LAYERS, *AT_MOST, "--fault", "nan",
                      "--fault-layer", 3, "--at", SICK),
         env=environment(daemon.address), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     stop, thread = watch(daemon.process, memory)
@@ -136,8 +139,7 @@ def test_a_run_of_100000_steps_and_20_layers():
 def test_both_readers_show_a_run_of_several_doublings_alike():
     """Smaller: the Python loader takes a minute for the 600,000 records of the long one."""
     with Embmond() as daemon:
-        counts, _ = load(daemon.address, "--steps", 5000, "--in-flight", 40000, "--fault", "nan",
-                         "--at", 2500)
+        counts, _ = load(daemon.address, "--steps", 5000, *AT_MOST, "--fault", "nan", "--at", 2500)
         assert counts["acked"] == 5000 * 4
         run = daemon.recorded()
     assert len(run.histograms["gradients/layer_01"]) == ladder(HISTOGRAMS, 5000)
