@@ -92,32 +92,57 @@ static json_t *sinks_array(const struct sinks *sinks)
     return array;
 }
 
+/* Posts acked but for some; those that a run was taken up with are of an earlier embmond. */
+static json_int_t without(uint64_t acked, uint64_t missing)
+{
+    return integer(acked > missing ? acked - missing : 0);
+}
+
+/* Of all loaded runs. */
+struct sums {
+    uint64_t unkept, undurable; /* posts acked, not in a checkpoint or not on the disk yet */
+    size_t pending;
+    uint64_t failures;
+    char trouble[NAME_RUN_MAX + 128];
+};
+
+static struct sums sum_up(const struct registry *registry)
+{
+    struct sums sums = {0};
+
+    for (size_t i = 0; i < registry_runs(registry); i++) {
+        struct run_status status;
+
+        run_get_status(registry_run(registry, i), &status);
+        sums.unkept += status.acked - status.kept;
+        sums.undurable += status.acked - status.durable;
+        sums.pending += status.bytes_pending;
+        sums.failures += status.write_failures;
+        if (*status.write_error && !*sums.trouble)
+            (void)snprintf(sums.trouble, sizeof sums.trouble, "%s: %s", status.name,
+                           status.write_error);
+    }
+    return sums;
+}
+
 static void answer_status(struct registry *registry, struct moment now, struct text *text)
 {
     const struct registry_totals *totals = registry_totals(registry);
     double uptime = (double)(now.ms - registry_started(registry).ms) / 1e3;
-    char trouble[NAME_RUN_MAX + 128] = "";
-    uint64_t failures = 0;
-    size_t pending = 0;
+    const struct sums sums = sum_up(registry);
 
-    for (size_t i = 0; i < registry_runs(registry); i++) {
-        struct run_status status;
-        run_get_status(registry_run(registry, i), &status);
-        pending += status.bytes_pending;
-        failures += status.write_failures;
-        if (*status.write_error && !*trouble)
-            (void)snprintf(trouble, sizeof trouble, "%s: %s", status.name, status.write_error);
-    }
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
-                             (int)getpid(), "logdir", json_text(registry_logdir(registry)),
+    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION,
+                             "pid", (int)getpid(), "logdir", json_text(registry_logdir(registry)),
                              "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
-                             integer(totals->sessions), "acked", integer(totals->acked), "rejected",
+                             integer(totals->sessions), "acked", integer(totals->acked), "kept",
+                             without(totals->acked, sums.unkept), "durable",
+                             without(totals->acked, sums.undurable), "rejected",
                              integer(totals->rejected), "dropped", integer(totals->dropped),
                              "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
                              integer(totals->unknown_frames), "failed_proofs",
-                             integer(totals->failed_proofs), "bytes_pending", integer(pending),
-                             "write_failures", integer(failures), "write_error", trouble, "sinks",
-                             sinks_array(registry_sinks(registry))));
+                             integer(totals->failed_proofs), "bytes_pending", integer(sums.pending),
+                             "write_failures", integer(sums.failures), "write_error", sums.trouble,
+                             "sinks", sinks_array(registry_sinks(registry))));
 }
 
 static void answer_runs(struct registry *registry, struct text *text)
@@ -126,13 +151,14 @@ static void answer_runs(struct registry *registry, struct text *text)
         struct run_status s;
         run_get_status(registry_run(registry, i), &s);
         add_line(text,
-                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live, "step",
-                           s.step < 0 ? json_null() : json_integer(s.step), "ranks",
+                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
+                           "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
                            integer(s.ranks), "layers", integer(s.layers), "firing",
                            integer(s.firing), "steps", integer(s.steps), "acked", integer(s.acked),
-                           "rejected", integer(s.rejected), "dropped", integer(s.dropped),
-                           "bytes_pending", integer(s.bytes_pending), "write_failures",
-                           integer(s.write_failures), "write_error", s.write_error));
+                           "kept", integer(s.kept), "durable", integer(s.durable), "rejected",
+                           integer(s.rejected), "dropped", integer(s.dropped), "bytes_pending",
+                           integer(s.bytes_pending), "write_failures", integer(s.write_failures),
+                           "write_error", s.write_error));
     }
 }
 

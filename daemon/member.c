@@ -151,6 +151,7 @@ void member_carry(struct carry *c, struct run_member *member, uint32_t world_siz
     carry_u32(c, &member->every, EVERY_MAX);
     carry_bool(c, &member->bye);
     carry_u64(c, &member->taken);
+    carry_u64(c, &member->durable);
     carry_u64(c, &member->acked);
     carry_u64(c, &member->rejected);
     carry_u64(c, &member->dropped);

@@ -149,6 +149,7 @@ struct run_status {
     double loss;                       /* then of the last one that had it, may be NaN */
     uint64_t closed_ms;                /* when the last step closed; meaningless before one did */
     uint64_t acked, rejected, dropped; /* posts */
+    uint64_t kept, durable;            /* of those acked: in a checkpoint, and on the disk */
     size_t bytes;                      /* memory held by open steps and windows */
     size_t bytes_pending;              /* wait for the disk */
     const char *write_error;           /* "" while the last write succeeded */

@@ -31,6 +31,9 @@ static void carry_counters(struct carry *c, struct run *run)
     carry_bool(c, &run->ended);
     carry_u64(c, &run->acked);
     carry_u64(c, &run->rejected);
+    carry_u64(c, &run->durable_acked);
+    if (c->loading)
+        run->kept_acked = run->acked;
 }
 
 static void carry_members(struct carry *c, struct run *run, struct moment now)

@@ -87,6 +87,7 @@ static int keep(struct run *run, struct moment now)
         return error;
     run->kept_changes = run->changes;
     run->kept_events = events(run);
+    run->kept_acked = run->acked;
     tell_members(run);
     return 0;
 }

@@ -36,6 +36,8 @@ void run_get_status(const struct run *run, struct run_status *status)
         .loss = run->loss,
         .closed_ms = run->closed_ms,
         .acked = run->acked,
+        .kept = run->kept_acked,
+        .durable = run->durable_acked,
         .rejected = run->rejected,
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
         .bytes_pending = stats.bytes_pending,

@@ -56,17 +56,19 @@ struct run {
     /* what is kept: run_keep.c */
     uint64_t changes, kept_changes; /* counted up; as in the last checkpoint */
     uint64_t kept_events;           /* queued for the event file, as in it */
+    uint64_t kept_acked;            /* acked, as in it */
     uint64_t kept_ms;               /* when the last one was tried; 0: never */
     bool hurry;                     /* somebody waits for the next */
     int write_error;                /* as last logged */
     uint64_t write_failures;
     uint64_t retry_ms; /* after a failure: when to write again */
     /* what is on the disk: run_sync.c */
-    struct syncer *syncer; /* borrowed */
-    struct sync *sync;     /* under way, or NULL */
-    uint64_t synced_ms;    /* when it was begun, or the last one was */
-    uint64_t synced;       /* kept_changes, as in it */
-    int sync_error;        /* as last logged */
+    struct syncer *syncer;                 /* borrowed */
+    struct sync *sync;                     /* under way, or NULL */
+    uint64_t synced_ms;                    /* when it was begun, or the last one was */
+    uint64_t synced;                       /* kept_changes, as in it */
+    uint64_t syncing_acked, durable_acked; /* kept_acked, as in it, and as in the last that was */
+    int sync_error;                        /* as last logged */
 };
 
 /* What becomes of a numbered post: the reason it is refused for, counted for the member and the

@@ -41,8 +41,10 @@ static void begin(struct run *run, struct moment now)
         (void)close(fds[2]);
     for (size_t i = 0; run->sync && i < run->member_count; i++)
         run->members[i]->syncing = run->members[i]->kept;
-    if (run->sync)
+    if (run->sync) {
         run->synced = run->kept_changes;
+        run->syncing_acked = run->kept_acked;
+    }
 }
 
 static void end(struct run *run, int error)
@@ -53,6 +55,7 @@ static void end(struct run *run, int error)
         run->synced = 0; /* it comes again */
         return;
     }
+    run->durable_acked = run->syncing_acked;
     for (size_t i = 0; i < run->member_count; i++) {
         struct run_member *member = run->members[i];
 

@@ -236,6 +236,7 @@ class Trainer(Peer):
     def settle(self):
         """Waits until all that was posted is acknowledged or rejected; gives what came else."""
         others, kept = [], 0
+        self.send(proto.Heartbeat(hurry=True))
         while kept < self.sequence:
             message = self.receive()
             if message.DESCRIPTOR.name == "Ack":

@@ -314,6 +314,30 @@ def test_the_last_alert_of_a_command_reaches_all(tmp_path):
         assert "not delivered" not in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["stopped", "killed"])
+def test_the_next_embmond_tells_what_fires_and_when_it_is_over(daemons, tmp_path, kind):
+    """While embmond is away nothing is over: its trainer goes on."""
+    with Receiver() as receiver:
+        daemon = daemons("--config", sinks(tmp_path, webhook(receiver)))
+        patient = Patient(daemon)
+        patient.fall_ill()
+        told = receiver.wait_for(1)
+        if kind == "killed":
+            daemon.process.kill()
+        daemon.stop()
+        assert receiver.alerts() == told
+        daemon.start()
+        patient.trainer = daemon.trainer(session=patient.trainer.session, given="run")
+        patient.trainer.sequence = patient.trainer.welcome.sequence
+        again = receiver.wait_for(2)
+        assert [{**alert, "endsAt": ""} for alert in again] == [
+            {**alert, "endsAt": ""} for alert in told]
+        patient.get_well()
+        (over,) = receiver.wait_for(3)
+        assert "endsAt" in over
+        assert [line["state"] for line in daemon.alerts_file()] == ["firing", "resolved"]
+
+
 def test_a_second_signal_does_not_wait_for_sinks(daemons, tmp_path):
     with Receiver("hang") as receiver:
         daemon = daemons("--config", sinks(tmp_path, webhook(receiver, timeout=30)))

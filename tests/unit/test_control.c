@@ -32,7 +32,8 @@ static void status_is_one_object(void **state)
     char expected[512];
     snprintf(expected, sizeof expected,
              "{\"version\":\"" EMBMON_VERSION "\",\"pid\":%d,\"logdir\":\"/logs\",\"uptime\":2.5,"
-             "\"runs\":2,\"sessions\":2,\"acked\":400,\"rejected\":3,\"dropped\":1,"
+             "\"runs\":2,\"sessions\":2,\"acked\":400,\"kept\":380,\"durable\":300,\"rejected\":3,"
+             "\"dropped\":1,"
              "\"invalid_frames\":4,\"unknown_frames\":0,\"failed_proofs\":0,\"bytes_pending\":10,"
              "\"write_failures\":2,\"write_error\":\"reviews: No space left on device\","
              "\"sinks\":[{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":5,\"failed\":2,"
@@ -48,10 +49,12 @@ static void runs_are_listed_one_a_line(void **state)
     assert_string_equal(
         ask(2, "runs", "", false, 0),
         "{\"name\":\"reviews\",\"live\":true,\"step\":96,\"ranks\":2,\"layers\":2,\"firing\":1,"
-        "\"steps\":97,\"acked\":400,\"rejected\":3,\"dropped\":1,\"bytes_pending\":10,"
+        "\"steps\":97,\"acked\":400,\"kept\":380,\"durable\":300,\"rejected\":3,\"dropped\":1,"
+        "\"bytes_pending\":10,"
         "\"write_failures\":2,\"write_error\":\"No space left on device\"}\n"
         "{\"name\":\"quiet\",\"live\":false,\"step\":null,\"ranks\":0,\"layers\":0,\"firing\":0,"
-        "\"steps\":0,\"acked\":0,\"rejected\":0,\"dropped\":0,\"bytes_pending\":0,"
+        "\"steps\":0,\"acked\":0,\"kept\":0,\"durable\":0,\"rejected\":0,\"dropped\":0,\"bytes_"
+        "pending\":0,"
         "\"write_failures\":0,\"write_error\":\"\"}\n");
 }
 
