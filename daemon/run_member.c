@@ -198,6 +198,7 @@ void run_member_leave(struct run_member *member, bool bye, struct moment now)
     bool anyone = false;
 
     run->changes++;
+    run->hurry = run->hurry || bye;
     member->live = false;
     member->bye = member->bye || bye;
     member->events = (struct run_member_events){0};

@@ -128,11 +128,16 @@ static void take_post(struct session *session, const struct message *message, st
     count(session, sequence, reason);
 }
 
+/* Most have waited for their last Ack before: a thousand ranks that leave need no thousand
+ * checkpoints. */
 static void take_bye(struct session *session, struct moment now)
 {
-    log_info("run %s: a rank said goodbye", run_name(run_member_run(session->member)));
-    run_member_leave(session->member, true, now);
-    run_keep(run_member_run(session->member), now);
+    struct run_member *member = session->member;
+
+    log_info("run %s: a rank said goodbye", run_name(run_member_run(member)));
+    run_member_leave(member, true, now);
+    if (run_member_kept(member) != run_member_taken(member))
+        run_keep(run_member_run(member), now);
     session_ack(session);
     registry_totals(session->registry)->sessions--;
     session->member = NULL;

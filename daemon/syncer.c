@@ -36,15 +36,21 @@ static void sync_free(struct sync *sync)
 
 /* ---- the thread */
 
-static int sync_all(const struct sync *sync)
+static int sync_files(const struct sync *sync)
 {
     for (size_t i = 0; i < sync->count; i++) {
         if (fdatasync(sync->fds[i]) < 0)
             return errno;
     }
-    if (sync->from && renameat(sync->folder, sync->from, sync->folder, sync->to) < 0)
-        return errno;
     return fsync(sync->folder) < 0 ? errno : 0;
+}
+
+/* Under the lock: whoever has forgotten the job may have others do the same there. */
+static int rename_mark(const struct sync *sync)
+{
+    if (sync->forgotten)
+        return 0;
+    return renameat(sync->folder, sync->from, sync->folder, sync->to) < 0 ? errno : 0;
 }
 
 static void free_syncer(struct syncer *syncer)
@@ -63,8 +69,13 @@ static void work_on(struct syncer *syncer, struct sync *sync)
     int error;
 
     pthread_mutex_unlock(&syncer->mutex);
-    error = sync_all(sync);
+    error = sync_files(sync);
     pthread_mutex_lock(&syncer->mutex);
+    if (!error && sync->from && !(error = rename_mark(sync))) {
+        pthread_mutex_unlock(&syncer->mutex);
+        error = fsync(sync->folder) < 0 ? errno : 0;
+        pthread_mutex_lock(&syncer->mutex);
+    }
     sync->error = error;
     sync->done = true;
     if (sync->forgotten)

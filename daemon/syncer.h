@@ -27,7 +27,7 @@ struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, i
 /* True when the job is done: it is then freed, and *error is 0 or the errno of what failed. */
 bool syncer_done(struct syncer *syncer, struct sync *sync, int *error);
 
-/* Nobody will ask about it any more. */
+/* Nobody will ask about it any more, and it renames nothing from now on. */
 void syncer_forget(struct syncer *syncer, struct sync *sync);
 
 #endif

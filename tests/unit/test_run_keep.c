@@ -157,6 +157,28 @@ static void goodbye_waits_for_nothing(void **state)
     assert_int_equal(peer.result, SESSION_CLOSE);
 }
 
+static void ranks_that_leave_need_a_checkpoint_together(void **state)
+{
+    struct peer others[8];
+    struct stat before, after;
+
+    (void)state;
+    for (uint8_t i = 0; i < 8; i++)
+        others[i] = peer_join(registry, (uint8_t)(i + 2),
+                              (struct hello){.name = "r", .world = 9, .rank = i}, 0);
+    for (uint32_t i = 0; i < 8; i++)
+        peer_post(&others[i], 0, 1, 1, 1);
+    tick(1000);
+    assert_int_equal(stat(tree_file("r/embmon/state"), &before), 0);
+    for (uint32_t i = 0; i < 7; i++) /* with the last one the run ends */
+        peer_bye(&others[i], 1010 + i);
+    assert_int_equal(stat(tree_file("r/embmon/state"), &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    tick(1100);
+    assert_int_equal(stat(tree_file("r/embmon/state"), &after), 0);
+    assert_int_not_equal(before.st_ino, after.st_ino);
+}
+
 static void much_that_is_queued_does_not_wait_for_a_second(void **state)
 {
     struct event_file_stats stats;
@@ -188,6 +210,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             while_the_disk_refuses_nothing_is_acknowledged_and_status_says_why, start, stop),
         cmocka_unit_test_setup_teardown(goodbye_waits_for_nothing, start, stop),
+        cmocka_unit_test_setup_teardown(ranks_that_leave_need_a_checkpoint_together, start, stop),
         cmocka_unit_test_setup_teardown(much_that_is_queued_does_not_wait_for_a_second, start,
                                         stop),
     };
