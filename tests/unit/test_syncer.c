@@ -106,6 +106,25 @@ static void many_jobs_come_to_their_end_in_turn(void **state)
     close(fd);
 }
 
+/* Whoever has forgotten a job may put another mark there. */
+static void a_forgotten_job_renames_nothing_any_more(void **state)
+{
+    struct sync *job;
+    int fd = file_of("a");
+
+    (void)state;
+    for (size_t i = 0; i < 200; i++) {
+        assert_int_equal(folder_touch("mark"), 0);
+        job = syncer_start(syncer, &fd, 1, folder, "mark", "durable");
+        assert_non_null(job);
+        syncer_forget(syncer, job);
+        assert_int_equal(folder_touch("mark"), 0);
+        assert_int_equal(awaited(syncer_start(syncer, &fd, 1, folder, NULL, NULL)), 0);
+        assert_int_equal(access(folder_file("mark"), F_OK), 0);
+    }
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +132,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_fails_is_told_and_the_old_mark_stays, start, stop),
         cmocka_unit_test_setup_teardown(descriptors_that_are_none_are_no_job, start, stop),
         cmocka_unit_test_setup_teardown(many_jobs_come_to_their_end_in_turn, start, stop),
+        cmocka_unit_test_setup_teardown(a_forgotten_job_renames_nothing_any_more, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
