@@ -10,6 +10,8 @@
 #include "daemon/control.h"
 #include "tests/unit/fake_runs.h"
 
+enum { MANY = 72000 }; /* runs */
+
 static struct control_reply reply;
 
 static const char *ask(size_t runs, const char *name, const char *run, bool firing, uint32_t status)
@@ -170,13 +172,13 @@ static void of_several_live_runs_one_must_be_named(void **state)
 static void an_answer_has_a_ceiling(void **state)
 {
     (void)state;
-    static struct run many[80000];
+    static struct run many[MANY];
     struct registry registry = fake_registry(1);
     struct msg_query query = {.name = "runs", .run = ""};
-    for (size_t i = 0; i < 80000; i++)
+    for (size_t i = 0; i < MANY; i++)
         many[i] = fake_run_list[0];
     registry.runs = many;
-    registry.count = 80000; /* 16 MB */
+    registry.count = MANY; /* 16 MB */
     assert_true(control_answer(&registry, &query, (struct moment){.ms = 1000}, &reply));
     assert_int_equal(reply.status, 0);
     assert_in_range(reply.length, 15 << 20, CONTROL_REPLY_MAX);
@@ -185,7 +187,7 @@ static void an_answer_has_a_ceiling(void **state)
     fake_run_list[0].status.write_error =
         "no space left on the device, and that for a long time, "
         "as far as anybody can tell from here, or even from there";
-    for (size_t i = 0; i < 80000; i++)
+    for (size_t i = 0; i < MANY; i++)
         many[i] = fake_run_list[0];
     assert_true(control_answer(&registry, &query, (struct moment){.ms = 1000}, &reply));
     assert_int_equal(reply.status, 74);

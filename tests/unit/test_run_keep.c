@@ -177,6 +177,8 @@ static void ranks_that_leave_need_a_checkpoint_together(void **state)
     tick(1100);
     assert_int_equal(stat(tree_file("r/embmon/state"), &after), 0);
     assert_int_not_equal(before.st_ino, after.st_ino);
+    for (uint32_t i = 0; i < 8; i++)
+        peer_close(&others[i], 1200);
 }
 
 static void much_that_is_queued_does_not_wait_for_a_second(void **state)
