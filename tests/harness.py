@@ -241,13 +241,15 @@ class Trainer(Peer):
             message = self.receive()
             if message.DESCRIPTOR.name == "Ack":
                 kept = message.kept
-            else:
+            elif message.DESCRIPTOR.name != "Heartbeat":
                 others.append(message)
         return others
 
     def bye(self):
+        """Gives what came to the end but Acks of what is on the disk now."""
         self.send(proto.Bye())
-        return self.receive_to_end()
+        return [m for m in self.receive_to_end()
+                if m.DESCRIPTOR.name != "Ack" or m.kept != self.sequence]
 
 
 # ---- processes
