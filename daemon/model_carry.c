@@ -1,5 +1,6 @@
 /* A model over a restart. Loading declares all again in the order in which it was declared, so that
- * every index is what it was and nothing can be loaded that could not be declared. */
+ * every index is what it was and nothing can be loaded that could not be declared. The words of a
+ * table are not kept: trainers declare it again when they come back, and then say them again. */
 #include <string.h>
 
 #include "daemon/carry.h"
@@ -28,6 +29,7 @@ static void carry_layer(struct carry *c, struct declared *layer)
     carry_text(c, layer->path, sizeof layer->path);
     carry_text(c, layer->activation, sizeof layer->activation);
     carry_u32(c, &layer->as.kind, UINT32_MAX);
+    carry_u32(c, &layer->as.mask, UINT32_MAX);
     carry_flags(c, &layer->as);
     carry_u64(c, &layer->as.rows);
     carry_u64(c, &layer->as.columns);
@@ -54,6 +56,7 @@ static int load_layer(struct carry *c, struct model *model)
     carry_layer(c, &declared);
     msg = (struct msg_layer){.path = declared.path,
                              .kind = declared.as.kind,
+                             .mask = declared.as.mask,
                              .activation = declared.activation,
                              .trainable = declared.as.trainable,
                              .sharded = declared.as.sharded,

@@ -26,6 +26,7 @@ static int add_layer(struct model *model, const char *path, uint32_t kind, uint6
     static const int64_t dims[] = {-1, 16};
     struct msg_layer layer = {.path = path,
                               .kind = kind,
+                              .mask = EMBMON_MASK_USED,
                               .activation = "tanh",
                               .trainable = true,
                               .has_padding = rows > 0,
@@ -74,6 +75,7 @@ static void every_index_is_what_it_was(void **state)
     assert_string_equal(into.variables[1].name, "");
     assert_int_equal(into.variables[2].shape.dims[1], 4);
     assert_int_equal(into.layers[0].padding_id, -1);
+    assert_int_equal(into.layers[0].mask, EMBMON_MASK_USED);
     assert_int_equal(into.layers[0].shape.dims[0], -1);
     assert_string_equal(into.layers[0].activation, "tanh");
     assert_true(into.layers[1].stale && !into.layers[0].stale && into.layers[0].half);
