@@ -168,7 +168,7 @@ static void an_id_is_told_with_its_word(void **state)
     run_flush(run, at(20));
     assert_int_equal(alerts_with("id 100 (\\\"dress | <b>\\\") reached words"), 1);
     ids(&peer, TABLE, EMBMON_INFER, 0, 1); /* it is still known: the posts of a client may vary */
-    run_flush(run, at(20));
+    run_flush(run, at(120));
     assert_int_equal(alerts_with("id 100 (\\\"dress | <b>\\\") reached words"), 2);
 }
 
