@@ -36,13 +36,12 @@ const struct config_key config_keys[] = {
     {"layers", "detectors", config_keep_entry, IN(layers_entry, detectors), .required = true},
 
     {"", "limits", read_section, IN(config, ceilings)},
-    {"limits", "connections", read_whole, IN(ceilings, connections), RANGE(1, 4096)},
-    {"limits", "runs", read_whole, IN(ceilings, runs), RANGE(1, 1024)},
-    {"limits", "run_bytes", read_whole, IN(ceilings, run_bytes),
-     RANGE(UINT64_C(1) << 20, UINT64_C(1) << 40)},
-    {"limits", "idle_seconds", read_whole, IN(ceilings, idle_seconds), RANGE(60, 30 * 86400)},
+#define LIMIT(name, least, most, standard)                                                         \
+    {"limits", #name, read_whole, IN(ceilings, name), RANGE(least, most)},
+    CEILINGS(LIMIT)
+#undef LIMIT
 
-    {"", "sinks", config_read_sinks, ALL},
+        {"", "sinks", config_read_sinks, ALL},
     {"sinks", "webhook", config_read_sink, ALL, .least = SINK_WEBHOOK},
     {"webhook", "name", config_read_sink_name, IN(sink_options, name)},
     {"webhook", "url", read_url, IN(sink_options, url), .required = true},

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/json.h"
+#include "daemon/limits.h"
 #include "daemon/registry.h"
 #include "daemon/run.h"
 #include "daemon/watch.h"
@@ -103,15 +104,21 @@ static void answer_status(struct registry *registry, struct moment now, struct t
         run_get_status(registry_run(registry, i), &status);
         pending += status.bytes_pending;
     }
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid",
-                             (int)getpid(), "logdir", json_text(registry_logdir(registry)),
-                             "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
-                             integer(totals->sessions), "acked", integer(totals->acked), "rejected",
-                             integer(totals->rejected), "dropped", integer(totals->dropped),
-                             "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
-                             integer(totals->unknown_frames), "failed_proofs",
-                             integer(totals->failed_proofs), "bytes_pending", integer(pending),
-                             "sinks", sinks_array(registry_sinks(registry))));
+    json_t *object =
+        json_pack("{sssisosfsIsIsIsIsIsIsIsIsIso}", "version", EMBMON_VERSION, "pid", (int)getpid(),
+                  "logdir", json_text(registry_logdir(registry)), "uptime", uptime, "runs",
+                  integer(registry_runs(registry)), "sessions", integer(totals->sessions), "acked",
+                  integer(totals->acked), "rejected", integer(totals->rejected), "dropped",
+                  integer(totals->dropped), "invalid_frames", integer(totals->invalid_frames),
+                  "unknown_frames", integer(totals->unknown_frames), "failed_proofs",
+                  integer(totals->failed_proofs), "bytes_pending", integer(pending), "sinks",
+                  sinks_array(registry_sinks(registry)));
+
+    if (json_object_set_new(object, "limits", limits_object(registry)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    add_line(text, object);
 }
 
 static void answer_runs(struct registry *registry, struct text *text)

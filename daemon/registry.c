@@ -19,6 +19,8 @@ struct registry {
     struct ceilings ceilings;
     const struct rules *rules; /* borrowed: the configuration file's, or NULL */
     struct registry_totals totals;
+    struct registry_scratch scratch;
+    struct usage usage;
     struct sinks *sinks; /* borrowed; NULL: none */
 };
 
@@ -39,7 +41,10 @@ struct registry *registry_new(const char *logdir, struct moment now)
     registry->started = registry->now = now;
     registry->ceilings = (struct ceilings)CEILINGS_DEFAULT;
     registry->logdir = strdup(logdir);
-    if (!registry->logdir) {
+    registry->scratch.decoder = message_decoder_new();
+    if (!registry->logdir || !registry->scratch.decoder) {
+        message_decoder_free(registry->scratch.decoder);
+        free(registry->logdir);
         free(registry);
         return NULL;
     }
@@ -51,6 +56,7 @@ void registry_configure(struct registry *registry, const struct ceilings *ceilin
 {
     registry->ceilings = *ceilings;
     registry->rules = rules;
+    message_decoder_limit(registry->scratch.decoder, (size_t)ceilings->message_bytes);
     for (size_t i = 0; i < registry->run_count; i++)
         run_configure(registry->runs[i], ceilings, rules);
 }
@@ -61,6 +67,9 @@ void registry_free(struct registry *registry, struct moment now)
         return;
     for (size_t i = 0; i < registry->run_count; i++)
         run_close(registry->runs[i], now);
+    message_decoder_free(registry->scratch.decoder);
+    frame_codec_free(&registry->scratch.inflater);
+    frame_codec_free(&registry->scratch.deflater);
     free(registry->runs);
     free(registry->logdir);
     free(registry);
@@ -88,6 +97,7 @@ static bool make_room(struct registry *registry, struct moment now, const char *
             unload(registry, i, now);
     }
     if (registry->run_count >= registry->ceilings.runs) {
+        registry->usage.runs.refused++;
         *problem = "too many runs are being recorded: as many as the daemon's limits.runs allows";
         return false;
     }
@@ -105,6 +115,37 @@ static bool make_room(struct registry *registry, struct moment now, const char *
     return true;
 }
 
+/* True when the whole process has as much memory as it may have. */
+static bool is_crowded(const struct registry *registry)
+{
+    return registry->usage.memory_bytes.used > registry->ceilings.memory_bytes;
+}
+
+/* How many layers the run may have. */
+static struct run_room room_of(void *context, const struct run *run)
+{
+    struct registry *registry = context;
+    size_t its = run_model(run)->layer_count, all = 0;
+    struct run_room room = {(size_t)registry->ceilings.layers,
+                            "more layers than the daemon's limits.layers allows a run",
+                            &registry->usage.layers};
+
+    for (size_t i = 0; i < registry->run_count; i++)
+        all += run_model(registry->runs[i])->layer_count;
+    if (all + room.layers - its > registry->ceilings.all_layers && its < room.layers) {
+        size_t left = registry->ceilings.all_layers > all ? registry->ceilings.all_layers - all : 0;
+
+        room = (struct run_room){
+            its + left, "more layers than the daemon's limits.all_layers allows all runs together",
+            &registry->usage.all_layers};
+    }
+    if (is_crowded(registry))
+        room = (struct run_room){
+            its, "the daemon has as much memory as its limits.memory_bytes allows: no new layers",
+            &registry->usage.memory_bytes};
+    return room;
+}
+
 static struct run *load(struct registry *registry, const char *name, const char *wanted,
                         const struct msg_hello *hello, bool resume, struct moment now,
                         const char **problem)
@@ -117,10 +158,16 @@ static struct run *load(struct registry *registry, const char *name, const char 
         .world_size = hello->world_size,
         .resume = resume,
         .listener = tell_sinks,
+        .room = room_of,
         .context = registry,
     };
     struct run *run;
 
+    if (is_crowded(registry)) {
+        registry->usage.memory_bytes.refused++;
+        *problem = "the daemon has as much memory as its limits.memory_bytes allows: no new run";
+        return NULL;
+    }
     if (!make_room(registry, now, problem))
         return NULL;
     run = run_open(&options, now, problem);
@@ -196,6 +243,11 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
     const char *wanted = *hello->name ? hello->name : "run";
     char name[NAME_RUN_MAX + 1];
 
+    if (hello->world_size > registry->ceilings.ranks) {
+        registry->usage.ranks.refused++;
+        *problem = "the world size is above what the daemon's limits.ranks allows";
+        return NULL;
+    }
     if (*hello->given)
         return join_given(registry, hello, now, problem);
     /* The Welcome that named it was lost: it must not become a second run. */
@@ -297,6 +349,21 @@ struct run *registry_find(const struct registry *registry, const char *name)
 struct registry_totals *registry_totals(struct registry *registry)
 {
     return &registry->totals;
+}
+
+struct registry_scratch *registry_scratch(struct registry *registry)
+{
+    return &registry->scratch;
+}
+
+const struct ceilings *registry_ceilings(const struct registry *registry)
+{
+    return &registry->ceilings;
+}
+
+struct usage *registry_usage(struct registry *registry)
+{
+    return &registry->usage;
 }
 
 const char *registry_logdir(const struct registry *registry)

@@ -136,6 +136,7 @@ struct run *run_open(const struct run_options *options, struct moment now, const
     run->heard_ms = now.ms;
     run->listener = options->listener;
     run->listener_context = options->context;
+    run->room = options->room;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
     if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))

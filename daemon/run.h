@@ -29,6 +29,14 @@ struct run_member_events {
                                           member, this one is over */
 };
 
+/* How many layers a run may have, what bounds that, and whose gauge a layer too many belongs to. */
+struct run_room {
+    size_t layers;
+    const char *problem; /* a static sentence */
+    struct gauge *gauge;
+};
+typedef struct run_room run_room_asker(void *context, const struct run *run);
+
 struct run_options {
     const char *logdir; /* borrowed for the call */
     const char *name;   /* the folder below it */
@@ -39,6 +47,8 @@ struct run_options {
     /* Told of every change of an alert, beside the log, alerts.jsonl and TensorBoard; may be NULL.
      */
     void (*listener)(void *context, const struct alert_change *change);
+    /* Asked when a trainer declares layers; NULL: LAYERS_MAX. */
+    run_room_asker *room;
     void *context;
 };
 

@@ -28,6 +28,8 @@ struct registry {
     size_t count;
     const char *logdir;
     struct registry_totals totals;
+    struct ceilings ceilings;
+    struct usage usage;
 };
 
 static const struct fake_alert fake_alerts[] = {
@@ -120,6 +122,7 @@ static struct registry fake_registry(size_t runs)
         .runs = fake_run_list,
         .count = runs,
         .logdir = "/logs",
+        .ceilings = CEILINGS_DEFAULT,
         .totals = {.acked = 400, .rejected = 3, .dropped = 1, .sessions = 2, .invalid_frames = 4},
     };
 }
@@ -145,6 +148,16 @@ struct run *registry_find(const struct registry *registry, const char *name)
 struct registry_totals *registry_totals(struct registry *registry)
 {
     return &registry->totals;
+}
+
+const struct ceilings *registry_ceilings(const struct registry *registry)
+{
+    return &registry->ceilings;
+}
+
+struct usage *registry_usage(struct registry *registry)
+{
+    return &registry->usage;
 }
 
 const char *registry_logdir(const struct registry *registry)
