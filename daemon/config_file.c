@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "daemon/alert/rate.h"
 #include "daemon/config_detectors.h"
 #include "daemon/config_keys.h"
 #include "daemon/config_sinks.h"
@@ -50,6 +51,7 @@ const struct config_key config_keys[] = {
     {"webhook", "severity", read_word, IN(sink_options, severity), .least = EMBMON_INFO,
      .words = severities},
     {"webhook", "resend", read_whole_32, IN(sink_options, resend_s), RANGE(1, 86400)},
+    {"webhook", "per_minute", read_whole_32, IN(sink_options, a_minute), RANGE(1, RATE_MAX)},
     {"webhook", "timeout", read_seconds, IN(sink_options, timeout_ms), RANGE(100, 60000)},
     {"webhook", "token_file", read_text, IN(sink_options, token_file)},
     {"sinks", "exec", config_read_sink, ALL, .least = SINK_EXEC},
@@ -57,6 +59,7 @@ const struct config_key config_keys[] = {
     {"exec", "command", config_read_command, IN(sink_options, argv), .required = true},
     {"exec", "severity", read_word, IN(sink_options, severity), .least = EMBMON_INFO,
      .words = severities},
+    {"exec", "per_minute", read_whole_32, IN(sink_options, a_minute), RANGE(1, RATE_MAX)},
     {"exec", "timeout", read_seconds, IN(sink_options, timeout_ms), RANGE(100, 60000)},
     {"", "tensorboard_url", read_url, IN(config, tensorboard_url)},
 };

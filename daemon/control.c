@@ -85,10 +85,10 @@ static json_t *sinks_array(const struct sinks *sinks)
         sinks_status(sinks, i, &s);
         json_array_append_new(
             array,
-            json_pack("{sosssIsIsIsIso}", "name", json_text(s.name), "kind", s.kind, "delivered",
+            json_pack("{sosssIsIsIsIsIso}", "name", json_text(s.name), "kind", s.kind, "delivered",
                       integer(s.counts.delivered), "failed", integer(s.counts.failed), "waiting",
-                      integer(s.counts.waiting), "dropped", integer(s.counts.dropped), "last_error",
-                      json_text(s.last_error)));
+                      integer(s.counts.waiting), "dropped", integer(s.counts.dropped), "held",
+                      integer(s.counts.held), "last_error", json_text(s.last_error)));
     }
     return array;
 }

@@ -104,7 +104,7 @@ static void print_columns(FILE *out, const struct column *columns, size_t count,
 /* A line for each sink: "sink  pager (exec): delivered 3, failed 1, ..." */
 static void print_sinks(FILE *out, json_t *sinks)
 {
-    static const char *const counts[] = {"delivered", "failed", "waiting", "dropped"};
+    static const char *const counts[] = {"delivered", "failed", "waiting", "dropped", "held"};
     size_t index;
     json_t *sink;
     char name[CELL_MAX], text[CELL_MAX];

@@ -40,7 +40,7 @@ def test_the_api_is_told_that_it_fires_and_that_it_is_over(daemons, tmp_path):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", over["endsAt"])
         wait_for(lambda: sink(daemon)["delivered"] == 2, "the counts")
         assert sink(daemon) == {"name": "webhook", "kind": "webhook", "delivered": 2, "failed": 0,
-                                "waiting": 0, "dropped": 0, "last_error": ""}
+                                "waiting": 0, "dropped": 0, "held": 0, "last_error": ""}
 
 
 def test_what_fires_is_sent_again_and_so_is_that_it_is_over(daemons, tmp_path):

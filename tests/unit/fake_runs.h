@@ -179,7 +179,7 @@ void sinks_status(const struct sinks *sinks, size_t index, struct sink_status *s
 {
     (void)sinks;
     (void)index;
-    *status = (struct sink_status){"pager", "exec", {5, 2, 1, 3}, "exit status 3"};
+    *status = (struct sink_status){"pager", "exec", {5, 2, 1, 4, 3}, "exit status 3"};
 }
 
 struct moment registry_started(const struct registry *registry)

@@ -36,7 +36,7 @@ static void status_is_one_object(void **state)
              "\"runs\":2,\"sessions\":2,\"acked\":400,\"rejected\":3,\"dropped\":1,"
              "\"invalid_frames\":4,\"unknown_frames\":0,\"failed_proofs\":0,\"bytes_pending\":10,"
              "\"sinks\":[{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":5,\"failed\":2,"
-             "\"waiting\":3,\"dropped\":1,\"last_error\":\"exit status 3\"}],"
+             "\"waiting\":3,\"dropped\":1,\"held\":4,\"last_error\":\"exit status 3\"}],"
              "\"limits\":{\"connections\":{\"used\":0,\"limit\":1024,\"refused\":0},",
              (int)getpid());
     assert_memory_equal(said, expected, strlen(expected));

@@ -98,13 +98,13 @@ static void each_sink_is_a_line_of_the_status(void **state)
     must_print(
         "status",
         "[{\"version\":\"1\",\"sinks\":[{\"name\":\"am\",\"kind\":\"webhook\",\"delivered\":4,"
-        "\"failed\":1,\"waiting\":2,\"dropped\":0,\"last_error\":\"it answered 500\"},"
+        "\"failed\":1,\"waiting\":2,\"dropped\":0,\"held\":9,\"last_error\":\"it answered 500\"},"
         "{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":0,\"failed\":0,\"waiting\":0,"
-        "\"dropped\":0,\"last_error\":\"\"}]}]",
+        "\"dropped\":0,\"held\":0,\"last_error\":\"\"}]}]",
         "version         1\n"
-        "sink            am (webhook): delivered 4, failed 1, waiting 2, dropped 0; last "
+        "sink            am (webhook): delivered 4, failed 1, waiting 2, dropped 0, held 9; last "
         "error: it answered 500\n"
-        "sink            pager (exec): delivered 0, failed 0, waiting 0, dropped 0\n");
+        "sink            pager (exec): delivered 0, failed 0, waiting 0, dropped 0, held 0\n");
     must_print("status", "[{\"version\":\"1\",\"sinks\":[]}]", "version         1\n");
 }
 
