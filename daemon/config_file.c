@@ -6,10 +6,12 @@
 #include "daemon/config_detectors.h"
 #include "daemon/config_keys.h"
 #include "daemon/config_sinks.h"
+#include "daemon/reach.h"
 #include "embmon/embmon.h"
 
 static config_key_reader read_logdir, read_listen, read_token_file, read_section, read_format,
-    read_word, read_whole, read_whole_32, read_seconds, read_text, read_url;
+    read_host_url, read_truth, read_word, read_whole, read_whole_32, read_seconds, read_text,
+    read_url;
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -45,7 +47,8 @@ const struct config_key config_keys[] = {
         {"", "sinks", config_read_sinks, ALL},
     {"sinks", "webhook", config_read_sink, ALL, .least = SINK_WEBHOOK},
     {"webhook", "name", config_read_sink_name, IN(sink_options, name)},
-    {"webhook", "url", read_url, IN(sink_options, url), .required = true},
+    {"webhook", "url", read_host_url, IN(sink_options, url), .required = true},
+    {"webhook", "allow_private", read_truth, IN(sink_options, allow_private)},
     {"webhook", "format", read_word, IN(sink_options, format), .least = WEBHOOK_API_V2,
      .words = webhook_formats},
     {"webhook", "severity", read_word, IN(sink_options, severity), .least = EMBMON_INFO,
@@ -87,6 +90,29 @@ static bool read_url(struct config_reader *r, const struct config_key *key,
 
     return value_url(&r->place, value, &url) &&
            config_keep_text(r, value, url, config_field(into, key));
+}
+
+/* Of somebody who is connected to. */
+static bool read_host_url(struct config_reader *r, const struct config_key *key,
+                          const struct yaml_node *value, void *into)
+{
+    char host[REACH_HOST_MAX + 1];
+    const char *url;
+
+    if (!value_url(&r->place, value, &url))
+        return false;
+    if (!reach_host(url, host)) /* which may hold a password: it is not shown */
+        return yaml_complain(r->place.problem, r->place.file, value->line,
+                             "%s: write a host of at most 253 bytes without a user before it; a "
+                             "bearer token goes into token_file",
+                             r->place.key);
+    return config_keep_text(r, value, url, config_field(into, key));
+}
+
+static bool read_truth(struct config_reader *r, const struct config_key *key,
+                       const struct yaml_node *value, void *into)
+{
+    return value_truth(&r->place, value, config_field(into, key));
 }
 
 static bool read_whole(struct config_reader *r, const struct config_key *key,

@@ -37,7 +37,7 @@ static void every_key_of_a_sink_is_heard(void **state)
         reads("sinks:\n"
               "  - webhook: {name: a, url: 'https://h/x', format: alertmanager-webhook,\n"
               "              severity: info, resend: 7, timeout: 0.25, token_file: /t,\n"
-              "              per_minute: 1}\n"
+              "              per_minute: 1, allow_private: true}\n"
               "  - webhook: {name: b, url: 'https://h', format: alertmanager-api}\n"
               "  - exec: {command: [/bin/x, -a, 'b c', \"5\"], severity: critical, timeout: 60,\n"
               "           per_minute: 600}\n");
@@ -52,6 +52,8 @@ static void every_key_of_a_sink_is_heard(void **state)
     assert_int_equal(sink[0].resend_s, 7);
     assert_int_equal(sink[0].timeout_ms, 250);
     assert_int_equal(sink[0].a_minute, 1);
+    assert_true(sink[0].allow_private);
+    assert_false(sink[1].allow_private);
     assert_int_equal(sink[2].a_minute, 600);
     assert_string_equal(sink[0].token_file, "/t");
     assert_int_equal(sink[1].format, WEBHOOK_API_V2);
@@ -73,6 +75,9 @@ static void what_is_wrong_about_a_sink_is_named_with_its_line(void **state)
                 "2: sinks is a map of keys: write one key to an item, webhook or exec");
     must_refuse("sinks:\n  - mail: {}\n",
                 "2: there is no key \"mail\" in sinks: write one of webhook, exec");
+    must_refuse("sinks:\n  - webhook:\n      url: 'http://me:secret@h/'\n",
+                "3: webhook.url: write a host of at most 253 bytes without a user before it; a "
+                "bearer token goes into token_file");
     must_refuse("sinks:\n  - exec: {command: [/x], per_minute: 0}\n",
                 "2: exec.per_minute is \"0\": write a whole number from 1 to 600");
     must_refuse("sinks:\n  - exec: {command: [/x], per_minute: 601}\n",

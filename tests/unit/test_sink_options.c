@@ -58,10 +58,10 @@ static void any_difference_is_one(void **state)
     (void)state;
     char *longer[] = {TEXT("/bin/notify"), TEXT("two words"), TEXT(""), TEXT("more"), NULL};
     char *other[] = {TEXT("/bin/notify"), TEXT("two"), TEXT(""), NULL};
-    struct sink_options changed[12];
+    struct sink_options changed[13];
     size_t i = 0;
 
-    for (size_t n = 0; n < 12; n++)
+    for (size_t n = 0; n < 13; n++)
         changed[n] = full;
     changed[i++].kind = SINK_WEBHOOK;
     changed[i++].name = TEXT("other");
@@ -70,6 +70,7 @@ static void any_difference_is_one(void **state)
     changed[i++].format = WEBHOOK_API_V2;
     changed[i++].resend_s = 61;
     changed[i++].a_minute = 21;
+    changed[i++].allow_private = true;
     changed[i++].timeout_ms = 1;
     changed[i++].argv = longer;
     changed[i++].argv = other;
