@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/beneath.h"
 #include "daemon/json.h"
 #include "daemon/pending.h"
 
@@ -45,7 +46,7 @@ struct jsonl *jsonl_open(const char *directory)
 {
     static const char name[] = "alerts.jsonl";
     struct jsonl *jsonl = NULL;
-    int folder = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd = -1;
+    int folder = beneath_root(directory), fd = -1;
     bool torn;
 
     if (folder < 0)
