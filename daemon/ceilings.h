@@ -41,7 +41,11 @@ enum { RUN_BYTES_DEFAULT = 128 << 20 };
      * which there are no new runs and layers; without a post until a run is unloaded. */          \
     ROW(run_bytes, MIB(1), GIB(1024), RUN_BYTES_DEFAULT)                                           \
     ROW(memory_bytes, MIB(64), GIB(1024), MIB(384))                                                \
-    ROW(idle_seconds, 60, 2592000, 3600)
+    ROW(idle_seconds, 60, 2592000, 3600)                                                           \
+    /* What is to stay free on the disk, and may be written and wait for it: see thrift.h. */      \
+    ROW(keep_free_bytes, 0, GIB(1024), GIB(1))                                                     \
+    ROW(written_bytes, MIB(16), GIB(1048576), GIB(10))                                             \
+    ROW(pending_bytes, MIB(1), GIB(1024), MIB(64))
 
 struct ceilings {
 #define CEILING(name, least, most, standard) uint64_t name;
@@ -66,6 +70,7 @@ struct usage {
 #define CEILING(name, least, most, standard) struct gauge name;
     CEILINGS(CEILING)
 #undef CEILING
+    unsigned thrift; /* bit per limit of the disk that is in the way now */
 };
 
 static inline void gauge_most(struct gauge *gauge, uint64_t used)

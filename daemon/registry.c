@@ -21,6 +21,8 @@ struct registry {
     struct registry_totals totals;
     struct registry_scratch scratch;
     struct usage usage;
+    enum thrift thrift;
+    uint64_t written;    /* to event files, by runs that are not loaded any more */
     struct sinks *sinks; /* borrowed; NULL: none */
 };
 
@@ -77,6 +79,11 @@ void registry_free(struct registry *registry, struct moment now)
 
 static void unload(struct registry *registry, size_t index, struct moment now)
 {
+    struct run_status status;
+
+    run_end(registry->runs[index], now);
+    run_get_status(registry->runs[index], &status);
+    registry->written += status.bytes_written + status.bytes_pending;
     run_close(registry->runs[index], now);
     registry->run_count--;
     memmove(&registry->runs[index], &registry->runs[index + 1],
@@ -173,6 +180,7 @@ static struct run *load(struct registry *registry, const char *name, const char 
     run = run_open(&options, now, problem);
     if (run) {
         run_configure(run, &registry->ceilings, registry->rules);
+        run_set_thrift(run, registry->thrift);
         registry->runs[registry->run_count++] = run;
     }
     return run;
@@ -286,6 +294,33 @@ void registry_flush(struct registry *registry)
 {
     for (size_t i = 0; i < registry->run_count; i++)
         run_flush(registry->runs[i], registry->now);
+}
+
+void registry_save_space(struct registry *registry, struct space space)
+{
+    const char *why;
+    enum thrift thrift;
+
+    space.written = registry->written;
+    space.pending = 0;
+    for (size_t i = 0; i < registry->run_count; i++) {
+        struct run_status status;
+
+        run_get_status(registry->runs[i], &status);
+        space.written += status.bytes_written;
+        space.pending += status.bytes_pending;
+    }
+    thrift = thrift_of(&space, &registry->ceilings, &registry->usage, &why);
+    if (thrift == registry->thrift)
+        return;
+    if (thrift > registry->thrift)
+        log_warn("%s wait, and their windows become wider: %s",
+                 thrift == THRIFT_SCALARS ? "histograms and scalars" : "histograms", why);
+    else if (thrift == THRIFT_NONE)
+        log_info("all is written again");
+    registry->thrift = thrift;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_set_thrift(registry->runs[i], thrift);
 }
 
 void registry_end(struct registry *registry, struct moment now)

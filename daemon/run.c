@@ -332,6 +332,11 @@ void run_flush(struct run *run, struct moment now)
         log_info("run %s: writing again", run->name);
 }
 
+void run_set_thrift(struct run *run, enum thrift thrift)
+{
+    record_set_thrift(run->record, thrift);
+}
+
 bool run_idle(const struct run *run, struct moment now)
 {
     return !is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;

@@ -14,6 +14,7 @@
 #include "daemon/model.h"
 #include "daemon/moment.h"
 #include "daemon/norms.h"
+#include "daemon/thrift.h"
 #include "proto/message.h"
 
 struct run;        /* opaque */
@@ -119,6 +120,9 @@ void run_tick(struct run *run, struct moment now);
 /* Writes what is queued; after a failure again only when a second has passed. */
 void run_flush(struct run *run, struct moment now);
 
+/* What of the windows is to wait for space. */
+void run_set_thrift(struct run *run, enum thrift thrift);
+
 /* True when no session is connected and none was heard for `idle_seconds`: may be closed. */
 bool run_idle(const struct run *run, struct moment now);
 
@@ -138,6 +142,7 @@ struct run_status {
     uint64_t acked, rejected, dropped; /* posts */
     size_t bytes;                      /* memory held by open steps and windows */
     size_t bytes_pending;              /* wait for the disk */
+    uint64_t bytes_written;            /* to event files */
     const char *write_error;           /* "" while the last write succeeded */
 };
 void run_get_status(const struct run *run, struct run_status *status);

@@ -39,6 +39,7 @@ void run_get_status(const struct run *run, struct run_status *status)
         .rejected = run->rejected,
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
         .bytes_pending = stats.bytes_pending,
+        .bytes_written = stats.bytes_written,
         .write_error = stats.error ? strerror(stats.error) : "",
     };
     for (size_t i = 0; i < run->member_count; i++) {

@@ -174,6 +174,8 @@ static void on_signal(uv_signal_t *signal, int number)
 /* What the allocator keeps for itself is not used: before anybody is refused it is given back. */
 static void weigh(struct server *server, struct moment now)
 {
+    struct space space = {0};
+
     struct gauge *memory = &registry_usage(server->registry)->memory_bytes;
 
     memory->used = memory_resident();
@@ -181,6 +183,8 @@ static void weigh(struct server *server, struct moment now)
         server->next_trim_ms = now.ms + TRIM_MS;
         memory->used = memory_trimmed();
     }
+    thrift_look(registry_logdir(server->registry), &space);
+    registry_save_space(server->registry, space);
 }
 
 static void on_tick(uv_timer_t *timer)
