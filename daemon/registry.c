@@ -296,6 +296,20 @@ void registry_flush(struct registry *registry)
         run_flush(registry->runs[i], registry->now);
 }
 
+bool registry_unload_ended(struct registry *registry, struct moment now)
+{
+    for (size_t i = 0; i < registry->run_count; i++) {
+        struct run_status status;
+
+        run_get_status(registry->runs[i], &status);
+        if (!status.ended || status.live)
+            continue;
+        unload(registry, i, now);
+        return true;
+    }
+    return false;
+}
+
 void registry_save_space(struct registry *registry, struct space space)
 {
     const char *why;

@@ -54,6 +54,9 @@ void registry_tick(struct registry *registry, struct moment now);
 /* Writes what is queued to the event files. */
 void registry_flush(struct registry *registry);
 
+/* Unloads the run that has ended first; false: there is none. */
+bool registry_unload_ended(struct registry *registry, struct moment now);
+
 /* Once a second: what is there and what was written says which windows are to wait. */
 void registry_save_space(struct registry *registry, struct space space);
 

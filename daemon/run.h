@@ -131,6 +131,7 @@ bool run_idle(const struct run *run, struct moment now);
 struct run_status {
     const char *name;
     bool live;      /* a session is connected */
+    bool ended;     /* its trainers have gone for good, as far as is known */
     int64_t step;   /* last closed training step, -1: none */
     uint64_t steps; /* closed, all phases */
     size_t ranks;   /* that ever took part */

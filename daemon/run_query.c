@@ -27,6 +27,7 @@ void run_get_status(const struct run *run, struct run_status *status)
     record_stats(run->record, &stats);
     *status = (struct run_status){
         .name = run->name,
+        .ended = run->ended,
         .step = steps_closed(run->steps, EMBMON_TRAIN),
         .steps = run->steps_closed,
         .ranks = count_ranks(run),

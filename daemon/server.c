@@ -171,18 +171,21 @@ static void on_signal(uv_signal_t *signal, int number)
     }
 }
 
-/* What the allocator keeps for itself is not used: before anybody is refused it is given back. */
+/* Before anybody is refused what the allocator keeps for itself is given back, and then what is
+ * kept of runs that have ended. */
 static void weigh(struct server *server, struct moment now)
 {
+    struct gauge *memory = &registry_usage(server->registry)->memory_bytes;
+    uint64_t most = server->options->ceilings->memory_bytes;
     struct space space = {0};
 
-    struct gauge *memory = &registry_usage(server->registry)->memory_bytes;
-
     memory->used = memory_resident();
-    if (memory->used > server->options->ceilings->memory_bytes && now.ms >= server->next_trim_ms) {
+    if (memory->used > most && now.ms >= server->next_trim_ms) {
         server->next_trim_ms = now.ms + TRIM_MS;
         memory->used = memory_trimmed();
     }
+    while (memory->used > most && registry_unload_ended(server->registry, now))
+        memory->used = memory_trimmed();
     thrift_look(registry_logdir(server->registry), &space);
     registry_save_space(server->registry, space);
 }

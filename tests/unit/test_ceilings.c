@@ -388,6 +388,24 @@ static void so_much_memory_has_the_process(void **state)
     peer_close(&c, 1);
 }
 
+static void what_is_kept_of_runs_that_have_ended_goes_first(void **state)
+{
+    struct peer a = joined(1, (struct hello){.name = "a"}, 0),
+                b = joined(2, (struct hello){.name = "b"}, 0),
+                c = joined(3, (struct hello){.name = "c"}, 0);
+
+    (void)state;
+    assert_false(registry_unload_ended(registry, at(1)));
+    peer_bye(&b, 1);
+    peer_close(&b, 1);
+    peer_close(&c, 1); /* its trainer may come back */
+    assert_true(registry_unload_ended(registry, at(2)));
+    assert_null(registry_find(registry, "b"));
+    assert_false(registry_unload_ended(registry, at(2)));
+    assert_int_equal(registry_runs(registry), 2);
+    peer_close(&a, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -405,6 +423,7 @@ int main(void)
         TEST(so_many_layers_have_all_runs),
         TEST(what_is_sent_to_a_layer_too_many_is_refused_and_all_else_is_taken),
         TEST(so_much_memory_has_the_process),
+        TEST(what_is_kept_of_runs_that_have_ended_goes_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
