@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BYTES_KEPT = 256 << 10 };
+enum {
+    BYTES_KEPT = 16 << 10,  /* by an empty one */
+    BYTES_AHEAD = 64 << 10, /* at most so many more than are asked for */
+};
 
 /* data[start ... length) is what is in it. A zeroed one is empty. */
 struct bytes {
@@ -17,8 +20,14 @@ struct bytes {
 /* Room for n more bytes at data + length; what is there may move. False: out of memory. */
 bool bytes_reserve(struct bytes *b, size_t n);
 
-/* Empties it; memory beyond BYTES_KEPT is given back. */
+/* Empties it; memory is given back where it is more than BYTES_KEPT. */
 void bytes_clear(struct bytes *b);
 void bytes_free(struct bytes *b);
+
+/* Gives back memory of a queue that has become much shorter. */
+void bytes_shrink(struct bytes *b);
+
+/* Memory it has beyond BYTES_KEPT. */
+size_t bytes_held(const struct bytes *b);
 
 #endif

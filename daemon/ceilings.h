@@ -1,26 +1,82 @@
-/* How much embmond may take on; the configuration file's `limits` moves these. */
+/* How much embmond takes on: ROW(name, least, most, default) for each key of `limits` in the
+ * configuration file, which moves it, and what is used of each, which embmonctl status shows. All
+ * are looked at before there is memory, a file or a place for what they are about. */
 #ifndef EMBMON_DAEMON_CEILINGS_H
 #define EMBMON_DAEMON_CEILINGS_H
 
 #include <stdint.h>
 
-enum {
-    CONNECTIONS_DEFAULT = 1024,
-    RUNS_DEFAULT = 256,
-    RUN_BYTES_DEFAULT = 128 << 20,
-    IDLE_SECONDS_DEFAULT = 3600,
-};
+enum { RUN_BYTES_DEFAULT = 128 << 20 };
+
+#define KIB(n) (UINT64_C(n) << 10)
+#define MIB(n) (UINT64_C(n) << 20)
+#define GIB(n) (UINT64_C(n) << 30)
+
+#define CEILINGS(ROW)                                                                              \
+    /* Connections. More of them are accepted and closed at once; unproven: over tcp, and the      \
+     * token is not proven yet; failed proofs of one machine, then one a second. */                \
+    ROW(connections, 1, 4096, 1024)                                                                \
+    ROW(tcp_connections, 1, 4096, 256)                                                             \
+    ROW(unproven_connections, 1, 4096, 64)                                                         \
+    ROW(failed_proofs, 1, 1000, 10)                                                                \
+    /* Until the first whole message, until a frame that began is whole, until a peer over tcp     \
+     * says something: then closed. */                                                             \
+    ROW(handshake_seconds, 2, 60, 5)                                                               \
+    ROW(frame_seconds, 1, 600, 30)                                                                 \
+    ROW(silence_seconds, 5, 3600, 30)                                                              \
+    /* What waits for one peer to read it, and what all connections hold for and of their peers.   \
+     */                                                                                            \
+    ROW(output_bytes, KIB(256), GIB(1), MIB(1))                                                    \
+    ROW(buffer_bytes, MIB(16), GIB(1024), MIB(256))                                                \
+    /* A message: as sent, inflated, and as it is unpacked. */                                     \
+    ROW(frame_bytes, KIB(64), MIB(4), MIB(4))                                                      \
+    ROW(inflated_bytes, KIB(64), MIB(16), MIB(16))                                                 \
+    ROW(message_bytes, MIB(8), MIB(64), MIB(64))                                                   \
+    /* Runs that are loaded; ranks and layers of one, layers of all. */                            \
+    ROW(runs, 1, 1024, 256)                                                                        \
+    ROW(ranks, 1, 1024, 1024)                                                                      \
+    ROW(layers, 1, 4096, 4096)                                                                     \
+    ROW(all_layers, 1, 4194304, 65536)                                                             \
+    /* Open steps, which may have half of it, and windows of a run; the whole process, beyond      \
+     * which there are no new runs and layers; without a post until a run is unloaded. */          \
+    ROW(run_bytes, MIB(1), GIB(1024), RUN_BYTES_DEFAULT)                                           \
+    ROW(memory_bytes, MIB(64), GIB(1024), MIB(384))                                                \
+    ROW(idle_seconds, 60, 2592000, 3600)                                                           \
+    /* What is to stay free on the disk, and may be written and wait for it: see thrift.h. */      \
+    ROW(keep_free_bytes, 0, GIB(1024), GIB(1))                                                     \
+    ROW(written_bytes, MIB(16), GIB(1048576), GIB(10))                                             \
+    ROW(pending_bytes, MIB(1), GIB(1024), MIB(64))
 
 struct ceilings {
-    uint64_t connections;  /* more are accepted and closed at once */
-    uint64_t runs;         /* loaded at once */
-    uint64_t run_bytes;    /* of a run's open steps, which may have half of it, and windows */
-    uint64_t idle_seconds; /* after which a run that nobody posts to is unloaded */
+#define CEILING(name, least, most, standard) uint64_t name;
+    CEILINGS(CEILING)
+#undef CEILING
 };
 
+#define CEILING_DEFAULT(name, least, most, standard) .name = (standard),
 #define CEILINGS_DEFAULT                                                                           \
     {                                                                                              \
-        CONNECTIONS_DEFAULT, RUNS_DEFAULT, RUN_BYTES_DEFAULT, IDLE_SECONDS_DEFAULT                 \
+        CEILINGS(CEILING_DEFAULT)                                                                  \
     }
+
+/* used: now; of limits of one run, connection or machine what the one has that has most; of limits
+ * of one message the largest so far; of durations nothing. refused: how often something was
+ * refused, closed or left out for it since the start. */
+struct gauge {
+    uint64_t used, refused;
+};
+
+struct usage {
+#define CEILING(name, least, most, standard) struct gauge name;
+    CEILINGS(CEILING)
+#undef CEILING
+    unsigned thrift; /* bit per limit of the disk that is in the way now */
+};
+
+static inline void gauge_most(struct gauge *gauge, uint64_t used)
+{
+    if (used > gauge->used)
+        gauge->used = used;
+}
 
 #endif

@@ -2,13 +2,16 @@
 
 #include <string.h>
 
+#include "daemon/alert/rate.h"
 #include "daemon/config_detectors.h"
 #include "daemon/config_keys.h"
 #include "daemon/config_sinks.h"
+#include "daemon/reach.h"
 #include "embmon/embmon.h"
 
 static config_key_reader read_logdir, read_listen, read_token_file, read_section, read_format,
-    read_word, read_whole, read_whole_32, read_seconds, read_text, read_url;
+    read_host_url, read_truth, read_word, read_whole, read_whole_32, read_seconds, read_text,
+    read_url;
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -36,21 +39,22 @@ const struct config_key config_keys[] = {
     {"layers", "detectors", config_keep_entry, IN(layers_entry, detectors), .required = true},
 
     {"", "limits", read_section, IN(config, ceilings)},
-    {"limits", "connections", read_whole, IN(ceilings, connections), RANGE(1, 4096)},
-    {"limits", "runs", read_whole, IN(ceilings, runs), RANGE(1, 1024)},
-    {"limits", "run_bytes", read_whole, IN(ceilings, run_bytes),
-     RANGE(UINT64_C(1) << 20, UINT64_C(1) << 40)},
-    {"limits", "idle_seconds", read_whole, IN(ceilings, idle_seconds), RANGE(60, 30 * 86400)},
+#define LIMIT(name, least, most, standard)                                                         \
+    {"limits", #name, read_whole, IN(ceilings, name), RANGE(least, most)},
+    CEILINGS(LIMIT)
+#undef LIMIT
 
-    {"", "sinks", config_read_sinks, ALL},
+        {"", "sinks", config_read_sinks, ALL},
     {"sinks", "webhook", config_read_sink, ALL, .least = SINK_WEBHOOK},
     {"webhook", "name", config_read_sink_name, IN(sink_options, name)},
-    {"webhook", "url", read_url, IN(sink_options, url), .required = true},
+    {"webhook", "url", read_host_url, IN(sink_options, url), .required = true},
+    {"webhook", "allow_private", read_truth, IN(sink_options, allow_private)},
     {"webhook", "format", read_word, IN(sink_options, format), .least = WEBHOOK_API_V2,
      .words = webhook_formats},
     {"webhook", "severity", read_word, IN(sink_options, severity), .least = EMBMON_INFO,
      .words = severities},
     {"webhook", "resend", read_whole_32, IN(sink_options, resend_s), RANGE(1, 86400)},
+    {"webhook", "per_minute", read_whole_32, IN(sink_options, a_minute), RANGE(1, RATE_MAX)},
     {"webhook", "timeout", read_seconds, IN(sink_options, timeout_ms), RANGE(100, 60000)},
     {"webhook", "token_file", read_text, IN(sink_options, token_file)},
     {"sinks", "exec", config_read_sink, ALL, .least = SINK_EXEC},
@@ -58,6 +62,7 @@ const struct config_key config_keys[] = {
     {"exec", "command", config_read_command, IN(sink_options, argv), .required = true},
     {"exec", "severity", read_word, IN(sink_options, severity), .least = EMBMON_INFO,
      .words = severities},
+    {"exec", "per_minute", read_whole_32, IN(sink_options, a_minute), RANGE(1, RATE_MAX)},
     {"exec", "timeout", read_seconds, IN(sink_options, timeout_ms), RANGE(100, 60000)},
     {"", "tensorboard_url", read_url, IN(config, tensorboard_url)},
 };
@@ -85,6 +90,29 @@ static bool read_url(struct config_reader *r, const struct config_key *key,
 
     return value_url(&r->place, value, &url) &&
            config_keep_text(r, value, url, config_field(into, key));
+}
+
+/* Of somebody who is connected to. */
+static bool read_host_url(struct config_reader *r, const struct config_key *key,
+                          const struct yaml_node *value, void *into)
+{
+    char host[REACH_HOST_MAX + 1];
+    const char *url;
+
+    if (!value_url(&r->place, value, &url))
+        return false;
+    if (!reach_host(url, host)) /* which may hold a password: it is not shown */
+        return yaml_complain(r->place.problem, r->place.file, value->line,
+                             "%s: write a host of at most 253 bytes without a user before it; a "
+                             "bearer token goes into token_file",
+                             r->place.key);
+    return config_keep_text(r, value, url, config_field(into, key));
+}
+
+static bool read_truth(struct config_reader *r, const struct config_key *key,
+                       const struct yaml_node *value, void *into)
+{
+    return value_truth(&r->place, value, config_field(into, key));
 }
 
 static bool read_whole(struct config_reader *r, const struct config_key *key,

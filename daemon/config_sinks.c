@@ -48,7 +48,7 @@ bool config_read_sink(struct config_reader *r, const struct config_key *key,
 {
     struct sink_options *sink = into;
 
-    *sink = (struct sink_options){.severity = EMBMON_WARNING, .timeout_ms = 5000};
+    *sink = (struct sink_options){.severity = EMBMON_WARNING, .timeout_ms = 5000, .a_minute = 20};
     if (key->least == SINK_EXEC)
         sink->kind = SINK_EXEC;
     else

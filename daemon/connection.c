@@ -16,10 +16,12 @@ struct connection {
     struct connections *all;
     struct session *session; /* NULL once it has ended */
     struct connection *next, *previous;
-    uint64_t linger_ms; /* when to close even if the last output is not sent; 0: not closing */
-    size_t owed;        /* see connections_settle() */
-    bool paused, woken;
-    bool tcp, unproven;
+    uint64_t linger_ms;   /* when to close even if the last output is not sent; 0: not closing */
+    size_t owed;          /* see connections_settle() */
+    size_t held;          /* bytes in memory for it, as counted last */
+    bool paused, crowded; /* not read from: its session's wish, or all hold too much */
+    bool woken;
+    struct guest guest;
 };
 
 struct output {
@@ -45,6 +47,11 @@ static size_t unsent(const struct connection *c)
     return uv_stream_get_write_queue_size(&c->stream.stream);
 }
 
+static struct gauge *held_by_all(struct connection *c)
+{
+    return &c->all->door.usage->buffer_bytes;
+}
+
 /* ---- ending */
 
 static void on_closed(uv_handle_t *handle)
@@ -58,24 +65,58 @@ static void on_closed(uv_handle_t *handle)
     if (c->next)
         c->next->previous = c->previous;
     c->all->count--;
+    held_by_all(c)->used -= c->held;
+    door_leave(&c->all->door, &c->guest);
     free(c);
 }
 
-static void set_proven(struct connection *c)
+/* Keeps the count of what all connections hold. */
+static void count_held(struct connection *c)
 {
-    c->all->unproven -= c->unproven;
-    c->unproven = false;
+    size_t held = (c->session ? session_held(c->session) : 0) + unsent(c);
+
+    held_by_all(c)->used += held - c->held;
+    c->held = held;
+}
+
+static bool is_stopped(const struct connection *c)
+{
+    return c->paused || c->crowded;
+}
+
+static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer);
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
+
+static void set_stopped(struct connection *c, bool paused, bool crowded)
+{
+    bool before = is_stopped(c);
+
+    c->paused = paused;
+    c->crowded = crowded;
+    if (before == is_stopped(c))
+        return;
+    if (before) {
+        c->all->stopped--;
+        uv_read_start(stream_of(c), on_allocate, on_read);
+    } else {
+        c->all->stopped++;
+        uv_read_stop(stream_of(c));
+    }
 }
 
 static void end_session(struct connection *c)
 {
-    if (c->paused)
-        c->all->paused--;
-    c->paused = false;
-    set_proven(c);
+    struct moment now = moment_now();
+
+    c->all->stopped -= is_stopped(c);
+    c->paused = c->crowded = false;
+    if (c->all->favoured == c)
+        c->all->favoured = NULL;
+    door_hush(&c->all->door, &c->guest, now.ms);
     if (c->session)
-        session_free(c->session, moment_now());
+        session_free(c->session, now);
     c->session = NULL;
+    count_held(c);
 }
 
 /* Ends the session, and the connection at once. */
@@ -105,6 +146,7 @@ static void on_written(uv_write_t *request, int status)
 
     free(output->data);
     free(output);
+    count_held(c);
     if (status < 0 || (c->linger_ms && unsent(c) == 0))
         drop(c);
 }
@@ -127,6 +169,15 @@ static bool queue_output(struct connection *c, const uint8_t *data, size_t n)
     return false;
 }
 
+static bool may_wait(struct connection *c, size_t rest)
+{
+    const char *wrong = door_may_wait(&c->all->door, unsent(c), rest);
+
+    if (wrong)
+        log_seldom(&c->all->slow, moment_now().ms, wrong);
+    return !wrong;
+}
+
 /* Sends what the session wrote. A peer that leaves too much unread is given up: what waits for it
  * must not become the daemon's memory. */
 static void send_output(struct connection *c)
@@ -140,15 +191,13 @@ static void send_output(struct connection *c)
     uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)data, (unsigned)n); /* is only read */
     int taken = uv_try_write(stream_of(c), &buffer, 1);
     size_t sent = taken > 0 ? (size_t)taken : 0;
-    if (taken < 0 && taken != UV_EAGAIN) {
+    if ((taken < 0 && taken != UV_EAGAIN) ||
+        (sent < n && (!may_wait(c, n - sent) || !queue_output(c, data + sent, n - sent)))) {
         drop(c);
-    } else if (sent < n && unsent(c) > CONNECTION_OUTPUT_MAX) {
-        log_seldom(&c->all->slow, moment_now().ms,
-                   "a peer does not read what it is sent: connection closed");
-        drop(c);
-    } else if (sent < n && !queue_output(c, data + sent, n - sent)) {
-        drop(c);
+        return;
     }
+    session_sent(c->session);
+    count_held(c);
 }
 
 static void send_woken(struct connections *all)
@@ -179,17 +228,10 @@ static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 /* "a connection from tcp:10.0.0.7:51234 was closed: ...", now and then. */
 static void note_stranger(struct connection *c, struct log_seldom *seldom, const char *complaint)
 {
-    struct tcp_name peer = {.length = sizeof peer.name};
+    struct address address = tcp_address(&c->guest.name);
     char line[ADDRESS_TEXT_MAX + 160], text[ADDRESS_TEXT_MAX] = "";
-    int length = sizeof peer.name;
 
-    if (uv_tcp_getpeername(&c->stream.tcp, (struct sockaddr *)&peer.name, &length) == 0) {
-        struct address address;
-
-        peer.length = (socklen_t)length;
-        address = tcp_address(&peer);
-        (void)address_text(&address, text);
-    }
+    (void)address_text(&address, text);
     (void)snprintf(line, sizeof line, "a connection from %s was closed: %.140s",
                    *text ? text : "another machine", complaint);
     log_seldom(seldom, moment_now().ms, line);
@@ -211,22 +253,6 @@ static void note_invalid(struct connection *c)
                    "a peer sent what is not an embmon frame: connection closed");
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer);
-
-static void set_paused(struct connection *c, bool paused)
-{
-    if (paused == c->paused)
-        return;
-    c->paused = paused;
-    if (paused) {
-        c->all->paused++;
-        uv_read_stop(stream_of(c));
-    } else {
-        c->all->paused--;
-        uv_read_start(stream_of(c), on_allocate, on_read);
-    }
-}
-
 static void feed(struct connection *c, const uint8_t *data, size_t n)
 {
     enum session_result result = session_feed(c->session, data, n, moment_now());
@@ -236,21 +262,40 @@ static void feed(struct connection *c, const uint8_t *data, size_t n)
     if (!c->session)
         return;
     if (session_is_proven(c->session))
-        set_proven(c);
+        door_proven(&c->all->door, &c->guest, moment_now().ms);
     if (result == SESSION_CLOSE) {
         note_invalid(c);
         drop_when_sent(c);
-    } else {
-        set_paused(c, result == SESSION_PAUSE);
+        return;
     }
+    count_held(c);
+    bool holds = session_held(c->session) > 0;
+    if (c->all->favoured == c && !holds)
+        c->all->favoured = NULL;
+    set_stopped(c, result == SESSION_PAUSE,
+                holds && door_is_crowded(&c->all->door) && c->all->favoured != c);
+    c->all->door.usage->buffer_bytes.refused += c->crowded;
+}
+
+/* Of those that wait for each other's room one goes on, the one that is nearest to its end. */
+static void favour_one(struct connections *all)
+{
+    for (struct connection *c = all->stopped ? all->first : NULL; c; c = c->next)
+        if (c->crowded && !c->paused && (!all->favoured || c->held > all->favoured->held))
+            all->favoured = c;
 }
 
 /* Sessions that waited for others and need not any more go on with what they kept. */
-static void resume_paused(struct connections *all)
+static void resume_stopped(struct connections *all)
 {
-    for (struct connection *c = all->paused ? all->first : NULL; c; c = c->next)
+    if (!all->favoured && door_is_crowded(&all->door))
+        favour_one(all);
+    for (struct connection *c = all->stopped ? all->first : NULL; c; c = c->next) {
+        if (c->crowded && (c == all->favoured || !door_is_crowded(&all->door)))
+            set_stopped(c, c->paused, false);
         if (c->paused && !session_paused(c->session))
             feed(c, NULL, 0);
+    }
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
@@ -264,38 +309,61 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
         drop(c);
     else
         feed(c, (const uint8_t *)buffer->base, (size_t)n);
-    resume_paused(all);
+    resume_stopped(all);
     send_woken(all);
 }
 
 /* ---- from outside */
 
+static void turn_away(struct connection *c, enum door_answer answer)
+{
+    struct connections *all = c->all;
+    char what[96];
+
+    switch (answer) {
+    case DOOR_OPEN:
+        break;
+    case DOOR_FULL:
+    case DOOR_FULL_TCP:
+        (void)snprintf(what, sizeof what, "%llu connections%s are open: another one was refused",
+                       (unsigned long long)(answer == DOOR_FULL
+                                                ? all->door.usage->connections.used
+                                                : all->door.usage->tcp_connections.used),
+                       answer == DOOR_FULL ? "" : " over tcp");
+        log_seldom(&all->full, moment_now().ms, what);
+        break;
+    case DOOR_FULL_UNPROVEN:
+        note_stranger(c, &all->unproven_full, "too many others have not proven the token yet");
+        break;
+    case DOOR_KNOCKED:
+        note_stranger(c, &all->unproven_failed, "too many before it did not prove the token");
+        break;
+    }
+}
+
 /* Over tcp anybody may come, and proves himself later; a Unix socket's peer is known. */
 static bool is_welcome(struct connection *c, struct moment now)
 {
     struct connections *all = c->all;
+    struct guest *guest = &c->guest;
+    int length = sizeof guest->name.name;
     uv_os_fd_t fd = -1;
 
     if (uv_fileno(&c->stream.handle, &fd) != 0)
         return false;
-    if (!c->tcp && !listener_admits(fd)) {
+    if (!guest->tcp && !listener_admits(fd)) {
         log_seldom(&all->refused, now.ms, "another user's connection was refused");
         return false;
     }
-    if (all->count > all->ceilings->connections) {
-        char what[80];
-        (void)snprintf(what, sizeof what, "%zu connections are open: another one was refused",
-                       all->count - 1);
-        log_seldom(&all->full, now.ms, what);
-        return false;
-    }
-    if (c->tcp && all->token->length > 0 && all->unproven >= CONNECTION_UNPROVEN_MAX) {
-        note_stranger(c, &all->unproven_full, "too many others have not proven the token yet");
-        return false;
-    }
-    if (c->tcp)
+    if (guest->tcp) {
         tcp_tune(fd);
-    return true;
+        (void)uv_tcp_getpeername(&c->stream.tcp, (struct sockaddr *)&guest->name.name, &length);
+        guest->name.length = (socklen_t)length;
+        guest->guarded = all->token->length > 0;
+    }
+    enum door_answer answer = door_enter(&all->door, guest, now.ms);
+    turn_away(c, answer);
+    return answer == DOOR_OPEN;
 }
 
 static void admit(struct connection *c)
@@ -308,10 +376,8 @@ static void admit(struct connection *c)
         return;
     }
     session_on_output(c->session, on_wake, c);
-    if (c->tcp) {
+    if (c->guest.tcp) {
         session_over_tcp(c->session, all->token);
-        c->unproven = !session_is_proven(c->session);
-        all->unproven += c->unproven;
         send_output(c);
     }
     if (c->session)
@@ -324,8 +390,8 @@ bool connections_accept(struct connections *all, uv_stream_t *listener)
 
     if (!c)
         return false;
-    c->tcp = listener->type == UV_TCP;
-    stream_init(&c->stream, all->loop, c->tcp);
+    c->guest.tcp = listener->type == UV_TCP;
+    stream_init(&c->stream, all->loop, c->guest.tcp);
     c->all = all;
     c->next = all->first;
     if (c->next)
@@ -347,7 +413,8 @@ void connections_tick(struct connections *all, struct moment now, bool second)
         if (c->linger_ms && now.ms >= c->linger_ms)
             drop(c);
     }
-    resume_paused(all);
+    all->door.usage->failed_proofs.used = knocks_worst(&all->door.knocks, now.ms);
+    resume_stopped(all);
     send_woken(all);
 }
 
@@ -375,7 +442,7 @@ void connections_settle(struct connections *all)
 bool connections_settled(const struct connections *all)
 {
     for (const struct connection *c = all->first; c; c = c->next)
-        if (unsent(c) > 0 || (c->owed > 0 && c->session && !c->paused))
+        if (unsent(c) > 0 || (c->owed > 0 && c->session && !is_stopped(c)))
             return false;
     return true;
 }

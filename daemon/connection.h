@@ -7,16 +7,14 @@
 #include <stddef.h>
 #include <uv.h>
 
-#include "daemon/ceilings.h"
+#include "daemon/door.h"
 #include "daemon/log.h"
 #include "daemon/moment.h"
 #include "daemon/registry.h"
 #include "proto/token.h"
 
 enum {
-    CONNECTION_OUTPUT_MAX = 1 << 20, /* bytes that may wait for a peer that does not read */
-    CONNECTION_READ_MAX = 64 << 10,  /* bytes read at once */
-    CONNECTION_UNPROVEN_MAX = 64,    /* over tcp that have not proven the token yet */
+    CONNECTION_READ_MAX = 64 << 10, /* bytes read at once */
 };
 
 /* A listener or a connection. */
@@ -32,13 +30,14 @@ void stream_init(union stream *stream, uv_loop_t *loop, bool tcp);
 struct connection;
 
 struct connections {
-    uv_loop_t *loop;                 /* borrowed */
-    struct registry *registry;       /* borrowed */
-    const struct ceilings *ceilings; /* borrowed; may change */
-    const struct token *token;       /* borrowed; may change */
+    uv_loop_t *loop;           /* borrowed */
+    struct registry *registry; /* borrowed */
+    const struct token *token; /* borrowed; may change */
+    struct door door;
     struct connection *first;
-    size_t count, paused, unproven;
-    bool woken; /* a session wrote something while it was not fed */
+    struct connection *favoured; /* may go on where all hold too much, to the end of its frame */
+    size_t count, stopped;       /* stopped: not read from */
+    bool woken;                  /* a session wrote something while it was not fed */
     uint64_t invalid_frames;
     struct log_seldom refused, full, slow, invalid, unproven_full, unproven_failed;
     char buffer[CONNECTION_READ_MAX]; /* one for all: read into and handed on in one callback */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/json.h"
+#include "daemon/limits.h"
 #include "daemon/registry.h"
 #include "daemon/run.h"
 #include "daemon/watch.h"
@@ -84,10 +85,10 @@ static json_t *sinks_array(const struct sinks *sinks)
         sinks_status(sinks, i, &s);
         json_array_append_new(
             array,
-            json_pack("{sosssIsIsIsIso}", "name", json_text(s.name), "kind", s.kind, "delivered",
+            json_pack("{sosssIsIsIsIsIso}", "name", json_text(s.name), "kind", s.kind, "delivered",
                       integer(s.counts.delivered), "failed", integer(s.counts.failed), "waiting",
-                      integer(s.counts.waiting), "dropped", integer(s.counts.dropped), "last_error",
-                      json_text(s.last_error)));
+                      integer(s.counts.waiting), "dropped", integer(s.counts.dropped), "held",
+                      integer(s.counts.held), "last_error", json_text(s.last_error)));
     }
     return array;
 }
@@ -131,18 +132,23 @@ static void answer_status(struct registry *registry, struct moment now, struct t
     double uptime = (double)(now.ms - registry_started(registry).ms) / 1e3;
     const struct sums sums = sum_up(registry);
 
-    add_line(text, json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION,
-                             "pid", (int)getpid(), "logdir", json_text(registry_logdir(registry)),
-                             "uptime", uptime, "runs", integer(registry_runs(registry)), "sessions",
-                             integer(totals->sessions), "acked", integer(totals->acked), "kept",
-                             without(totals->acked, sums.unkept), "durable",
-                             without(totals->acked, sums.undurable), "rejected",
-                             integer(totals->rejected), "dropped", integer(totals->dropped),
-                             "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
-                             integer(totals->unknown_frames), "failed_proofs",
-                             integer(totals->failed_proofs), "bytes_pending", integer(sums.pending),
-                             "write_failures", integer(sums.failures), "write_error", sums.trouble,
-                             "sinks", sinks_array(registry_sinks(registry))));
+    json_t *object =
+        json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
+                  (int)getpid(), "logdir", json_text(registry_logdir(registry)), "uptime", uptime,
+                  "runs", integer(registry_runs(registry)), "sessions", integer(totals->sessions),
+                  "acked", integer(totals->acked), "kept", without(totals->acked, sums.unkept),
+                  "durable", without(totals->acked, sums.undurable), "rejected",
+                  integer(totals->rejected), "dropped", integer(totals->dropped), "invalid_frames",
+                  integer(totals->invalid_frames), "unknown_frames",
+                  integer(totals->unknown_frames), "failed_proofs", integer(totals->failed_proofs),
+                  "bytes_pending", integer(sums.pending), "write_failures", integer(sums.failures),
+                  "write_error", sums.trouble, "sinks", sinks_array(registry_sinks(registry)));
+
+    if (json_object_set_new(object, "limits", limits_object(registry)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    add_line(text, object);
 }
 
 static void answer_runs(struct registry *registry, struct text *text)

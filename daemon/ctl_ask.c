@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/control.h"
+#include "daemon/listen.h"
 #include "daemon/moment.h"
 #include "proto/frame.h"
 #include "proto/handshake.h"
@@ -66,6 +67,9 @@ static bool reach_unix(struct exchange *e, const struct address *address)
             return give_up(e, "no answer within 2 s");
         poll(NULL, 0, 20);
     }
+    /* Anybody may listen in a folder that is not ours; root may ask everybody. */
+    if (geteuid() != 0 && !listener_admits(e->fd))
+        return give_up(e, "another user's program listens there");
     return true;
 }
 

@@ -104,7 +104,7 @@ static void print_columns(FILE *out, const struct column *columns, size_t count,
 /* A line for each sink: "sink  pager (exec): delivered 3, failed 1, ..." */
 static void print_sinks(FILE *out, json_t *sinks)
 {
-    static const char *const counts[] = {"delivered", "failed", "waiting", "dropped"};
+    static const char *const counts[] = {"delivered", "failed", "waiting", "dropped", "held"};
     size_t index;
     json_t *sink;
     char name[CELL_MAX], text[CELL_MAX];
@@ -123,6 +123,28 @@ static void print_sinks(FILE *out, json_t *sinks)
     }
 }
 
+/* A line for each limit: "limit  connections: 3 of 1024, refused 1". */
+static void print_limits(FILE *out, json_t *limits)
+{
+    const char *name;
+    json_t *limit;
+    char used[CELL_MAX], most[CELL_MAX], refused[CELL_MAX];
+
+    json_object_foreach(limits, name, limit)
+    {
+        bool known = json_is_integer(json_object_get(limit, "used"));
+
+        cell_text(used, json_object_get(limit, "used"));
+        cell_text(most, json_object_get(limit, "limit"));
+        cell_text(refused, json_object_get(limit, "refused"));
+        fprintf(out, "%-15s %s: %s%s%s", "limit", name, known ? used : "", known ? " of " : "",
+                most);
+        if (strcmp(refused, "0") != 0)
+            fprintf(out, ", refused %s", refused);
+        fputc('\n', out);
+    }
+}
+
 /* One line per field. */
 static void print_fields(FILE *out, json_t *object)
 {
@@ -134,6 +156,10 @@ static void print_fields(FILE *out, json_t *object)
     {
         if (strcmp(key, "sinks") == 0) {
             print_sinks(out, value);
+            continue;
+        }
+        if (strcmp(key, "limits") == 0) {
+            print_limits(out, value);
             continue;
         }
         cell_text(cell, value);

@@ -269,18 +269,23 @@ static int set_up(posix_spawnattr_t *attributes, posix_spawn_file_actions_t *act
     return error;
 }
 
-static int spawn(pid_t *pid, char **argv, int input, int output)
+static int spawn(pid_t *pid, char **argv, size_t waiting, int input, int output)
 {
     static char path[] = "PATH=/usr/local/bin:/usr/bin:/bin", language[] = "LANG=C.UTF-8";
     const char *home = getenv("HOME");
-    char home_is[4096];
-    char *environment[] = {path, language, NULL, NULL};
+    char home_is[4096], waiting_is[48];
+    char *environment[] = {path, language, NULL, NULL, NULL};
+    size_t n = 2;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int error;
 
     if (home && snprintf(home_is, sizeof home_is, "HOME=%s", home) < (int)sizeof home_is)
-        environment[2] = home_is;
+        environment[n++] = home_is;
+    if (waiting > 0) {
+        snprintf(waiting_is, sizeof waiting_is, "EMBMON_WAITING=%zu", waiting);
+        environment[n] = waiting_is;
+    }
     if ((error = posix_spawn_file_actions_init(&actions)) != 0)
         return error;
     if ((error = posix_spawnattr_init(&attributes)) == 0) {
@@ -294,13 +299,13 @@ static int spawn(pid_t *pid, char **argv, int input, int output)
 }
 
 /* Starts it and listens to it. Returns 0 or an errno. */
-static int start(struct run *run, const char *text)
+static int start(struct run *run, const char *text, size_t waiting)
 {
     const struct sink_options *options = run->sink->options;
     int output[2] = {-1, -1}, input = make_input(text), error;
 
     if (input >= 0 && pipe2(output, O_CLOEXEC) == 0)
-        error = spawn(&run->pid, options->argv, input, output[1]);
+        error = spawn(&run->pid, options->argv, waiting, input, output[1]);
     else
         error = errno ? errno : EIO;
     if (error == 0) {
@@ -320,13 +325,13 @@ static int start(struct run *run, const char *text)
     return error;
 }
 
-void exec_sink_run(struct exec_sink *sink, const char *text, uint32_t ticket)
+void exec_sink_run(struct exec_sink *sink, const char *text, size_t waiting, uint32_t ticket)
 {
     struct delivery delivery = {
         .ticket = ticket, .outcome = OUTBOX_FAILED, .kind = EXEC_START, .error = "out of memory"};
     struct run *run = run_new(sink, ticket);
     char error[EXEC_PROBLEM_MAX];
-    int why = run ? start(run, text) : ENOMEM;
+    int why = run ? start(run, text, waiting) : ENOMEM;
 
     if (why == 0)
         return;

@@ -41,8 +41,9 @@ struct exec_sink *exec_sink_new(struct exec_sinks *all, const struct sink_option
 /* Programs that run go on to their end, of which nobody is told. NULL is fine. */
 void exec_sink_free(struct exec_sink *sink);
 
-/* Starts the program with the text on its stdin; done() is called once. Status 0: delivered. 75
+/* Starts the program with the text on its stdin, and in EMBMON_WAITING how many more alerts wait,
+ * unless none does; done() is called once. Status 0: delivered. 75
  * (EX_TEMPFAIL), or not started: to be tried again. Else it had its chance: refused. */
-void exec_sink_run(struct exec_sink *sink, const char *text, uint32_t ticket);
+void exec_sink_run(struct exec_sink *sink, const char *text, size_t waiting, uint32_t ticket);
 
 #endif

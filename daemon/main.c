@@ -64,6 +64,8 @@ static int open_logdir(struct daemon *d)
         stat(d->logdir, &st) == 0 && !S_ISDIR(st.st_mode)) {
         errno = ENOTDIR;
     } else if (d->logdir && faccessat(AT_FDCWD, d->logdir, W_OK | X_OK, AT_EACCESS) == 0) {
+        if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
+            log_warn("every user may change what is in the logdir %s: chmod o-w it", logdir);
         return 0;
     }
     log_error("cannot write to the logdir %s: %s: give --logdir a folder you may write", logdir,

@@ -66,7 +66,7 @@ static void names_free(struct model_name **names)
 
 bool model_init(struct model *model)
 {
-    *model = (struct model){0};
+    *model = (struct model){.most = LAYERS_MAX};
     if (model_scalar(model, "loss") != SCALAR_LOSS ||
         model_scalar(model, "learning_rate") != SCALAR_LEARNING_RATE ||
         model_scalar(model, "batch_size") != SCALAR_BATCH_SIZE) {
@@ -185,8 +185,10 @@ int model_layer(struct model *model, const struct msg_layer *from)
 
     if (known >= 0)
         return known_layer(model, known, from);
-    if (model->closed || index >= LAYERS_MAX)
+    if (model->closed || index >= model->most) {
+        model->refused++;
         return MODEL_FULL;
+    }
     layers = grown(model->layers, index, &model->layer_capacity, sizeof *layers);
     if (!layers)
         return MODEL_NO_MEMORY;

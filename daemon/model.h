@@ -50,7 +50,9 @@ struct model {
     size_t variable_count, variable_capacity;
     const char **scalars;
     size_t scalar_count, scalar_capacity;
-    bool closed; /* takes nothing new: what is declared already is still found */
+    size_t most;    /* layers it may have, at most LAYERS_MAX */
+    size_t refused; /* layers that were one too many, also those declared again and again */
+    bool closed;    /* takes nothing new: what is declared already is still found */
     struct model_name *by_path, *by_label, *by_scalar; /* hash tables that own the strings */
 };
 

@@ -5,24 +5,12 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/registry_state.h"
 #include "daemon/rundir.h"
-#include "daemon/syncer.h"
 #include "embmon/embmon.h"
 #include "proto/name.h"
 
 enum { SUFFIX_MAX = 9999 };
-
-struct registry {
-    char *logdir;
-    struct moment started, now;
-    struct run **runs;
-    size_t run_count, run_capacity;
-    struct ceilings ceilings;
-    const struct rules *rules; /* borrowed: the configuration file's, or NULL */
-    struct syncer *syncer;
-    struct registry_totals totals;
-    struct sinks *sinks; /* borrowed; NULL: none */
-};
 
 static void tell_sinks(void *context, const struct alert_change *change)
 {
@@ -42,8 +30,10 @@ struct registry *registry_new(const char *logdir, struct moment now)
     registry->ceilings = (struct ceilings)CEILINGS_DEFAULT;
     registry->logdir = strdup(logdir);
     registry->syncer = syncer_new();
-    if (!registry->logdir || !registry->syncer) {
+    registry->scratch.decoder = message_decoder_new();
+    if (!registry->logdir || !registry->syncer || !registry->scratch.decoder) {
         syncer_free(registry->syncer);
+        message_decoder_free(registry->scratch.decoder);
         free(registry->logdir);
         free(registry);
         return NULL;
@@ -56,6 +46,7 @@ void registry_configure(struct registry *registry, const struct ceilings *ceilin
 {
     registry->ceilings = *ceilings;
     registry->rules = rules;
+    message_decoder_limit(registry->scratch.decoder, (size_t)ceilings->message_bytes);
     for (size_t i = 0; i < registry->run_count; i++)
         run_configure(registry->runs[i], ceilings, rules);
 }
@@ -67,6 +58,9 @@ void registry_free(struct registry *registry, struct moment now)
     for (size_t i = 0; i < registry->run_count; i++)
         run_close(registry->runs[i], now);
     syncer_free(registry->syncer);
+    message_decoder_free(registry->scratch.decoder);
+    frame_codec_free(&registry->scratch.inflater);
+    frame_codec_free(&registry->scratch.deflater);
     free(registry->runs);
     free(registry->logdir);
     free(registry);
@@ -80,6 +74,11 @@ void registry_suspend(struct registry *registry)
 
 static void unload(struct registry *registry, size_t index, struct moment now)
 {
+    struct run_status status;
+
+    run_end(registry->runs[index], now);
+    run_get_status(registry->runs[index], &status);
+    registry->written += status.bytes_written + status.bytes_pending;
     run_close(registry->runs[index], now);
     registry->run_count--;
     memmove(&registry->runs[index], &registry->runs[index + 1],
@@ -100,6 +99,7 @@ static bool make_room(struct registry *registry, struct moment now, const char *
             unload(registry, i, now);
     }
     if (registry->run_count >= registry->ceilings.runs) {
+        registry->usage.runs.refused++;
         *problem = "too many runs are being recorded: as many as the daemon's limits.runs allows";
         return false;
     }
@@ -137,15 +137,22 @@ static struct run *load(struct registry *registry, const char *name, const char 
         .world_size = hello->world_size,
         .resume = resume,
         .listener = tell_sinks,
+        .room = registry_room,
         .context = registry,
     };
     struct run *run;
 
+    if (registry_crowded(registry)) {
+        registry->usage.memory_bytes.refused++;
+        *problem = "the daemon has as much memory as its limits.memory_bytes allows: no new run";
+        return NULL;
+    }
     if (!make_room(registry, now, problem))
         return NULL;
     run = run_open(&options, now, problem);
     if (run) {
         run_configure(run, &registry->ceilings, registry->rules);
+        run_set_thrift(run, registry->thrift);
         registry->runs[registry->run_count++] = run;
         run_alerts(run, tell_firing, registry);
     }
@@ -217,6 +224,11 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
     const char *wanted = *hello->name ? hello->name : "run";
     char name[NAME_RUN_MAX + 1];
 
+    if (hello->world_size > registry->ceilings.ranks) {
+        registry->usage.ranks.refused++;
+        *problem = "the world size is above what the daemon's limits.ranks allows";
+        return NULL;
+    }
     if (*hello->given)
         return join_given(registry, hello, now, problem);
     /* The Welcome that named it was lost: it must not become a second run. */
@@ -263,6 +275,20 @@ void registry_keep(struct registry *registry, struct moment now)
 {
     for (size_t i = 0; i < registry->run_count; i++)
         run_keep(registry->runs[i], now);
+}
+
+bool registry_unload_ended(struct registry *registry, struct moment now)
+{
+    for (size_t i = 0; i < registry->run_count; i++) {
+        struct run_status status;
+
+        run_get_status(registry->runs[i], &status);
+        if (status.ended && !status.live) {
+            unload(registry, i, now);
+            return true;
+        }
+    }
+    return false;
 }
 
 void registry_end(struct registry *registry, struct moment now)
@@ -326,6 +352,21 @@ struct run *registry_find(const struct registry *registry, const char *name)
 struct registry_totals *registry_totals(struct registry *registry)
 {
     return &registry->totals;
+}
+
+struct registry_scratch *registry_scratch(struct registry *registry)
+{
+    return &registry->scratch;
+}
+
+const struct ceilings *registry_ceilings(const struct registry *registry)
+{
+    return &registry->ceilings;
+}
+
+struct usage *registry_usage(struct registry *registry)
+{
+    return &registry->usage;
 }
 
 const char *registry_logdir(const struct registry *registry)

@@ -7,12 +7,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/ceilings.h"
 #include "daemon/moment.h"
 #include "daemon/run.h"
 #include "daemon/sinks.h"
+#include "proto/frame.h"
 #include "proto/message.h"
 
 struct registry; /* opaque */
+
+/* What sessions read and write their messages with: one message at a time, so one for all. */
+struct registry_scratch {
+    struct message_decoder *decoder;
+    struct frame_codec inflater,
+        deflater; /* what one inflated may be borrowed while another deflates */
+};
 
 struct registry_totals {
     uint64_t acked, rejected, dropped; /* posts, over all runs since the start */
@@ -51,6 +60,12 @@ void registry_flush(struct registry *registry);
 /* Keeps at once what members have posted, and tells them. */
 void registry_keep(struct registry *registry, struct moment now);
 
+/* Unloads the run that has ended first; false: there is none. */
+bool registry_unload_ended(struct registry *registry, struct moment now);
+
+/* Once a second: what is there and what was written says which windows are to wait. */
+void registry_save_space(struct registry *registry, struct space space);
+
 /* Ends all runs that are not suspended: their last steps and alerts are told of now. */
 void registry_end(struct registry *registry, struct moment now);
 
@@ -69,6 +84,12 @@ struct run *registry_run(const struct registry *registry, size_t index);
 struct run *registry_find(const struct registry *registry, const char *name);
 
 struct registry_totals *registry_totals(struct registry *registry);
+struct registry_scratch *registry_scratch(struct registry *registry);
+
+/* What holds at present, and what is used of it; the rim counts connections and their bytes. */
+const struct ceilings *registry_ceilings(const struct registry *registry);
+struct usage *registry_usage(struct registry *registry);
+
 const char *registry_logdir(const struct registry *registry);
 struct moment registry_started(const struct registry *registry);
 

@@ -136,6 +136,7 @@ static struct run *begin(const struct run_options *options, struct moment now, c
     run->heard_ms = now.ms;
     run->listener = options->listener;
     run->listener_context = options->context;
+    run->room = options->room;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
     if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
@@ -366,6 +367,11 @@ void run_tick(struct run *run, struct moment now)
     /* Trainers that were killed do not say goodbye: what their last steps left is recorded now. */
     if (deserted && !is_live(run))
         run_end(run, now);
+}
+
+void run_set_thrift(struct run *run, enum thrift thrift)
+{
+    record_set_thrift(run->record, thrift);
 }
 
 bool run_idle(const struct run *run, struct moment now)

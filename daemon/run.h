@@ -14,6 +14,7 @@
 #include "daemon/model.h"
 #include "daemon/moment.h"
 #include "daemon/norms.h"
+#include "daemon/thrift.h"
 #include "proto/message.h"
 
 struct run;        /* opaque */
@@ -30,6 +31,14 @@ struct run_member_events {
     void (*kept)(void *context);       /* more of its posts are kept, or durable */
 };
 
+/* How many layers a run may have, what bounds that, and whose gauge a layer too many belongs to. */
+struct run_room {
+    size_t layers;
+    const char *problem; /* a static sentence */
+    struct gauge *gauge;
+};
+typedef struct run_room run_room_asker(void *context, const struct run *run);
+
 struct run_options {
     const char *logdir; /* borrowed for the call */
     const char *name;   /* the folder below it */
@@ -40,6 +49,8 @@ struct run_options {
     /* Told of every change of an alert, beside the log, alerts.jsonl and TensorBoard; may be NULL.
      */
     void (*listener)(void *context, const struct alert_change *change);
+    /* Asked when a trainer declares layers; NULL: LAYERS_MAX. */
+    run_room_asker *room;
     void *context;
 };
 
@@ -132,6 +143,9 @@ void run_relieve_files(struct run *run, struct moment now);
 struct syncer;
 void run_sync(struct run *run, struct syncer *syncer, struct moment now);
 
+/* What of the windows is to wait for space. */
+void run_set_thrift(struct run *run, enum thrift thrift);
+
 /* True when no session is connected and none was heard for `idle_seconds`: may be closed. */
 bool run_idle(const struct run *run, struct moment now);
 
@@ -140,6 +154,7 @@ bool run_idle(const struct run *run, struct moment now);
 struct run_status {
     const char *name;
     bool live;      /* a session is connected */
+    bool ended;     /* its trainers have gone for good, as far as is known */
     int64_t step;   /* last closed training step, -1: none */
     uint64_t steps; /* closed, all phases */
     size_t ranks;   /* that ever took part */
@@ -152,6 +167,7 @@ struct run_status {
     uint64_t kept, durable;            /* of those acked: in a checkpoint, and on the disk */
     size_t bytes;                      /* memory held by open steps and windows */
     size_t bytes_pending;              /* wait for the disk */
+    uint64_t bytes_written;            /* to event files */
     const char *write_error;           /* "" while the last write succeeded */
     uint64_t write_failures;           /* so far */
 };

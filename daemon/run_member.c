@@ -256,13 +256,22 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
                             const char **problem)
 {
     struct run *run = member->run;
+    struct run_room room = {LAYERS_MAX, NULL, NULL};
+    size_t refused = run->model.refused;
     enum nack_reason reason, of_rules;
 
+    if (run->room)
+        room = run->room(run->listener_context, run);
+    run->model.most = room.layers;
     /* What is declared again after a reconnect is not new. */
     run->model.closed = record_bytes(run->record) + steps_bytes(run->steps) > run->byte_budget;
     reason = member_layers(member, &run->model, layers, problem);
     if (run->model.closed && reason == NACK_LIMIT)
         *problem = "the run's memory is used up: no more layers";
+    else if (room.gauge && run->model.refused > refused) {
+        room.gauge->refused += run->model.refused - refused;
+        *problem = reason == NACK_LIMIT ? room.problem : *problem;
+    }
     run->model.closed = false;
     of_rules = take_rules(run, layers);
     if (reason) {

@@ -27,6 +27,7 @@ void run_get_status(const struct run *run, struct run_status *status)
     record_stats(run->record, &stats);
     *status = (struct run_status){
         .name = run->name,
+        .ended = run->ended,
         .step = steps_closed(run->steps, EMBMON_TRAIN),
         .steps = run->steps_closed,
         .ranks = count_ranks(run),
@@ -41,6 +42,7 @@ void run_get_status(const struct run *run, struct run_status *status)
         .rejected = run->rejected,
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
         .bytes_pending = stats.bytes_pending,
+        .bytes_written = stats.bytes_written,
         .write_error = run->write_error || run->sync_error
                            ? strerror(run->write_error ? run->write_error : run->sync_error)
                            : "",

@@ -42,7 +42,8 @@ struct run {
     struct record *record;
     struct jsonl *jsonl;
     alert_listener *listener; /* or NULL */
-    void *listener_context;
+    run_room_asker *room;     /* or NULL */
+    void *listener_context;   /* of both */
     uint64_t steps_closed;
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */

@@ -4,50 +4,37 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/beneath.h"
 #include "proto/name.h"
 
-/* Enters one part below the folder, which is closed; makes it first when asked. -1 with errno. */
-static int enter(int folder, const char *part, bool make)
+/* Opens the run's embmon folder, or makes it. -1 with errno. */
+static int reach(const char *logdir, const char *run, bool make)
 {
-    int next = -1, saved;
+    char path[NAME_RUN_MAX + sizeof "/embmon"];
+    int folder, fd, saved;
 
-    if (!make || mkdirat(folder, part, 0777) == 0 || errno == EEXIST)
-        next = openat(folder, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    saved = errno;
-    (void)close(folder);
-    errno = saved;
-    return next;
-}
-
-/* Walks from the logdir to the run's folder. -1 with errno. */
-static int walk(const char *logdir, const char *run, bool make)
-{
-    char parts[NAME_RUN_MAX + 1], *rest = NULL;
-    int folder;
-
-    if (!name_is_run(run) || strlen(run) > NAME_RUN_MAX) {
+    if (!name_is_run(run)) {
         errno = EINVAL;
         return -1;
     }
-    (void)snprintf(parts, sizeof parts, "%s", run);
+    (void)snprintf(path, sizeof path, "%s/embmon", run);
     folder = open(logdir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (char *part = strtok_r(parts, "/", &rest); part && folder >= 0;
-         part = strtok_r(NULL, "/", &rest))
-        folder = enter(folder, part, make);
-    return folder;
+    if (folder < 0)
+        return -1;
+    fd = make ? beneath_make(folder, path) : beneath_open(folder, path);
+    saved = errno;
+    (void)close(folder);
+    errno = saved;
+    return fd;
 }
 
 char *rundir_make(const char *logdir, const char *run)
 {
-    int folder = walk(logdir, run, true);
+    int folder = reach(logdir, run, true);
     char *path = NULL;
 
-    if (folder >= 0)
-        folder = enter(folder, "embmon", true);
     if (folder < 0)
         return NULL;
     (void)close(folder);
@@ -60,10 +47,8 @@ char *rundir_make(const char *logdir, const char *run)
 
 bool rundir_exists(const char *logdir, const char *run)
 {
-    int folder = walk(logdir, run, false);
+    int folder = reach(logdir, run, false);
 
-    if (folder >= 0)
-        folder = enter(folder, "embmon", false);
     if (folder < 0)
         return errno != ENOENT; /* what cannot be entered must not be written over either */
     (void)close(folder);

@@ -1,6 +1,6 @@
 /* The folder of a run below the logdir: <logdir>/<run>/embmon. Names were checked before
- * (proto/name.h); still each part is made and entered one by one, and a symbolic link below the
- * logdir is never followed. */
+ * (proto/name.h); still a symbolic link below the logdir is never followed (daemon/beneath.h),
+ * neither here nor by those who open the path again. */
 #ifndef EMBMON_DAEMON_RUNDIR_H
 #define EMBMON_DAEMON_RUNDIR_H
 

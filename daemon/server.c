@@ -8,11 +8,13 @@
 
 #include "daemon/connection.h"
 #include "daemon/log.h"
+#include "daemon/memory.h"
 #include "daemon/reserve.h"
 
 enum {
     TICK_MS = 100,
     SECOND_MS = 1000,
+    TRIM_MS = 10000,         /* between two attempts to give memory back */
     STOP_MS = 3000,          /* after SIGTERM: to take in what was received */
     COMMAND_DRAIN_MS = 5000, /* after COMMAND ended: until its sessions are gone */
     SINKS_DRAIN_MS = 2000,   /* of these, for the sinks, where there are any */
@@ -33,7 +35,7 @@ struct server {
     struct sinks *sinks;     /* owned */
     struct command *command; /* NULL: none */
     struct supervisor *supervisor;
-    uint64_t next_second_ms;
+    uint64_t next_second_ms, next_trim_ms;
     uint64_t deadline_ms; /* when sessions end at the latest; 0: not ending */
     uint64_t sinks_ms;    /* when to end even if sinks are owed something; 0: sessions go on */
     bool starved;         /* a peer waits until there is memory */
@@ -179,14 +181,35 @@ static void on_signal(uv_signal_t *signal, int number)
     }
 }
 
+/* Before anybody is refused what the allocator keeps for itself is given back, and then what is
+ * kept of runs that have ended. */
+static void weigh(struct server *server, struct moment now)
+{
+    struct gauge *memory = &registry_usage(server->registry)->memory_bytes;
+    uint64_t most = server->options->ceilings->memory_bytes;
+    struct space space = {0};
+
+    memory->used = memory_resident();
+    if (memory->used > most && now.ms >= server->next_trim_ms) {
+        server->next_trim_ms = now.ms + TRIM_MS;
+        memory->used = memory_trimmed();
+    }
+    while (memory->used > most && registry_unload_ended(server->registry, now))
+        memory->used = memory_trimmed();
+    thrift_look(registry_logdir(server->registry), &space);
+    registry_save_space(server->registry, space);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct server *server = timer->data;
     struct moment now = moment_now();
     bool second = now.ms >= server->next_second_ms;
 
-    if (second)
+    if (second) {
         server->next_second_ms = now.ms + SECOND_MS;
+        weigh(server, now);
+    }
     registry_tick(server->registry, now);
     registry_flush(server->registry);
     connections_tick(&server->connections, now, second);
@@ -288,7 +311,8 @@ int server_run(const struct server_options *options)
     server->supervisor = options->supervisor;
     server->connections.loop = &server->loop;
     server->connections.registry = options->registry;
-    server->connections.ceilings = options->ceilings;
+    server->connections.door.ceilings = options->ceilings;
+    server->connections.door.usage = registry_usage(options->registry);
     server->connections.token = options->token;
     error = start(server, options);
     server->status = error ? EX_OSERR : open_sinks(server, options);

@@ -9,11 +9,6 @@
 #include "daemon/registry.h"
 #include "daemon/session_struct.h"
 
-enum {
-    HANDSHAKE_MS = 5000, /* until the first whole frame */
-    FRAME_MS = 30000,    /* for a frame to become whole */
-};
-
 /* ---- what comes in */
 
 static void take_hello(struct session *session, const struct msg_hello *hello, struct moment now)
@@ -204,12 +199,24 @@ static void take_invalid(struct session *session, const struct message *message,
     session_nack(session, sequence, NACK_INVALID, problem);
 }
 
+static void note_spent(struct session *session)
+{
+    struct gauge *gauge = &registry_usage(session->registry)->message_bytes;
+    bool full;
+
+    gauge_most(gauge, message_decoder_spent(registry_scratch(session->registry)->decoder, &full));
+    gauge->refused += full;
+}
+
 static void take_frame(struct session *session, const struct frame *frame, struct moment now)
 {
     struct message message = {0};
     const char *problem = "";
 
-    switch (message_decode(session->decoder, frame, &message, &problem)) {
+    enum message_result result =
+        message_decode(registry_scratch(session->registry)->decoder, frame, &message, &problem);
+    note_spent(session);
+    switch (result) {
     case MESSAGE_OK:
         session->greeted = true;
         take_message(session, &message, now);
@@ -220,6 +227,28 @@ static void take_frame(struct session *session, const struct frame *frame, struc
     default:
         take_invalid(session, &message, problem);
     }
+}
+
+/* The first frame of what is there. */
+static enum frame_result next_frame(struct session *session, struct frame *frame, size_t *used)
+{
+    const struct ceilings *ceilings = registry_ceilings(session->registry);
+    struct usage *usage = registry_usage(session->registry);
+    struct bytes *in = &session->in;
+    bool proving = session->proving;
+    enum frame_result result = frame_read(frame, used, in->data + in->start, in->length - in->start,
+                                          &registry_scratch(session->registry)->inflater,
+                                          proving ? HANDSHAKE_PAYLOAD_MAX : ceilings->frame_bytes,
+                                          proving ? 0 : ceilings->inflated_bytes);
+
+    usage->frame_bytes.refused += result == FRAME_TOO_LONG && !proving;
+    usage->inflated_bytes.refused += result == FRAME_BOMB;
+    if (result != FRAME_OK)
+        return result;
+    gauge_most(&usage->frame_bytes, *used - FRAME_HEADER);
+    if (frame->length > *used - FRAME_HEADER)
+        gauge_most(&usage->inflated_bytes, frame->length);
+    return FRAME_OK;
 }
 
 enum session_result session_feed(struct session *session, const uint8_t *data, size_t n,
@@ -237,19 +266,16 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
     }
     while (!session->closing && !(paused = session_paused(session))) {
         struct frame frame;
-        size_t used, there = in->length - in->start;
-        bool proving = session->proving;
-        enum frame_result result = frame_read(
-            &frame, &used, in->data + in->start, there, &session->codec,
-            proving ? HANDSHAKE_PAYLOAD_MAX : FRAME_PAYLOAD_MAX, proving ? 0 : FRAME_INFLATED_MAX);
+        size_t used;
+        enum frame_result result = next_frame(session, &frame, &used);
 
         if (result == FRAME_MORE)
             break;
         if (result != FRAME_OK) {
-            session_refuse_bytes(session, result, in->data + in->start, there);
+            session_refuse_bytes(session, result, in->data + in->start, in->length - in->start);
             break;
         }
-        if (proving)
+        if (session->proving)
             session_judge(session, &frame);
         else
             take_frame(session, &frame, now);
@@ -262,6 +288,7 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
         bytes_clear(in);
     else if (session->frame_since_ms == 0)
         session->frame_since_ms = now.ms;
+    bytes_shrink(in);
     session_ack(session);
     if (session->closing)
         return SESSION_CLOSE;
@@ -278,11 +305,6 @@ struct session *session_new(struct registry *registry, struct moment now)
         return NULL;
     session->registry = registry;
     session->opened = now;
-    session->decoder = message_decoder_new();
-    if (!session->decoder) {
-        free(session);
-        return NULL;
-    }
     return session;
 }
 
@@ -301,13 +323,38 @@ const uint8_t *session_output(struct session *session, size_t *n)
     return data;
 }
 
+void session_sent(struct session *session)
+{
+    if (session->out.length == 0)
+        bytes_clear(&session->out);
+}
+
+size_t session_held(const struct session *session)
+{
+    return bytes_held(&session->in) + bytes_held(&session->out);
+}
+
+/* True, and counted, when so many seconds have passed since then. */
+static bool is_over(struct gauge *gauge, uint64_t seconds, uint64_t since_ms, struct moment now)
+{
+    bool over = moment_since(now, since_ms) >= seconds * 1000;
+
+    gauge->refused += over;
+    return over;
+}
+
 bool session_tick(struct session *session, struct moment now)
 {
-    if (session->closing || session_is_silent(session, now) ||
-        (!session->greeted && moment_since(now, session->opened.ms) >= HANDSHAKE_MS))
+    const struct ceilings *ceilings = registry_ceilings(session->registry);
+    struct usage *usage = registry_usage(session->registry);
+
+    if (session->closing || session_is_silent(session, now))
+        return false;
+    if (!session->greeted &&
+        is_over(&usage->handshake_seconds, ceilings->handshake_seconds, session->opened.ms, now))
         return false;
     return session_paused(session) || session->frame_since_ms == 0 ||
-           moment_since(now, session->frame_since_ms) < FRAME_MS;
+           !is_over(&usage->frame_seconds, ceilings->frame_seconds, session->frame_since_ms, now);
 }
 
 void session_on_output(struct session *session, void (*on_output)(void *context), void *context)
@@ -325,9 +372,6 @@ void session_free(struct session *session, struct moment now)
         run_member_leave(session->member, false, now);
         registry_totals(session->registry)->sessions--;
     }
-    message_decoder_free(session->decoder);
-    frame_codec_free(&session->codec);
-    frame_codec_free(&session->deflater);
     bytes_free(&session->in);
     bytes_free(&session->out);
     free(session);

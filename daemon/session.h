@@ -48,6 +48,12 @@ bool session_paused(const struct session *session);
  * them). */
 const uint8_t *session_output(struct session *session, size_t *n);
 
+/* It is sent, or copied: gives back its memory where it was much. */
+void session_sent(struct session *session);
+
+/* Bytes it holds for its peer beyond what every session may keep. */
+size_t session_held(const struct session *session);
+
 /* Once a second: false when the peer kept the handshake or a frame waiting too long (close it). */
 bool session_tick(struct session *session, struct moment now);
 

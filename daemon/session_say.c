@@ -14,7 +14,8 @@ void session_send(struct session *session, const struct message *message)
 
     n = bytes_reserve(out, n) ? message_encode(message, out->data + out->length) : 0;
     if (n > 0 && session->tcp)
-        n = frame_deflate(out->data + out->length, n, &session->deflater);
+        n = frame_deflate(out->data + out->length, n,
+                          &registry_scratch(session->registry)->deflater);
     out->length += n;
     if (n == 0)
         session->closing = true; /* out of memory: the client comes back and asks again */
@@ -40,6 +41,7 @@ void session_nack(struct session *session, uint64_t sequence, enum nack_reason r
 
 void session_welcome(struct session *session)
 {
+    const struct ceilings *ceilings = registry_ceilings(session->registry);
     struct run *run = run_member_run(session->member);
     struct message message = {.type = FRAME_WELCOME,
                               .welcome = {.protocol = PROTOCOL_VERSION,
@@ -47,7 +49,7 @@ void session_welcome(struct session *session)
                                           .next_step = run_next_step(run),
                                           .every = run_every(run),
                                           .sequence = run_member_kept(session->member),
-                                          .frame_limit = FRAME_PAYLOAD_MAX,
+                                          .frame_limit = (uint32_t)ceilings->frame_bytes,
                                           .rejected = run_member_rejected(session->member)}};
 
     session_send(session, &message);
@@ -71,7 +73,10 @@ static void wake(struct session *session)
  * of a healthy trainer until it is taken for one that does not read. */
 static void advise(struct session *session, const struct message *message)
 {
-    if (session->out.length - session->out.start >= ADVICE_MAX)
+    const struct gauge *all = &registry_usage(session->registry)->buffer_bytes;
+
+    if (session->out.length - session->out.start >= ADVICE_MAX ||
+        all->used > registry_ceilings(session->registry)->buffer_bytes / 2)
         return;
     session_send(session, message);
     wake(session);

@@ -15,8 +15,6 @@ enum { REASONS = NACK_REFUSED + 1 };
 struct session {
     struct registry *registry;
     struct run_member *member; /* NULL until welcomed */
-    struct message_decoder *decoder;
-    struct frame_codec codec;
     struct bytes in, out;
     struct moment opened;
     uint64_t frame_since_ms; /* when the frame that is not whole yet began; 0: none */
@@ -31,9 +29,8 @@ struct session {
     bool tcp;
     bool proving; /* it has not shown yet that it knows the token */
     struct handshake handshake;
-    uint64_t heard_ms;           /* when it sent something last */
-    struct frame_codec deflater; /* not `codec`: what that inflated may still be borrowed */
-    const char *complaint;       /* what ended the connection of a stranger, for the log */
+    uint64_t heard_ms;     /* when it sent something last */
+    const char *complaint; /* what ended the connection of a stranger, for the log */
 };
 
 /* Takes what is to be the proof of a session that is proving. */

@@ -4,9 +4,6 @@
 #include "daemon/session_struct.h"
 #include "daemon/stranger.h"
 
-/* A client says something every second. */
-enum { SILENCE_MS = 30000 };
-
 static void send_raw(struct session *session, const struct handshake_frame *frame)
 {
     struct bytes *out = &session->out;
@@ -82,8 +79,13 @@ bool session_is_silent(struct session *session, struct moment now)
 
     if (!session->tcp || !session->member)
         return false;
-    if (!session_paused(session))
-        return moment_since(now, session->heard_ms) >= SILENCE_MS;
+    if (!session_paused(session)) { /* a client says something every second */
+        bool silent = moment_since(now, session->heard_ms) >=
+                      registry_ceilings(session->registry)->silence_seconds * 1000;
+
+        registry_usage(session->registry)->silence_seconds.refused += silent;
+        return silent;
+    }
     /* Its own heartbeats are not read now: without ours it would take us for gone. */
     session->heard_ms = now.ms;
     session_send(session, &beat);

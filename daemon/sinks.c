@@ -21,8 +21,10 @@ struct sink {
     struct outbox *outbox;
     struct webhook *webhook; /* one of the two */
     struct exec_sink *exec;
-    bool fresh;     /* it was not told yet what fires already */
-    uint64_t lost;  /* what was dropped before the daemon's end */
+    bool fresh;    /* it was not told yet what fires already */
+    uint64_t lost; /* what was dropped before the daemon's end */
+    uint64_t held; /* as was said last */
+    struct log_seldom held_said;
     bool out;       /* an outage is in the log */
     uint32_t kinds; /* of errors that are in the log */
     char error[SINK_ERROR_MAX];
@@ -103,7 +105,7 @@ static bool send_batch(struct sink *sink, const struct outbox_batch *batch)
     if (sink->exec) {
         text = payload_line(batch->items[0].change);
         if (text)
-            exec_sink_run(sink->exec, text, batch->ticket);
+            exec_sink_run(sink->exec, text, batch->more, batch->ticket);
         free(text);
     } else {
         text = sink->options.format == WEBHOOK_API_V2 ? payload_api_v2(batch, &context)
@@ -124,11 +126,30 @@ static void pump(struct sink *sink)
     }
 }
 
+/* Nothing waits in silence. */
+static void say_held(struct sink *sink, struct moment now)
+{
+    struct outbox_counts counts;
+    char line[SINK_ERROR_MAX];
+
+    outbox_count(sink->outbox, &counts);
+    if (counts.held == sink->held)
+        return;
+    sink->held = counts.held;
+    snprintf(line, sizeof line,
+             "sink %.64s: it was told as often as its per_minute allows: %zu alerts wait, and are "
+             "told together",
+             sink->options.name, counts.waiting);
+    log_seldom(&sink->held_said, now.ms, line);
+}
+
 void sinks_tick(struct sinks *sinks, struct moment now)
 {
     sinks->now = now;
-    for (size_t i = 0; i < sinks->count; i++)
+    for (size_t i = 0; i < sinks->count; i++) {
         pump(sinks->all[i]);
+        say_held(sinks->all[i], now);
+    }
 }
 
 void sinks_put(struct sinks *sinks, const struct alert_change *change)
@@ -210,6 +231,7 @@ static struct outbox_rules rules_of(const struct sinks *sinks, const struct sink
         .batch = webhook ? OUTBOX_BATCH_MAX : 1,
         .flights = webhook ? 1 : EXEC_AT_ONCE,
         .one_group = webhook && !api,
+        .a_minute = options->a_minute,
         .seed = sinks->seed,
     };
 }

@@ -36,9 +36,9 @@ struct webhook {
     char *url;
     char *body; /* owned, while it is under way; NULL: nothing is */
     uint32_t ticket;
-    size_t received;      /* bytes of the answer */
-    bool refused_address; /* what the host's name stands for */
-    bool token_old;       /* it was not accepted: read it again */
+    size_t received;       /* bytes of the answer */
+    const char *forbidden; /* why where the host's name leads was not connected to; or NULL */
+    bool token_old;        /* it was not accepted: read it again */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -181,10 +181,11 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 {
     struct webhook *webhook = context;
 
-    if (purpose != CURLSOCKTYPE_IPCXN || !webhook_may_connect(&to->addr)) {
-        webhook->refused_address = true;
+    if (purpose != CURLSOCKTYPE_IPCXN)
         return CURL_SOCKET_BAD;
-    }
+    webhook->forbidden = webhook_forbids(webhook->options, &to->addr);
+    if (webhook->forbidden)
+        return CURL_SOCKET_BAD;
     return socket(to->family, to->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to->protocol);
 }
 
@@ -219,13 +220,10 @@ static void finish(struct webhook *webhook, CURLcode result)
             snprintf(text, sizeof text, "it answered %ld", status);
     } else {
         delivery.outcome = OUTBOX_FAILED;
-        if (webhook->refused_address)
-            snprintf(text, sizeof text,
-                     "its host is a link-local, multicast or unspecified "
-                     "address: not connected to");
-        else
-            snprintf(text, sizeof text, "%s",
-                     *webhook->error ? webhook->error : webhook->all->curl.easy_strerror(result));
+        snprintf(text, sizeof text, "%s",
+                 webhook->forbidden ? webhook->forbidden
+                 : *webhook->error  ? webhook->error
+                                    : webhook->all->curl.easy_strerror(result));
     }
     delivery.error = text;
     webhook->done(webhook->context, &delivery);
@@ -378,7 +376,7 @@ void webhook_send(struct webhook *webhook, char *body, uint32_t ticket)
     webhook->body = body;
     webhook->ticket = ticket;
     webhook->received = 0;
-    webhook->refused_address = false;
+    webhook->forbidden = NULL;
     webhook->error[0] = '\0';
     curl->easy_setopt(webhook->easy, CURLOPT_HTTPHEADER, webhook->headers);
     curl->easy_setopt(webhook->easy, CURLOPT_POSTFIELDS, webhook->body);

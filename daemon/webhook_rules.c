@@ -3,12 +3,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "daemon/reach.h"
 
 char *webhook_url(const struct sink_options *options)
 {
@@ -42,33 +43,20 @@ enum outbox_outcome webhook_outcome(long status)
     }
 }
 
-static bool may_connect_4(const uint8_t a[4])
+const char *webhook_forbids(const struct sink_options *options, const struct sockaddr *address)
 {
-    bool unspecified = a[0] == 0, link_local = a[0] == 169 && a[1] == 254;
+    enum reach reach = reach_of(address);
 
-    return !unspecified && !link_local && a[0] < 224; /* multicast, reserved, broadcast */
-}
-
-bool webhook_may_connect(const struct sockaddr *address)
-{
-    if (address->sa_family == AF_INET) {
-        struct sockaddr_in v4;
-        uint8_t bytes[4];
-
-        memcpy(&v4, address, sizeof v4);
-        memcpy(bytes, &v4.sin_addr, sizeof bytes);
-        return may_connect_4(bytes);
-    }
-    if (address->sa_family == AF_INET6) {
-        struct sockaddr_in6 v6;
-
-        memcpy(&v6, address, sizeof v6);
-        if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
-            return may_connect_4(v6.sin6_addr.s6_addr + 12);
-        return !IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr) && !IN6_IS_ADDR_MULTICAST(&v6.sin6_addr) &&
-               !IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr);
-    }
-    return false;
+    if (reach == REACH_NONE)
+        return "its host is a link-local, multicast or other address that no receiver has: not "
+               "connected to";
+    if (reach == REACH_PUBLIC || options->allow_private || reach == reach_said(options->url))
+        return NULL;
+    return reach == REACH_MACHINE
+               ? "its host's name stands for this machine: not connected to; write localhost, or "
+                 "allow_private: true"
+               : "its host's name stands for an address of a private network: not connected to; "
+                 "write allow_private: true";
 }
 
 /* The bytes of a small plain file; -1 with errno. A FIFO's writer is not waited for. */

@@ -17,9 +17,10 @@ char *webhook_url(const struct sink_options *options);
 /* What an answer of this status means for what was sent. */
 enum outbox_outcome webhook_outcome(long status);
 
-/* False for addresses no receiver has: link-local ones, where clouds serve credentials to whoever
- * asks, multicast and unspecified ones; also as IPv4 within IPv6. */
-bool webhook_may_connect(const struct sockaddr *address);
+/* NULL when the address may be connected to; else why not, a static sentence. Where its name leads
+ * is for others to say: to this machine or a private network only where the options name that
+ * themselves, or allow it; to link-local addresses and their like never. */
+const char *webhook_forbids(const struct sink_options *options, const struct sockaddr *address);
 
 /* The word in the file, without the white space around it. The caller frees it; NULL, and problem,
  * when there is none. */

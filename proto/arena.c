@@ -47,6 +47,7 @@ void arena_reset(struct arena *arena, size_t budget)
     }
     arena->budget = budget;
     arena->spent = 0;
+    arena->full = false;
 }
 
 static struct arena_chunk *add_chunk(struct arena *arena, size_t need)
@@ -76,9 +77,11 @@ void *arena_alloc(struct arena *arena, size_t n)
     size_t need;
     uint8_t *memory;
 
+    arena->full = arena->full || n > arena->budget;
     if (n > arena->budget)
         return NULL; /* and the rounding below cannot wrap */
     need = ALIGNMENT + (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    arena->full = arena->full || need > arena->budget - arena->spent;
     if (need > arena->budget - arena->spent)
         return NULL;
     if (!chunk || need > chunk->capacity - chunk->used)

@@ -2,6 +2,7 @@
 #ifndef EMBMON_PROTO_ARENA_H
 #define EMBMON_PROTO_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct arena_chunk;
@@ -11,6 +12,7 @@ struct arena {
     struct arena_chunk *newest; /* owned, linked */
     size_t budget;              /* bytes that may be handed out before the next reset */
     size_t spent;
+    bool full;          /* something was refused since the last reset for the budget */
     size_t first_chunk; /* what earlier messages needed */
 };
 

@@ -10,10 +10,16 @@
 
 /* What a payload may unpack to. Honest messages of many tiny parts (thousands of layers with names
  * of one letter) need fifty times their size, most of it the library's own lists: the allowance. */
-enum { BUDGET_MAX = 64 << 20, BUDGET_PER_BYTE = 16, BUDGET_ALLOWANCE = 4 << 20 };
+enum {
+    BUDGET_MAX = 64 << 20,
+    BUDGET_MIN = 8 << 20,
+    BUDGET_PER_BYTE = 16,
+    BUDGET_ALLOWANCE = 4 << 20
+};
 
 struct message_decoder {
     struct arena arena;
+    size_t most; /* of the arena's budget */
     ProtobufCAllocator allocator;
     const char *problem; /* found while copying */
 };
@@ -282,7 +288,7 @@ enum message_result message_decode(struct message_decoder *decoder, const struct
                                    struct message *message, const char **problem)
 {
     const ProtobufCMessageDescriptor *descriptor = descriptor_of(frame->type);
-    size_t budget = BUDGET_MAX;
+    size_t budget = decoder->most;
     const void *unpacked;
 
     memset(message, 0, sizeof *message);
@@ -290,7 +296,7 @@ enum message_result message_decode(struct message_decoder *decoder, const struct
     *problem = NULL;
     if (!descriptor)
         return MESSAGE_UNKNOWN;
-    if (frame->length < (BUDGET_MAX - BUDGET_ALLOWANCE) / BUDGET_PER_BYTE)
+    if (frame->length < (decoder->most - BUDGET_ALLOWANCE) / BUDGET_PER_BYTE)
         budget = frame->length * BUDGET_PER_BYTE + BUDGET_ALLOWANCE;
     arena_reset(&decoder->arena, budget);
     decoder->problem = NULL;
@@ -323,7 +329,19 @@ struct message_decoder *message_decoder_new(void)
     if (!decoder)
         return NULL;
     decoder->allocator = (ProtobufCAllocator){allocate, release, &decoder->arena};
+    decoder->most = BUDGET_MAX;
     return decoder;
+}
+
+void message_decoder_limit(struct message_decoder *decoder, size_t most)
+{
+    decoder->most = most < BUDGET_MIN ? BUDGET_MIN : most > BUDGET_MAX ? BUDGET_MAX : most;
+}
+
+size_t message_decoder_spent(const struct message_decoder *decoder, bool *full)
+{
+    *full = decoder->arena.full;
+    return decoder->arena.spent;
 }
 
 void message_decoder_free(struct message_decoder *decoder)

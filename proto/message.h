@@ -227,6 +227,12 @@ struct message_decoder; /* opaque: the arena */
 struct message_decoder *message_decoder_new(void);
 void message_decoder_free(struct message_decoder *decoder);
 
+/* Messages may unpack to so many bytes, 8 MiB to 64 MiB, which is the default. */
+void message_decoder_limit(struct message_decoder *decoder, size_t most);
+
+/* What the last message took; *full: it was refused because it would take more than it may. */
+size_t message_decoder_spent(const struct message_decoder *decoder, bool *full);
+
 enum message_result {
     MESSAGE_OK = 0,
     MESSAGE_UNKNOWN,   /* a frame type of a newer peer: skip it */

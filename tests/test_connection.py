@@ -4,11 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
-from harness import Closed, encode, proto, wait_for
+from harness import Closed, encode, frame, proto, wait_for
 
 
 def test_more_than_1024_connections_are_turned_away(daemon):
@@ -82,6 +83,60 @@ def test_a_peer_that_does_not_read_is_given_up(daemon):
     with daemon.trainer("well") as well:
         well.step(0)
         assert well.settle() == []
+
+
+def held(daemon):
+    return daemon.status()["limits"]["buffer_bytes"]
+
+
+def test_long_frames_wait_where_all_together_are_too_long(daemons, tmp_path):
+    """Eight peers of a 4 MiB frame each with room for four: none is lost, the others notice
+    nothing."""
+    config = tmp_path / "embmond.yaml"
+    config.write_text("limits: {buffer_bytes: 16777216}\n")
+    daemon = daemons("-c", config)
+    trainers = [daemon.trainer(f"run{i}") for i in range(8)]
+    beside, lost, long = daemon.trainer("beside"), [], frame(999, bytes(4 << 20))
+
+    def post(trainer):
+        for step in range(3):
+            trainer.send_bytes(long)
+            trainer.step(step)
+            lost.extend(trainer.settle())
+
+    threads = [threading.Thread(target=post, args=(trainer,), daemon=True) for trainer in trainers]
+    for thread in threads:
+        thread.start()
+    most, step = 0, 0
+    while any(thread.is_alive() for thread in threads):
+        beside.step(step)
+        lost.extend(beside.settle())
+        most, step = max(most, held(daemon)["used"]), step + 1
+    assert not lost and daemon.status()["unknown_frames"] == 24
+    # A frame that goes on above it, and a read of each of the others.
+    assert most < (16 << 20) + (4 << 20) + 8 * (128 << 10)
+    assert held(daemon)["refused"] > 0
+    wait_for(lambda: held(daemon)["used"] == 0, "all to be given back")
+
+
+def test_answers_that_nobody_reads_do_not_become_memory(daemons, tmp_path):
+    config = tmp_path / "embmond.yaml"
+    config.write_text("limits: {buffer_bytes: 16777216}\n")
+    daemon = daemons("-c", config)
+    with daemon.trainer("big") as trainer:
+        trainer.send(proto.Layers(layers=[
+            proto.Layer(id=10 + i, path=f"layer_{i}_" + "x" * 200, kind=2) for i in range(4000)]))
+        trainer.step(0)
+        trainer.settle()
+        deaf = [daemon.peer() for _ in range(5)]
+        for peer in deaf:  # some 5 MB for each
+            peer.send(proto.Query(name="layers", run="big"))
+        wait_for(lambda: daemon.lines("limits.buffer_bytes is reached"), "one to be given up")
+        assert held(daemon)["used"] <= 16 << 20
+        trainer.step(1)
+        assert trainer.settle() == []
+        for peer in deaf:
+            peer.close()
 
 
 def test_a_rank_too_far_ahead_waits_and_loses_nothing(daemon):

@@ -123,21 +123,28 @@ def test_keys_of_the_configuration_are_in_the_man_page():
     named = {word for line in re.findall(r"^\.(?:It |Po )?Cm (.*)", section, flags=re.M)
              for word in re.findall(r"[\w-]+", line)}
     assert len(rows) > 25
-    assert {name for _, name in rows} <= named
+    assert {name for _, name in rows} | {name for name, *_ in ceilings()} <= named
     words = re.findall(r'^static const char \*const \w+\[\] = \{(.*?)NULL',
                        text("daemon/config_file.c"), flags=re.M | re.S)
     assert set(re.findall(r'"([\w-]+)"', "".join(words))) <= named
 
 
+def ceilings():
+    """(name, least, most, default) of each row of the table, as it is written there."""
+    rows = re.findall(r"^    ROW\((\w+), (.*?), (.*?), (.*)\)", text("daemon/ceilings.h"), flags=re.M)
+    assert len(rows) >= 19
+    return rows
+
+
 def test_ranges_and_defaults_of_limits_are_in_the_man_page():
-    code, page = enumerators("daemon"), text("docs/embmond.yaml.5")
-    rows = re.findall(r'\{"limits", "(\w+)", .*?RANGE\((.*?), (.*?)\)\},',
-                      text("daemon/config_file.c"), flags=re.S)
-    assert len(rows) == 4
-    for name, *ends in rows:
-        low, high = (eval(re.sub(r"UINT64_C\((\d+)\)?", r"\1", end).strip("()")) for end in ends)
+    page = text("docs/embmond.yaml.5").split(".It Cm limits\n")[1]
+    units = {"KIB": 10, "MIB": 20, "GIB": 30}
+    for name, *numbers in ceilings():
+        low, high, standard = (
+            int(digits) << units.get(unit, 0) if digits else enumerators("daemon")[unit]
+            for unit, digits in (re.fullmatch(r"([A-Z_]*)\(?(\d*)\)?", n).groups() for n in numbers))
         said = re.search(rf"^\.It Cm {name}\n(.*?)(?=^\.(?:It|El))", page, flags=re.M | re.S)[1]
-        assert re.search(rf"\b{low} \\\(en\s{high}\s\({code[name.upper() + '_DEFAULT']}\)", said), name
+        assert re.search(rf"\b{low} \\\(en\s{high}\s\({standard}\)", said), name
 
 
 def test_environment_variables_are_documented():

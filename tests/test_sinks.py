@@ -184,7 +184,37 @@ def test_each_sink_is_told_what_it_asked_for(daemons, tmp_path):
             ["firing", "resolved"]
         shown = daemon.ctl("status").stdout
         for line in ("api (webhook)", "hook (webhook)", "script (exec)"):
-            assert f"sink            {line}: delivered 2, failed 0, waiting 0, dropped 0\n" in shown
+            assert f"sink            {line}: delivered 2, failed 0, waiting 0, dropped 0, " \
+                "held 0\n" in shown
+
+
+def test_a_storm_is_so_many_messages_a_minute_and_what_waits_is_told_together(daemons, tmp_path):
+    runs = [f"run{i}" for i in range(9)]
+    with Receiver() as api, Receiver() as hook:
+        out = tmp_path / "out"
+        daemon = daemons("--config", sinks(
+            tmp_path, webhook(api, name="api", per_minute=3),
+            webhook(hook, name="hook", format="alertmanager-webhook", per_minute=3),
+            program("/bin/sh", "-c", f"echo $EMBMON_WAITING $(cat) >>{out}", name="script",
+                    per_minute=3)))
+        for count, run in enumerate(runs, 1):
+            Patient(daemon, run).fall_ill()
+            wait_for(lambda: all((s["delivered"], s["held"]) == (min(count, 3), max(count - 3, 0))
+                                 for s in by_name(daemon).values()), "it to be told, or to wait")
+        time.sleep(0.5)
+        assert [len(r.posts) for r in (api, hook)] == [3, 3]
+        assert len(out.read_text().splitlines()) == 3
+        assert {s["waiting"] for s in by_name(daemon).values()} == {6}
+        for name in ("api", "hook", "script"):
+            assert len(daemon.lines(f"sink {name}: it was told as often as its per_minute")) == 1
+        assert daemon.stop() == 0  # what waits is told at the end: nothing is lost
+        for receiver in (api, hook):
+            fired = {a["labels"]["run"] for a in receiver.alerts()}
+            assert fired == set(runs)
+        assert hook.posts[3][2]["groupKey"] == "{}:{}"
+        lines = out.read_text().splitlines()
+        told = {json.loads(line[line.index("{"):])["run"] for line in lines}
+        assert told == set(runs)
 
 
 def table_vanishes(client, steps, first=0, norm=0.0):

@@ -42,8 +42,9 @@ def write_token(path, data, mode=0o600):
 class TcpPeer(Peer):
     """A Peer over tcp that can prove a token, any token."""
 
-    def __init__(self, address, timeout=harness.TIMEOUT):
-        self.socket = socket.create_connection(where(address), timeout)
+    def __init__(self, address, timeout=harness.TIMEOUT, source=None):
+        """source: an address of 127.0.0.0/8 to come from, another machine for embmond."""
+        self.socket = socket.create_connection(where(address), timeout, (source or "", 0))
         self.received = b""
 
     def receive_raw(self):
@@ -235,7 +236,7 @@ def test_a_proof_is_worth_nothing_a_second_time(guarded):
 
 def test_every_truncated_proof_is_refused(guarded):
     for length in range(64):
-        with TcpPeer(guarded.tcp) as peer:
+        with TcpPeer(guarded.tcp, source=f"127.0.0.{2 + length}") as peer:
             nonce, mine = peer.challenged(), os.urandom(32)
             peer.send_bytes(frame(PROOF, (mine + proof(TOKEN, b"client", nonce + mine))[:length]))
             assert [m.DESCRIPTOR.name for m in peer.receive_to_end()] == ["Nack"]
@@ -283,9 +284,57 @@ def test_64_who_have_proven_nothing_and_no_more(guarded):
             peer.close()
 
 
-def proven(daemon):
+def test_10_failures_of_a_machine_then_one_a_second(guarded):
+    def fail(source):
+        with TcpPeer(guarded.tcp, source=source) as peer:
+            peer.challenged()
+
+    for _ in range(10):
+        fail("127.0.0.9")
+    wait_for(lambda: limit(guarded, "failed_proofs")["used"] >= 9, "them to be counted")
+    with TcpPeer(guarded.tcp, source="127.0.0.9") as late, pytest.raises(Closed):
+        late.challenged()
+    assert len(guarded.lines("too many before it did not prove the token")) == 1
+    assert limit(guarded, "failed_proofs")["refused"] >= 1
+    with TcpPeer(guarded.tcp, source="127.0.0.8") as other:  # another machine is not concerned
+        other.prove(TOKEN)
+    assert wait_for(lambda: proven(guarded, "127.0.0.9"), "its turn", 5)
+    for _ in range(20):  # who has proven it is heard, whatever others do there
+        fail("127.0.0.9")
+    assert proven(guarded, "127.0.0.9")
+
+
+def limit(daemon, name):
+    return daemon.status()["limits"][name]
+
+
+def test_limits_of_the_file_hold_over_tcp(token, tmp_path):
+    config = tmp_path / "embmond.yaml"
+    config.write_text(f"token_file: {token}\nlimits: {{tcp_connections: 3, unproven_connections: 2,"
+                      " failed_proofs: 1000, handshake_seconds: 2}\n")
+    with TcpDaemon("-c", config) as daemon:
+        in_first, in_second = TcpPeer(daemon.tcp), TcpPeer(daemon.tcp)
+        in_first.challenged(), in_second.challenged()
+        with TcpPeer(daemon.tcp) as late, pytest.raises(Closed):
+            late.challenged()
+        assert limit(daemon, "unproven_connections") == {"used": 2, "limit": 2, "refused": 1}
+        began = time.monotonic()
+        assert in_first.receive_to_end() == [] and time.monotonic() - began < 4
+        in_first.close(), in_second.close()
+        wait_for(lambda: limit(daemon, "tcp_connections")["used"] == 0, "the places")
+        inside = [TcpPeer(daemon.tcp).prove(TOKEN) for _ in range(3)]
+        with TcpPeer(daemon.tcp) as late, pytest.raises(Closed):
+            late.challenged()
+        assert limit(daemon, "tcp_connections") == {"used": 3, "limit": 3, "refused": 1}
+        assert daemon.lines("3 connections over tcp are open")
+        with daemon.trainer():  # the socket is not concerned
+            for peer in inside:
+                peer.close()
+
+
+def proven(daemon, source=None):
     try:
-        with TcpPeer(daemon.tcp) as peer:
+        with TcpPeer(daemon.tcp, source=source) as peer:
             return peer.prove(TOKEN)
     except Closed:
         return False

@@ -40,7 +40,7 @@ def test_the_api_is_told_that_it_fires_and_that_it_is_over(daemons, tmp_path):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", over["endsAt"])
         wait_for(lambda: sink(daemon)["delivered"] == 2, "the counts")
         assert sink(daemon) == {"name": "webhook", "kind": "webhook", "delivered": 2, "failed": 0,
-                                "waiting": 0, "dropped": 0, "last_error": ""}
+                                "waiting": 0, "dropped": 0, "held": 0, "last_error": ""}
 
 
 def test_what_fires_is_sent_again_and_so_is_that_it_is_over(daemons, tmp_path):
@@ -156,12 +156,56 @@ def test_a_certificate_nobody_vouches_for_is_not_trusted(daemons, tmp_path):
 
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]",
-                                  "0.0.0.0", "0xa9fea9fe", "224.0.0.1"])
+                                  "0.0.0.0", "0xa9fea9fe", "224.0.0.1", "[fd00:ec2::254]"])
 def test_addresses_that_no_receiver_has_are_not_connected_to(daemons, tmp_path, host):
     daemon = daemons("--config", sinks(tmp_path, webhook(f"http://{host}/latest/meta-data")))
     Patient(daemon).fall_ill()
     wait_for(lambda: sink(daemon)["failed"], "an attempt", 3)
     assert "not connected to" in sink(daemon)["last_error"]
+
+
+@pytest.mark.parametrize("host", ["0x7f.1", "127.1", "2130706433", "0177.0.0.1"])
+def test_an_address_in_disguise_is_a_name_that_leads_home(daemons, tmp_path, host):
+    with Receiver() as receiver:
+        daemon = daemons("--config", sinks(tmp_path, webhook(f"http://{host}:{receiver.port}")))
+        Patient(daemon).fall_ill()
+        wait_for(lambda: sink(daemon)["failed"], "an attempt", 3)
+        assert sink(daemon)["last_error"].endswith("write localhost, or allow_private: true")
+        assert receiver.tries == 0
+
+
+HOME = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <netdb.h>
+#include <string.h>
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) =
+        dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(node && strstr(node, ".example") ? "127.0.0.1" : node, service, hints, found);
+}
+"""
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_name_that_leads_home_is_followed_where_the_file_allows_it(daemons, tmp_path, allowed):
+    """As when who owns the name gives it another address from one look to the next."""
+    source, library = tmp_path / "home.c", tmp_path / "home.so"
+    source.write_text(HOME)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    options = {"allow_private": True} if allowed else {}
+    with Receiver() as receiver:
+        daemon = daemons("--config", sinks(tmp_path, webhook(
+            f"http://am.example:{receiver.port}", **options)), env={"LD_PRELOAD": str(library)})
+        Patient(daemon).fall_ill()
+        if allowed:
+            receiver.wait_for(1)
+        else:
+            wait_for(lambda: sink(daemon)["failed"], "an attempt", 3)
+            assert "stands for this machine: not connected to" in sink(daemon)["last_error"]
+            assert receiver.tries == 0
 
 
 SLOW_NAMES = """

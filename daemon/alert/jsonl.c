@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/beneath.h"
 #include "daemon/json.h"
 #include "daemon/pending.h"
 
@@ -49,7 +50,7 @@ static bool append(struct jsonl *jsonl, const char *bytes, size_t n)
 struct jsonl *jsonl_begin(const char *directory)
 {
     struct jsonl *jsonl = NULL;
-    int folder = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), fd = -1;
+    int folder = beneath_root(directory), fd = -1;
     struct stat status;
 
     if (folder < 0)

@@ -6,7 +6,9 @@
  *
  * A change is told once. An alert that flaps is told at most once in five minutes that it fires
  * (once more when it became more severe) and once that it is over; what happened in between is
- * folded into its newest state, which is never lost. Pending is nobody's business here. */
+ * folded into its newest state, which is never lost. Where there would be more tellings in a minute
+ * than the rules allow, they wait, and are told together, the most severe first. Pending is
+ * nobody's business here. */
 #ifndef EMBMON_ALERT_OUTBOX_H
 #define EMBMON_ALERT_OUTBOX_H
 
@@ -33,7 +35,8 @@ struct outbox_rules {
     size_t capacity;    /* alerts kept, at most OUTBOX_ALERTS_MAX */
     size_t batch;       /* alerts told at once, at most OUTBOX_BATCH_MAX */
     size_t flights;     /* batches under way at once */
-    bool one_group;     /* the alerts of a batch share run and detector */
+    bool one_group;     /* the alerts of a batch share run and detector, unless it is pooled */
+    uint32_t a_minute;  /* batches in any 60 s, at most RATE_MAX; 0: as many as there are */
     uint32_t seed;      /* of the back-off's jitter: two daemons shall not knock at once */
 };
 
@@ -46,6 +49,8 @@ struct outbox_item {
 
 struct outbox_batch {
     uint32_t ticket; /* for outbox_settle() */
+    bool pooled;     /* it was held back: what is in it need not be of one group */
+    size_t more;     /* alerts whose newest state is not in it and not told yet */
     size_t count;
     struct outbox_item items[OUTBOX_BATCH_MAX];
 };
@@ -60,6 +65,7 @@ struct outbox_counts {
     uint64_t delivered; /* changes; repetitions are not counted */
     uint64_t failed;    /* attempts */
     uint64_t dropped;   /* changes nobody will be told of */
+    uint64_t held;      /* that had to wait because there were too many tellings in a minute */
     size_t waiting;     /* alerts whose newest state is not told yet */
 };
 

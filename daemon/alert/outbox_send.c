@@ -44,6 +44,7 @@ static void add_item(struct outbox_batch *batch, struct entry *entry, bool again
     if (!again) {
         letter_move(&entry->flying, &entry->next);
         letter_move(&entry->next, &entry->last);
+        entry->held = false;
     }
     uint32_t bit = 1u << (letter->change->severity & 7);
     if (is_firing(letter))
@@ -62,7 +63,17 @@ static bool same_group(const struct alert_change *a, const struct alert_change *
     return strcmp(a->run, b->run) == 0 && strcmp(a->detector, b->detector) == 0;
 }
 
-static void collect(struct outbox *outbox, struct outbox_batch *batch, bool again, uint64_t now_ms)
+/* True when it may be told together with what is in the batch. */
+static bool fits(const struct outbox *outbox, const struct outbox_batch *batch,
+                 const struct letter *letter)
+{
+    return !outbox->rules.one_group || batch->pooled || batch->count == 0 ||
+           same_group(batch->items[0].change, letter->change);
+}
+
+/* Of alerts of at least this severity. */
+static void collect(struct outbox *outbox, struct outbox_batch *batch, bool again,
+                    uint32_t severity, uint64_t now_ms)
 {
     struct entry *entry, *following;
 
@@ -74,27 +85,59 @@ static void collect(struct outbox *outbox, struct outbox_batch *batch, bool agai
             return;
         if (is_done(outbox, entry, now_ms))
             outbox_remove(outbox, entry);
-        else if (letter && (!outbox->rules.one_group || batch->count == 0 ||
-                            same_group(batch->items[0].change, letter->change)))
+        else if (letter && letter->change->severity >= severity && fits(outbox, batch, letter))
             add_item(batch, entry, again);
     }
 }
 
+/* Counts what is due and has to wait. */
+static void hold_back(struct outbox *outbox, uint64_t now_ms)
+{
+    for (struct entry *entry = outbox->first; entry; entry = entry->after) {
+        bool change = due(outbox, entry, false, now_ms) != NULL;
+
+        outbox->pooled = outbox->pooled || change || due(outbox, entry, true, now_ms);
+        outbox->counts.held += change && !entry->held;
+        entry->held = entry->held || change;
+    }
+}
+
+static size_t count_waiting(const struct outbox *outbox)
+{
+    size_t count = 0;
+
+    for (const struct entry *entry = outbox->first; entry; entry = entry->after)
+        count += entry->next.change != NULL;
+    return count;
+}
+
 bool outbox_take(struct outbox *outbox, uint64_t now_ms, struct outbox_batch *batch)
 {
+    size_t a_minute = outbox->hurry ? 0 : outbox->rules.a_minute;
+
     batch->count = 0;
     if (outbox->failures && (now_ms < outbox->retry_ms || outbox->flights > 0))
         return false; /* one knocks until the door opens */
     if (outbox->flights >= outbox->rules.flights)
         return false;
+    if (a_minute && !rate_allows(&outbox->rate, a_minute, now_ms)) {
+        hold_back(outbox, now_ms);
+        return false;
+    }
     if (++outbox->last_ticket == 0)
         outbox->last_ticket = 1;
     batch->ticket = outbox->last_ticket;
-    collect(outbox, batch, false, now_ms);
-    collect(outbox, batch, true, now_ms);
+    batch->pooled = outbox->pooled;
+    for (uint32_t s = batch->pooled ? EMBMON_CRITICAL : EMBMON_INFO; s >= EMBMON_INFO; s--)
+        collect(outbox, batch, false, s, now_ms);
+    collect(outbox, batch, true, EMBMON_INFO, now_ms);
     if (batch->count == 0)
         return false;
+    batch->more = count_waiting(outbox);
+    outbox->pooled = false;
     outbox->flights++;
+    if (a_minute)
+        rate_take(&outbox->rate, a_minute, now_ms);
     return true;
 }
 

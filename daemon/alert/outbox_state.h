@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "daemon/alert/outbox.h"
+#include "daemon/alert/rate.h"
 #include "embmon/embmon.h"
 
 /* A change that is kept. */
@@ -28,6 +29,7 @@ struct entry {
     uint64_t told_ms;           /* when `told` was told last */
     uint64_t fired_ms, over_ms; /* when it was told that it fires, and that it is over */
     bool fired, over;           /* it ever was */
+    bool held;                  /* what waits is counted as held back */
     bool doubt;                 /* an attempt failed: nobody knows whether it arrived */
     uint32_t fired_severity;    /* the greatest told in the quiet time that runs from fired_ms */
     uint32_t believed;          /* bit per severity under which it may be taken to fire */
@@ -43,6 +45,8 @@ struct outbox {
     uint32_t failures; /* in a row */
     uint64_t retry_ms; /* not before, while failures > 0 */
     bool hurry;
+    bool pooled; /* something was held back since the last telling */
+    struct rate rate;
     struct outbox_counts counts;
 };
 

@@ -309,6 +309,13 @@ static const char *status_of(json_t *alerts)
     return "resolved";
 }
 
+/* As of a route that groups by nothing. */
+static int add_pool(json_t *payload)
+{
+    return json_object_set_new(payload, "groupLabels", json_object()) |
+           json_object_set_new(payload, "groupKey", json_string("{}:{}"));
+}
+
 /* A run's name and a detector's have no character that would have to be quoted. */
 static int add_group(json_t *payload, const struct alert_change *c)
 {
@@ -331,12 +338,13 @@ char *payload_receiver_v4(const struct outbox_batch *batch, const struct payload
         failed |= json_object_set_new(payload, "receiver", json_text(context->sink));
         failed |= json_object_set_new(payload, "status", json_string(status_of(alerts)));
         failed |= json_object_set(payload, "alerts", alerts);
-        failed |= add_group(payload, batch->items[0].change);
+        failed |= batch->pooled ? add_pool(payload) : add_group(payload, batch->items[0].change);
         failed |= json_object_set_new(payload, "commonLabels", common(alerts, "labels"));
         failed |= json_object_set_new(payload, "commonAnnotations", common(alerts, "annotations"));
         failed |= json_object_set_new(payload, "externalURL", json_text(external));
         failed |= json_object_set_new(payload, "version", json_string("4"));
-        failed |= json_object_set_new(payload, "truncatedAlerts", json_integer(0));
+        failed |= json_object_set_new(payload, "truncatedAlerts",
+                                      json_integer(batch->pooled ? (json_int_t)batch->more : 0));
     }
     json_decref(alerts);
     return text_of(payload, failed);

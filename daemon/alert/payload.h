@@ -24,7 +24,8 @@ struct payload_context {
  * caller frees the text; NULL when out of memory. */
 char *payload_api_v2(const struct outbox_batch *batch, const struct payload_context *context);
 
-/* What an Alertmanager itself sends to a webhook, version "4"; the batch is of one group. */
+/* What an Alertmanager itself sends to a webhook, version "4"; the batch is of one group, or
+ * pooled. */
 char *payload_receiver_v4(const struct outbox_batch *batch, const struct payload_context *context);
 
 /* The object of alerts.jsonl on a line. */

@@ -69,7 +69,8 @@ static bool same_arguments(char **a, char **b)
 bool sink_options_equal(const struct sink_options *a, const struct sink_options *b)
 {
     return a->kind == b->kind && a->severity == b->severity && a->format == b->format &&
-           a->resend_s == b->resend_s && a->timeout_ms == b->timeout_ms &&
+           a->resend_s == b->resend_s && a->a_minute == b->a_minute &&
+           a->allow_private == b->allow_private && a->timeout_ms == b->timeout_ms &&
            same_text(a->name, b->name) && same_text(a->url, b->url) &&
            same_text(a->token_file, b->token_file) && same_arguments(a->argv, b->argv);
 }

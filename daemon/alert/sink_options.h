@@ -11,7 +11,9 @@ struct sink_options {
     uint32_t severity; /* least severity that is sent: enum embmon_severity */
     char *url;         /* webhook: http or https */
     enum { WEBHOOK_API_V2, WEBHOOK_RECEIVER_V4 } format;
+    uint32_t a_minute;   /* messages or programs in 60 s at most; 20 */
     uint32_t resend_s;   /* api v2: what fires is sent again so often, 60 */
+    bool allow_private;  /* webhook: its host's name may lead to a private network */
     uint32_t timeout_ms; /* of a request or a program, 5000 */
     char **argv;         /* exec: argv[0] absolute; ends with NULL */
     char *token_file;    /* webhook: holds a bearer token; or NULL */

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/beneath.h"
+
 #define PREFIX "events.out.tfevents."
 
 enum { SECONDS_DIGITS = 10, HOST_BYTES = 64, ATTEMPTS = 100 };
@@ -30,7 +32,7 @@ __attribute__((format(printf, 1, 2))) static const char *problem_text(const char
 
 int folder_open(const char *directory, const char **problem)
 {
-    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = beneath_root(directory);
 
     if (fd < 0) {
         *problem = problem_text("cannot open %s: %s", directory, strerror(errno));

@@ -8,8 +8,8 @@
 
 enum { FOLDER_NAME_MAX = 256, FOLDER_FILES_MAX = 65536 };
 
-/* Opens and locks the folder. -1 and *problem when it cannot be opened or has another writer. The
- * lock goes with the descriptor. */
+/* Opens and locks the folder, no part of whose path is a link. -1 and *problem when it cannot be
+ * opened or has another writer. The lock goes with the descriptor. */
 int folder_open(const char *directory, const char **problem);
 
 struct folder_files {

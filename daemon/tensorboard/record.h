@@ -12,6 +12,7 @@
 #include "daemon/measure.h"
 #include "daemon/moment.h"
 #include "daemon/tensorboard/event_file.h"
+#include "daemon/thrift.h"
 
 struct record; /* opaque */
 
@@ -73,5 +74,8 @@ bool record_flush(struct record *record);
 void record_trim(struct record *record);
 size_t record_bytes(const struct record *record); /* held by open windows */
 void record_stats(const struct record *record, struct event_file_stats *stats);
+
+/* From now on these windows wait, until record_finish(): what is at an end is written. */
+void record_set_thrift(struct record *record, enum thrift thrift);
 
 #endif

@@ -88,7 +88,7 @@ void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double befo
 
 void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag)
 {
-    if (window->steps == 0)
+    if (window->steps == 0 || w->thrift >= THRIFT_SCALARS)
         return;
     tag_scalar(w, tag, window->last_step, scalar_window_value(window));
     scalar_window_clear(window);
@@ -99,7 +99,7 @@ void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phas
 {
     char tag[TAG_MAX];
 
-    if (window->steps == 0)
+    if (window->steps == 0 || w->thrift >= THRIFT_SCALARS)
         return;
     tag_make(tag, phase, "gradient_norm_min/%s", layer);
     tag_scalar(w, tag, window->last_step, window->min);
@@ -115,7 +115,7 @@ void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t
                                                     "updates"};
     char tag[TAG_MAX];
 
-    if (window->steps == 0)
+    if (window->steps == 0 || w->thrift >= THRIFT_HISTOGRAMS)
         return;
     tag_make(tag, phase, "%s/%s", names[signal - 1], label);
     tag_histogram(w, tag, window->last_step, histogram_linear, &window->summary);

@@ -12,6 +12,7 @@
 #include "daemon/step.h"
 #include "daemon/tensorboard/event_file.h"
 #include "daemon/tensorboard/window.h"
+#include "daemon/thrift.h"
 
 enum { TAG_MAX = 1024 };
 
@@ -19,7 +20,8 @@ enum { TAG_MAX = 1024 };
 struct tag_writer {
     struct event_file *file;
     double wall;
-    bool start; /* SessionLog START before the next value, at its step */
+    bool start;         /* SessionLog START before the next value, at its step */
+    enum thrift thrift; /* windows that are to wait are left as they are, and go on */
 };
 
 /* "<phase's prefix><text>". */
@@ -45,7 +47,7 @@ const char *tags_scalar_group(const struct model *model, size_t scalar);
  * stair and not a slope. */
 void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double before, double after);
 
-/* Write and clear one window; an empty one is left alone. */
+/* Write and clear one window; an empty one is left alone, and one that is to wait. */
 void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag);
 void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phase,
                const char *layer);

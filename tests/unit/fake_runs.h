@@ -28,6 +28,8 @@ struct registry {
     size_t count;
     const char *logdir;
     struct registry_totals totals;
+    struct ceilings ceilings;
+    struct usage usage;
 };
 
 static const struct fake_alert fake_alerts[] = {
@@ -123,6 +125,7 @@ static struct registry fake_registry(size_t runs)
         .runs = fake_run_list,
         .count = runs,
         .logdir = "/logs",
+        .ceilings = CEILINGS_DEFAULT,
         .totals = {.acked = 400, .rejected = 3, .dropped = 1, .sessions = 2, .invalid_frames = 4},
     };
 }
@@ -150,6 +153,16 @@ struct registry_totals *registry_totals(struct registry *registry)
     return &registry->totals;
 }
 
+const struct ceilings *registry_ceilings(const struct registry *registry)
+{
+    return &registry->ceilings;
+}
+
+struct usage *registry_usage(struct registry *registry)
+{
+    return &registry->usage;
+}
+
 const char *registry_logdir(const struct registry *registry)
 {
     return registry->logdir;
@@ -169,7 +182,7 @@ void sinks_status(const struct sinks *sinks, size_t index, struct sink_status *s
 {
     (void)sinks;
     (void)index;
-    *status = (struct sink_status){"pager", "exec", {5, 2, 1, 3}, "exit status 3"};
+    *status = (struct sink_status){"pager", "exec", {5, 2, 1, 4, 3}, "exit status 3"};
 }
 
 struct moment registry_started(const struct registry *registry)

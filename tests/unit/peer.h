@@ -22,7 +22,7 @@ struct heard {
     unsigned count[16]; /* [enum frame_type] */
     char run[600];      /* Welcome */
     uint64_t next_step, sequence, rejected;
-    uint32_t every;
+    uint32_t every, frame_limit;
     uint64_t kept;          /* Ack */
     uint64_t nack_sequence; /* Nack */
     uint32_t nack_reason;
@@ -54,6 +54,7 @@ static inline void peer_keep(struct heard *h, const struct message *m)
         h->sequence = m->welcome.sequence;
         h->rejected = m->welcome.rejected;
         h->every = m->welcome.every;
+        h->frame_limit = m->welcome.frame_limit;
         break;
     case FRAME_ACK:
         h->kept = m->ack.kept;

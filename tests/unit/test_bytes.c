@@ -75,9 +75,39 @@ static void an_emptied_queue_keeps_little(void **state)
     bytes_clear(&b);
     assert_int_equal(b.capacity, 0);
     assert_int_equal(b.length, 0);
+    put(&b, 0, BYTES_KEPT / 2 + 1); /* twice that is a little more than it keeps */
+    assert_int_equal(bytes_held(&b), 2);
+    bytes_clear(&b);
+    assert_int_equal(bytes_held(&b), 0);
+    put(&b, 0, 4 << 20);
+    assert_in_range(b.capacity, 4 << 20, (4 << 20) + BYTES_AHEAD);
+    assert_int_equal(bytes_held(&b), b.capacity - BYTES_KEPT);
+    bytes_clear(&b);
     put(&b, 3, 1);
     assert_int_equal(b.data[0], 3);
     bytes_free(&b);
+}
+
+static void what_is_left_of_a_long_queue_takes_little(void **state)
+{
+    struct bytes b = {0};
+
+    (void)state;
+    put(&b, 0, 1 << 20);
+    b.start = 700 << 10;
+    bytes_shrink(&b); /* a quarter is not little */
+    assert_int_equal(b.start, 700 << 10);
+    b.start = (1 << 20) - 5;
+    bytes_shrink(&b);
+    assert_int_equal(b.capacity, BYTES_KEPT);
+    assert_int_equal(b.length - b.start, 5);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(b.data[b.start + (size_t)i], (uint8_t)((1 << 20) - 5 + i));
+    bytes_shrink(&b);
+    assert_int_equal(b.capacity, BYTES_KEPT);
+    bytes_free(&b);
+    bytes_shrink(&b);
+    assert_null(b.data);
 }
 
 int main(void)
@@ -87,6 +117,7 @@ int main(void)
         cmocka_unit_test(what_is_used_up_makes_room_and_the_rest_stays),
         cmocka_unit_test(a_size_that_would_wrap_is_refused_and_nothing_is_lost),
         cmocka_unit_test(an_emptied_queue_keeps_little),
+        cmocka_unit_test(what_is_left_of_a_long_queue_takes_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

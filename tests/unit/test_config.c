@@ -49,7 +49,7 @@ static void nothing_given_means_the_defaults(void **state)
     assert_null(p->config.file);
     assert_false(p->config.test_only || p->config.logdir_given || p->config.level_given ||
                  p->config.format_given);
-    assert_int_equal(p->config.ceilings.connections, CONNECTIONS_DEFAULT);
+    assert_int_equal(p->config.ceilings.connections, 1024);
     assert_int_equal(p->config.sink_count, 0);
     config_free(&p->config);
     config_free(&p->config);

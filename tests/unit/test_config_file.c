@@ -1,5 +1,6 @@
 #include "tests/unit/config_text.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "daemon/config_keys.h"
@@ -55,6 +56,40 @@ static void every_key_of_the_daemon_is_heard(void **state)
     assert_int_equal(reads("log: {level: warning}")->level, LOG_LEVEL_WARN);
     assert_int_equal(reads("log: {level: info}")->level, LOG_LEVEL_INFO);
     assert_int_equal(reads("log: {level: debug, format: text}")->level, LOG_LEVEL_DEBUG);
+}
+
+static void every_limit_has_its_range(void **state)
+{
+    const struct {
+        const char *name;
+        uint64_t least, most;
+        size_t offset;
+    } rows[] = {
+#define ROW(name, least, most, standard) {#name, least, most, offsetof(struct ceilings, name)},
+        CEILINGS(ROW)
+#undef ROW
+    };
+    char text[128], wrong[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const uint64_t values[] = {rows[i].least, rows[i].most, rows[i].most + 1,
+                                   rows[i].least - 1};
+
+        for (int k = 0; k < (rows[i].least ? 4 : 3); k++) {
+            snprintf(text, sizeof text, "limits: {%s: %" PRIu64 "}\n", rows[i].name, values[k]);
+            snprintf(wrong, sizeof wrong,
+                     "1: limits.%s is \"%" PRIu64 "\": write a whole number from %" PRIu64
+                     " to %" PRIu64,
+                     rows[i].name, values[k], rows[i].least, rows[i].most);
+            if (k >= 2) {
+                must_refuse(text, wrong);
+                continue;
+            }
+            const char *ceilings = (const char *)&reads(text)->ceilings;
+            assert_true(*(const uint64_t *)(const void *)(ceilings + rows[i].offset) == values[k]);
+        }
+    }
 }
 
 static void the_command_line_wins(void **state)
@@ -310,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         config_test(an_empty_file_changes_nothing),
         config_test(every_key_of_the_daemon_is_heard),
+        config_test(every_limit_has_its_range),
         config_test(the_command_line_wins),
         config_test(wrong_values_are_named_with_their_line),
         cmocka_unit_test_setup_teardown(a_file_is_read_from_the_disk, folder_make, folder_remove),

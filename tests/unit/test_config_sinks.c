@@ -18,6 +18,8 @@ static void a_sink_has_its_defaults(void **state)
     assert_int_equal(webhook->severity, EMBMON_WARNING);
     assert_int_equal(webhook->resend_s, 60);
     assert_int_equal(webhook->timeout_ms, 5000);
+    assert_int_equal(webhook->a_minute, 20);
+    assert_int_equal(exec->a_minute, 20);
     assert_null(webhook->token_file);
     assert_null(webhook->argv);
     assert_int_equal(exec->kind, SINK_EXEC);
@@ -34,9 +36,11 @@ static void every_key_of_a_sink_is_heard(void **state)
     const struct config *config =
         reads("sinks:\n"
               "  - webhook: {name: a, url: 'https://h/x', format: alertmanager-webhook,\n"
-              "              severity: info, resend: 7, timeout: 0.25, token_file: /t}\n"
+              "              severity: info, resend: 7, timeout: 0.25, token_file: /t,\n"
+              "              per_minute: 1, allow_private: true}\n"
               "  - webhook: {name: b, url: 'https://h', format: alertmanager-api}\n"
-              "  - exec: {command: [/bin/x, -a, 'b c', \"5\"], severity: critical, timeout: 60}\n");
+              "  - exec: {command: [/bin/x, -a, 'b c', \"5\"], severity: critical, timeout: 60,\n"
+              "           per_minute: 600}\n");
     const struct sink_options *sink = config->sinks;
 
     (void)state;
@@ -47,6 +51,10 @@ static void every_key_of_a_sink_is_heard(void **state)
     assert_int_equal(sink[0].severity, EMBMON_INFO);
     assert_int_equal(sink[0].resend_s, 7);
     assert_int_equal(sink[0].timeout_ms, 250);
+    assert_int_equal(sink[0].a_minute, 1);
+    assert_true(sink[0].allow_private);
+    assert_false(sink[1].allow_private);
+    assert_int_equal(sink[2].a_minute, 600);
     assert_string_equal(sink[0].token_file, "/t");
     assert_int_equal(sink[1].format, WEBHOOK_API_V2);
     assert_int_equal(sink[2].severity, EMBMON_CRITICAL);
@@ -67,6 +75,13 @@ static void what_is_wrong_about_a_sink_is_named_with_its_line(void **state)
                 "2: sinks is a map of keys: write one key to an item, webhook or exec");
     must_refuse("sinks:\n  - mail: {}\n",
                 "2: there is no key \"mail\" in sinks: write one of webhook, exec");
+    must_refuse("sinks:\n  - webhook:\n      url: 'http://me:secret@h/'\n",
+                "3: webhook.url: write a host of at most 253 bytes without a user before it; a "
+                "bearer token goes into token_file");
+    must_refuse("sinks:\n  - exec: {command: [/x], per_minute: 0}\n",
+                "2: exec.per_minute is \"0\": write a whole number from 1 to 600");
+    must_refuse("sinks:\n  - exec: {command: [/x], per_minute: 601}\n",
+                "2: exec.per_minute is \"601\": write a whole number from 1 to 600");
     must_refuse("sinks:\n  - webhook:\n", "2: sinks.webhook has no value: write a map of keys");
     must_refuse("sinks:\n  - webhook: {url: 'h:9093'}\n",
                 "2: webhook.url is the text \"h:9093\": write http://HOST... or https://HOST... in "
@@ -89,9 +104,10 @@ static void what_is_wrong_about_a_sink_is_named_with_its_line(void **state)
                 "4: exec.command is \"mail\": write the program's absolute path, beginning with /");
     must_refuse("sinks:\n  - exec: {command: [/x, 5]}\n",
                 "2: exec.command is \"5\": write a text; if this is meant as one, in quotes");
-    must_refuse("sinks:\n  - exec: {command: [/x], resend: 5}\n",
-                "2: there is no key \"resend\" in exec: write one of name, command, severity, "
-                "timeout");
+    must_refuse(
+        "sinks:\n  - exec: {command: [/x], resend: 5}\n",
+        "2: there is no key \"resend\" in exec: write one of name, command, severity, per_minute, "
+        "timeout");
 }
 
 static void names_differ(void **state)

@@ -98,14 +98,25 @@ static void each_sink_is_a_line_of_the_status(void **state)
     must_print(
         "status",
         "[{\"version\":\"1\",\"sinks\":[{\"name\":\"am\",\"kind\":\"webhook\",\"delivered\":4,"
-        "\"failed\":1,\"waiting\":2,\"dropped\":0,\"last_error\":\"it answered 500\"},"
+        "\"failed\":1,\"waiting\":2,\"dropped\":0,\"held\":9,\"last_error\":\"it answered 500\"},"
         "{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":0,\"failed\":0,\"waiting\":0,"
-        "\"dropped\":0,\"last_error\":\"\"}]}]",
+        "\"dropped\":0,\"held\":0,\"last_error\":\"\"}]}]",
         "version         1\n"
-        "sink            am (webhook): delivered 4, failed 1, waiting 2, dropped 0; last "
+        "sink            am (webhook): delivered 4, failed 1, waiting 2, dropped 0, held 9; last "
         "error: it answered 500\n"
-        "sink            pager (exec): delivered 0, failed 0, waiting 0, dropped 0\n");
+        "sink            pager (exec): delivered 0, failed 0, waiting 0, dropped 0, held 0\n");
     must_print("status", "[{\"version\":\"1\",\"sinks\":[]}]", "version         1\n");
+}
+
+static void each_limit_is_a_line_of_the_status(void **state)
+{
+    (void)state;
+    must_print("status",
+               "[{\"limits\":{\"connections\":{\"used\":3,\"limit\":1024,\"refused\":0},"
+               "\"frame_seconds\":{\"used\":null,\"limit\":30,\"refused\":2}},\"address\":\"a\"}]",
+               "limit           connections: 3 of 1024\n"
+               "limit           frame_seconds: 30, refused 2\n"
+               "address         a\n");
 }
 
 static void nothing_is_said_in_words(void **state)
@@ -133,6 +144,7 @@ int main(void)
         cmocka_unit_test(what_fired_until_the_run_was_closed_is_still_explained),
         cmocka_unit_test(status_is_a_list_of_fields),
         cmocka_unit_test(each_sink_is_a_line_of_the_status),
+        cmocka_unit_test(each_limit_is_a_line_of_the_status),
         cmocka_unit_test(nothing_is_said_in_words),
         cmocka_unit_test(objects_of_another_version_are_shown_as_far_as_they_go),
     };

@@ -122,6 +122,18 @@ static void a_missing_folder_is_a_clear_problem(void **state)
                         "cannot open /tmp/embmon-no-such-folder: No such file or directory");
 }
 
+static void a_link_in_its_place_is_not_followed(void **state)
+{
+    (void)state;
+    const char *problem = "";
+
+    assert_int_equal(mkdir(folder_file("real"), 0700), 0);
+    assert_int_equal(symlink("real", folder_file("link")), 0);
+    assert_int_equal(folder_open(folder_file("link"), &problem), -1);
+    assert_non_null(strstr(problem, "cannot open"));
+    assert_int_equal(folder_open(folder_file("link/deeper"), &problem), -1);
+}
+
 static void files_are_listed_in_the_readers_order(void **state)
 {
     (void)state;
@@ -214,6 +226,7 @@ int main(void)
         TEST(a_name_that_nothing_sorts_behind_is_a_clear_problem),
         TEST(one_folder_has_one_writer),
         TEST(a_missing_folder_is_a_clear_problem),
+        TEST(a_link_in_its_place_is_not_followed),
         TEST(files_are_listed_in_the_readers_order),
         TEST(many_files_are_listed),
         TEST(pipes_links_and_folders_are_not_read),

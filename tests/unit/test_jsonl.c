@@ -252,6 +252,9 @@ static void it_neither_follows_a_link_nor_waits_for_a_reader_of_a_fifo(void **st
     assert_int_equal(unlink(folder_file("alerts.jsonl")), 0);
     assert_int_equal(mkfifo(folder_file("alerts.jsonl"), 0600), 0);
     assert_null(jsonl_open(folder_path));
+    assert_int_equal(mkdir(folder_file("real"), 0700), 0);
+    assert_int_equal(symlink("real", folder_file("link")), 0);
+    assert_null(jsonl_open(folder_file("link"))); /* somebody has put it in the folder's place */
 }
 
 static void without_its_folder_it_does_not_open(void **state)

@@ -4,7 +4,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 #include "tests/unit/outbox_world.h"
+#include "tests/unit/random.h"
 
 static struct outbox_rules repeating(void)
 {
@@ -302,6 +305,204 @@ static void what_is_over_is_forgotten(void **state)
     assert_int_equal(counts().dropped, 0);
 }
 
+/* ---- so many in a minute */
+
+static struct outbox_rules hurried_rules(uint32_t a_minute)
+{
+    struct outbox_rules rules = plain_rules;
+
+    rules.a_minute = a_minute;
+    rules.batch = 1;
+    return rules;
+}
+
+static void beyond_three_a_minute_they_wait(void **state)
+{
+    (void)state;
+    struct outbox_rules rules = hurried_rules(3);
+
+    begin(&rules);
+    fire("a");
+    fire("b");
+    deliver();
+    fire("c");
+    deliver();
+    assert_string_equal(heard(), " F:a F:b F:c");
+    assert_int_equal(counts().held, 0);
+    fire("d");
+    fire("e");
+    deliver();
+    now_ms += A_MINUTE - 1;
+    deliver();
+    assert_string_equal(heard(), "");
+    assert_int_equal(counts().held, 2); /* each counts once */
+    assert_int_equal(counts().waiting, 2);
+    now_ms += 1;
+    deliver();
+    assert_string_equal(heard(), " F:d F:e");
+    assert_int_equal(counts().delivered, 5);
+    assert_int_equal(counts().dropped, 0);
+}
+
+static void what_waited_comes_with_the_most_severe_first(void **state)
+{
+    (void)state;
+    struct outbox_rules rules = hurried_rules(1);
+
+    begin(&rules);
+    fire("a");
+    deliver();
+    fire("b");
+    fire_as("c", EMBMON_CRITICAL);
+    fire("d");
+    fire_as("e", EMBMON_CRITICAL);
+    deliver();
+    heard();
+    now_ms += A_MINUTE;
+    assert_true(outbox_take(outbox, now_ms, &batch));
+    assert_string_equal(batch.items[0].change->layer, "c");
+    assert_int_equal(batch.more, 3);
+    outbox_settle(outbox, batch.ticket, OUTBOX_DELIVERED, now_ms);
+    for (int i = 0; i < 3; i++) {
+        deliver();
+        now_ms += A_MINUTE;
+    }
+    deliver();
+    assert_string_equal(heard(), " F:e F:b F:d");
+}
+
+static void what_waited_is_told_together_whatever_its_group(void **state)
+{
+    (void)state;
+    struct outbox_rules rules = hurried_rules(1);
+    struct alert_change change = change_of("b", EMBMON_FIRING, EMBMON_WARNING);
+
+    rules.batch = OUTBOX_BATCH_MAX;
+    rules.one_group = true;
+    begin(&rules);
+    fire("a");
+    assert_true(outbox_take(outbox, now_ms, &batch));
+    assert_false(batch.pooled);
+    outbox_settle(outbox, batch.ticket, OUTBOX_DELIVERED, now_ms);
+    fire("c");
+    change.detector = "gradient_spike";
+    outbox_put(outbox, &change, now_ms);
+    deliver();
+    now_ms += A_MINUTE;
+    assert_true(outbox_take(outbox, now_ms, &batch));
+    assert_true(batch.pooled);
+    assert_int_equal(batch.count, 2);
+    assert_int_equal(batch.more, 0);
+    outbox_settle(outbox, batch.ticket, OUTBOX_DELIVERED, now_ms);
+    now_ms += A_MINUTE;
+    fire("d");
+    change.layer = "e";
+    outbox_put(outbox, &change, now_ms);
+    assert_true(outbox_take(outbox, now_ms, &batch));
+    assert_false(batch.pooled); /* nothing was held back this time */
+    assert_int_equal(batch.count, 1);
+}
+
+static void what_is_over_before_its_turn_is_told_as_it_was(void **state)
+{
+    (void)state;
+    struct outbox_rules rules = hurried_rules(1);
+
+    begin(&rules);
+    fire("a");
+    deliver();
+    fire("b");
+    clear("b");
+    deliver();
+    heard();
+    now_ms += A_MINUTE;
+    deliver();
+    now_ms += A_MINUTE;
+    deliver();
+    assert_string_equal(heard(), " F:b R:b");
+}
+
+static void attempts_and_repeats_count_too(void **state)
+{
+    (void)state;
+    struct outbox_rules rules = hurried_rules(2);
+
+    rules.resend_ms = 1000;
+    begin(&rules);
+    fire("a");
+    assert_true(try_in_vain());
+    now_ms += 2000;
+    deliver();
+    now_ms += 1000;
+    deliver();
+    assert_string_equal(heard(), " F:a");
+    now_ms += A_MINUTE - 3000;
+    deliver();
+    assert_string_equal(heard(), " f:a");
+}
+
+static void at_the_end_all_of_it_is_told(void **state)
+{
+    (void)state;
+    struct outbox_rules rules = hurried_rules(1);
+
+    begin(&rules);
+    fire("a");
+    deliver();
+    fire("b");
+    fire("c");
+    deliver();
+    outbox_hurry(outbox);
+    deliver();
+    assert_string_equal(heard(), " F:a F:b F:c");
+}
+
+/* A storm: 300 alerts that change 10,000 times in three hours. In no minute more than 20 messages,
+ * and at the end the receiver knows the state of things. */
+static void a_storm_is_twenty_messages_a_minute(void **state)
+{
+    (void)state;
+    enum { ALERTS = 300, SECONDS = 3 * 3600 };
+    static bool firing[ALERTS], shown[ALERTS];
+    static uint64_t taken_ms[SECONDS];
+    struct outbox_rules rules = plain_rules;
+    uint64_t random = 7, changes = 0;
+    size_t messages = 0;
+    char name[8];
+
+    rules.a_minute = 20;
+    rules.capacity = ALERTS;
+    rules.one_group = true;
+    begin(&rules);
+    for (int second = 0; second < SECONDS; second++) {
+        now_ms += 1000;
+        for (int i = 0; i < 2 && changes < 10000; i++, changes++) {
+            size_t which = random_below(&random, ALERTS);
+            struct alert_change change;
+
+            firing[which] = !firing[which];
+            snprintf(name, sizeof name, "%zu", which);
+            change =
+                change_of(name, firing[which] ? EMBMON_FIRING : EMBMON_RESOLVED, EMBMON_WARNING);
+            change.detector = which % 2 ? "gradient_spike" : "gradient_vanishing";
+            outbox_put(outbox, &change, now_ms);
+        }
+        while (outbox_take(outbox, now_ms, &batch)) {
+            for (size_t i = 0; i < batch.count; i++)
+                shown[atoi(batch.items[i].change->layer)] =
+                    batch.items[i].change->state == EMBMON_FIRING;
+            outbox_settle(outbox, batch.ticket, OUTBOX_DELIVERED, now_ms);
+            taken_ms[messages++] = now_ms;
+            assert_true(messages <= 20 || now_ms >= taken_ms[messages - 21] + A_MINUTE);
+        }
+    }
+    assert_int_equal(changes, 10000);
+    assert_memory_equal(firing, shown, sizeof firing);
+    assert_true(counts().held > 100);
+    assert_int_equal(counts().dropped, 0);
+    assert_true(outbox_idle(outbox));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -321,6 +522,13 @@ int main(void)
         TEST(at_the_end_nothing_is_held_back),
         TEST(at_the_end_what_fails_is_dropped),
         TEST(what_is_over_is_forgotten),
+        TEST(beyond_three_a_minute_they_wait),
+        TEST(what_waited_comes_with_the_most_severe_first),
+        TEST(what_waited_is_told_together_whatever_its_group),
+        TEST(what_is_over_before_its_turn_is_told_as_it_was),
+        TEST(attempts_and_repeats_count_too),
+        TEST(at_the_end_all_of_it_is_told),
+        TEST(a_storm_is_twenty_messages_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

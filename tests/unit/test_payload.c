@@ -244,6 +244,23 @@ static void what_alerts_have_in_common_is_said(void **state)
     json_decref(payload);
 }
 
+static void what_was_held_back_is_of_no_group_and_says_what_it_lacks(void **state)
+{
+    (void)state;
+    struct outbox_batch batch = one(&fires);
+    json_t *payload;
+
+    batch.pooled = true;
+    batch.more = 7;
+    payload = parsed(payload_receiver_v4(&batch, &context));
+    assert_string_equal(text_at(payload, "groupKey"), "{}:{}");
+    assert_int_equal(json_object_size(json_object_get(payload, "groupLabels")), 0);
+    assert_true(json_is_object(json_object_get(payload, "groupLabels")));
+    assert_int_equal(json_integer_value(json_object_get(payload, "truncatedAlerts")), 7);
+    assert_int_equal(json_object_size(payload), 10);
+    json_decref(payload);
+}
+
 static void all_over_is_resolved(void **state)
 {
     (void)state;
@@ -288,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_link_goes_with_it),
         cmocka_unit_test(the_webhook_gets_all_that_alertmanager_sends),
         cmocka_unit_test(what_alerts_have_in_common_is_said),
+        cmocka_unit_test(what_was_held_back_is_of_no_group_and_says_what_it_lacks),
         cmocka_unit_test(all_over_is_resolved),
         cmocka_unit_test(a_program_gets_the_line_of_alerts_jsonl),
     };

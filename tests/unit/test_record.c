@@ -358,6 +358,47 @@ static void at_the_end_open_windows_are_written(void **state)
     assert_int_equal(stats().late, 0);
 }
 
+static void windows_that_wait_become_wider_and_lose_nothing(void **state)
+{
+    (void)state;
+    step_with(1, 1);
+    must_have("gradients/a", 1, 0);
+    record_set_thrift(training.record, THRIFT_HISTOGRAMS);
+    step_with(1, 1);
+    step_with(1, 1);
+    must_have("gradients/a", 1, 0);
+    must_have("gradients_log10/b", 1, 0);
+    must_have("loss", 3, 2);
+    record_set_thrift(training.record, THRIFT_SCALARS);
+    step_with(1, 1);
+    must_have("gradients/a", 1, 0);
+    must_have("loss", 3, 2);
+    must_have("gradient_norm/a", 3, 2);
+    record_set_thrift(training.record, THRIFT_NONE);
+    step_with(1, 1);
+    must_have("gradients/a", 2, 4); /* of the steps 1 to 4 */
+    must_have("loss", 4, 4);        /* of 3 and 4 */
+    must_have("gradient_norm/a", 4, 4);
+    record_set_thrift(training.record, THRIFT_SCALARS);
+    step_with(1, 1);
+    record_finish(training.record, training.alerts,
+                  training.now); /* what is at an end is written */
+    must_have("gradients/a", 3, 5);
+    must_have("loss", 5, 5);
+    assert_int_equal(stats().late, 0);
+}
+
+static void alerts_never_wait(void **state)
+{
+    (void)state;
+    record_set_thrift(training.record, THRIFT_SCALARS);
+    for (int i = 0; i < 20; i++)
+        step_with(0, 1);
+    assert_true(steps_of("alerts/gradient_vanishing/a")->count > 0);
+    assert_true(steps_of("alerts/log")->count > 0);
+    must_have("loss", 0, 0);
+}
+
 static void closed_alerts_are_in_the_last_texts(void **state)
 {
     (void)state;
@@ -422,6 +463,8 @@ int main(void)
             a_ranks_early_alert_is_no_later_than_the_steps_that_close_after_it, begin_2, end),
         recorded(thousands_of_alerts_at_once_leave_a_log_that_can_be_shown),
         recorded(at_the_end_open_windows_are_written),
+        recorded(windows_that_wait_become_wider_and_lose_nothing),
+        recorded(alerts_never_wait),
         recorded(closed_alerts_are_in_the_last_texts),
         recorded(a_run_goes_on_behind_its_last_step_in_a_new_file),
         recorded(memory_of_open_windows_is_counted),

@@ -18,6 +18,7 @@ static const struct sink_options full = {
     .severity = 2,
     .url = TEXT("https://host/x"),
     .format = WEBHOOK_RECEIVER_V4,
+    .a_minute = 20,
     .resend_s = 60,
     .timeout_ms = 5000,
     .argv = arguments,
@@ -57,10 +58,10 @@ static void any_difference_is_one(void **state)
     (void)state;
     char *longer[] = {TEXT("/bin/notify"), TEXT("two words"), TEXT(""), TEXT("more"), NULL};
     char *other[] = {TEXT("/bin/notify"), TEXT("two"), TEXT(""), NULL};
-    struct sink_options changed[11];
+    struct sink_options changed[13];
     size_t i = 0;
 
-    for (size_t n = 0; n < 11; n++)
+    for (size_t n = 0; n < 13; n++)
         changed[n] = full;
     changed[i++].kind = SINK_WEBHOOK;
     changed[i++].name = TEXT("other");
@@ -68,6 +69,8 @@ static void any_difference_is_one(void **state)
     changed[i++].url = NULL;
     changed[i++].format = WEBHOOK_API_V2;
     changed[i++].resend_s = 61;
+    changed[i++].a_minute = 21;
+    changed[i++].allow_private = true;
     changed[i++].timeout_ms = 1;
     changed[i++].argv = longer;
     changed[i++].argv = other;

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -56,39 +57,51 @@ static void answers_are_sorted(void **state)
         assert_int_equal(webhook_outcome(refused[i]), OUTBOX_REFUSED);
 }
 
-static bool may(const char *text)
+/* What is said against a webhook to this URL that leads to this address; NULL: nothing. */
+static const char *against(const char *url, const char *text, bool allow_private)
 {
-    struct sockaddr_storage storage = {0};
+    struct sink_options options = {.url = strdup(url), .allow_private = allow_private};
     struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    const char *said;
 
-    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
-        memcpy(&storage, &v4, sizeof v4);
-    } else {
-        assert_int_equal(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
-        memcpy(&storage, &v6, sizeof v6);
-    }
-    return webhook_may_connect((const struct sockaddr *)&storage);
+    assert_int_equal(inet_pton(AF_INET, text, &v4.sin_addr), 1);
+    said = webhook_forbids(&options, (const struct sockaddr *)&v4);
+    free(options.url);
+    return said;
 }
 
-static void receivers_may_be_anywhere_but_where_none_is(void **state)
+static void a_name_leads_to_the_world_and_home_only_where_that_is_wanted(void **state)
 {
     (void)state;
-    static const char *const yes[] = {
-        "127.0.0.1",       "10.0.0.1", "192.168.1.1", "169.253.0.1", "8.8.8.8",
-        "223.255.255.255", "::1",      "fd00::1",     "2001:db8::1", "::ffff:10.0.0.1"};
-    static const char *const no[] = {
-        "0.0.0.0",        "0.1.2.3",         "169.254.169.254", "169.254.0.1",
-        "224.0.0.1",      "255.255.255.255", "240.0.0.1",       "::",
-        "fe80::1",        "febf::1",         "ff02::1",         "::ffff:169.254.169.254",
-        "::ffff:0.0.0.0", "::ffff:224.0.0.1"};
-    struct sockaddr_storage local = {.ss_family = AF_UNIX};
+    assert_null(against("http://am.example.org:9093", "8.8.8.8", false));
+    assert_non_null(strstr(against("http://am.example.org:9093", "10.0.0.1", false),
+                           "private network: not connected to; write allow_private: true"));
+    assert_null(against("http://am.example.org:9093", "10.0.0.1", true));
+    assert_non_null(strstr(against("http://am.example.org:9093", "127.0.0.1", false),
+                           "this machine: not connected to; write localhost"));
+    assert_null(against("http://am.example.org:9093", "127.0.1.1", true));
+}
 
-    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
-        assert_true(may(yes[i]));
-    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
-        assert_false(may(no[i]));
-    assert_false(webhook_may_connect((const struct sockaddr *)&local));
+static void what_the_url_says_itself_is_wanted(void **state)
+{
+    (void)state;
+    assert_null(against("http://localhost:9093", "127.0.0.1", false));
+    assert_null(against("http://127.0.0.1:9093", "127.0.0.1", false));
+    assert_null(against("http://10.0.0.1:9093", "10.0.0.1", false));
+    assert_non_null(against("http://localhost:9093", "10.0.0.1", false));
+    assert_non_null(against("http://0x7f.1:9093", "127.0.0.1", false));
+}
+
+static void nobody_wants_what_no_receiver_has(void **state)
+{
+    static const char *const urls[] = {"http://169.254.169.254/", "http://localhost", "http://am"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        assert_non_null(against(urls[i], "169.254.169.254", true));
+        assert_non_null(against(urls[i], "0.0.0.0", true));
+        assert_non_null(against(urls[i], "224.0.0.1", true));
+    }
 }
 
 static char *token_of(const char *text, char problem[WEBHOOK_PROBLEM_MAX])
@@ -149,7 +162,9 @@ int main(void)
         cmocka_unit_test(the_api_has_its_path),
         cmocka_unit_test(a_receiver_is_where_it_says),
         cmocka_unit_test(answers_are_sorted),
-        cmocka_unit_test(receivers_may_be_anywhere_but_where_none_is),
+        cmocka_unit_test(a_name_leads_to_the_world_and_home_only_where_that_is_wanted),
+        cmocka_unit_test(what_the_url_says_itself_is_wanted),
+        cmocka_unit_test(nobody_wants_what_no_receiver_has),
         cmocka_unit_test_setup_teardown(a_token_is_one_word, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(a_token_has_its_length, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(what_is_no_file_has_no_token, folder_make, folder_remove),

@@ -1,0 +1,29 @@
+#include "daemon/memory.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <unistd.h>
+
+uint64_t memory_resident(void)
+{
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    unsigned long long size, resident = 0;
+    char text[128];
+    ssize_t n = 0;
+
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        (void)close(fd);
+    }
+    text[n > 0 ? n : 0] = '\0';
+    if (sscanf(text, "%llu %llu", &size, &resident) != 2)
+        return 0;
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t memory_trimmed(void)
+{
+    (void)malloc_trim(0);
+    return memory_resident();
+}

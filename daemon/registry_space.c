@@ -1,0 +1,59 @@
+/* Of the runs together: how much there may be of layers, memory and bytes on the disk. */
+#include "daemon/log.h"
+#include "daemon/registry_state.h"
+
+bool registry_crowded(const struct registry *registry)
+{
+    return registry->usage.memory_bytes.used > registry->ceilings.memory_bytes;
+}
+
+struct run_room registry_room(void *context, const struct run *run)
+{
+    struct registry *registry = context;
+    size_t its = run_model(run)->layer_count, all = 0;
+    struct run_room room = {(size_t)registry->ceilings.layers,
+                            "more layers than the daemon's limits.layers allows a run",
+                            &registry->usage.layers};
+
+    for (size_t i = 0; i < registry->run_count; i++)
+        all += run_model(registry->runs[i])->layer_count;
+    if (all + room.layers - its > registry->ceilings.all_layers && its < room.layers) {
+        size_t left = registry->ceilings.all_layers > all ? registry->ceilings.all_layers - all : 0;
+
+        room = (struct run_room){
+            its + left, "more layers than the daemon's limits.all_layers allows all runs together",
+            &registry->usage.all_layers};
+    }
+    if (registry_crowded(registry))
+        room = (struct run_room){
+            its, "the daemon has as much memory as its limits.memory_bytes allows: no new layers",
+            &registry->usage.memory_bytes};
+    return room;
+}
+
+void registry_save_space(struct registry *registry, struct space space)
+{
+    const char *why;
+    enum thrift thrift;
+
+    space.written = registry->written;
+    space.pending = 0;
+    for (size_t i = 0; i < registry->run_count; i++) {
+        struct run_status status;
+
+        run_get_status(registry->runs[i], &status);
+        space.written += status.bytes_written;
+        space.pending += status.bytes_pending;
+    }
+    thrift = thrift_of(&space, &registry->ceilings, &registry->usage, &why);
+    if (thrift == registry->thrift)
+        return;
+    if (thrift > registry->thrift)
+        log_warn("%s wait, and their windows become wider: %s",
+                 thrift == THRIFT_SCALARS ? "histograms and scalars" : "histograms", why);
+    else if (thrift == THRIFT_NONE)
+        log_info("all is written again");
+    registry->thrift = thrift;
+    for (size_t i = 0; i < registry->run_count; i++)
+        run_set_thrift(registry->runs[i], thrift);
+}
