@@ -223,6 +223,7 @@ def test_in_every_way_that_keras_runs_a_step(daemon, mode):
     facts, alerts = watched(daemon, with_branches({"own": SICK["own"][0]}), mode=mode)
     assert facts == {"own": "passed", "own_layer1": "lost", "own_last": "missed", "join": "none",
                      "out": "none"}
+    assert set(alerts) == {"mask_mismatch"}
     assert said(alerts) == {"own": ("in own_layer1", "own_last")}
 
 

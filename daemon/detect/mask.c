@@ -124,7 +124,7 @@ static const char *cause_of(const struct model *model, const struct loss *loss)
         return "arithmetic on tensors (x + places, x * 2, functions of keras.ops or tf), which "
                "gives "
                "no mask on; or a sum x + attention(x, x), where MultiHeadAttention takes the mask "
-               "off x. Do such things in a layer of your own, the attention too";
+               "off x. Do such things, the attention too, in a layer of your own";
     if (model->layers[loss->way.lost].kind == EMBMON_MERGE)
         return "an input there that has no mask: Keras then gives the output none. It may be a "
                "vector for each place; or, in a sum x + attention(x, x), x itself, as "

@@ -54,8 +54,7 @@ class Flow:
         self._made: dict[int, tuple[Any, _keras_paths.Layer]] = {}  # by id of the tensor, kept alive
         self._begun: dict[int, tuple[_keras_paths.Layer, list[Any]]] = {}  # by id of the layer
         self._called: dict[int, _keras_masks.Called] = {}  # the same
-        self._entered: set[str] = set()  # paths
-        self._within = 0  # so many of these
+        self._within = 0  # layers made of others, that have got a mask for them
         self._used: dict[int, Any] = {}  # by id: their outputs, where they have used up the mask
 
     def begin(self, entry: _keras_paths.Layer, inputs: Any) -> None:
@@ -78,9 +77,9 @@ class Flow:
         inputs = arguments[0] if arguments else next(iter(named.values()), None)
         tensors = [x for x in _keras_masks.leaves(inputs) if isinstance(x, tf.Tensor)]
         call = _keras_masks.called(entry.layer, tensors, arguments, named)
-        if call.missed and entry.path not in self._entered:  # for this alone it is shown
+        if call.missed and entry.path not in self._targets.entered:  # for this alone it is shown
             self._targets.declare(entry, inputs=self._sources(tensors), mask="missed")
-        self._entered.add(entry.path)
+        self._targets.entered.add(entry.path)
         if not call.came:
             return None
         self._within += 1

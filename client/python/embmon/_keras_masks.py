@@ -58,7 +58,8 @@ def called(layer: Any, inputs: Sequence[Any], arguments: Sequence[Any],
     first = any(riding[:1]) or next(leaves(named.get("mask")), None) is not None
     takes = bool(names) and _computes_with_mask(layer)
     # A causal mask keeps what stands before from what is padded behind it.
-    missed = takes and not any(given) and not named.get("use_causal_mask") and not any(
+    causal = named.get("use_causal_mask")
+    missed = takes and not any(given) and (causal is None or causal is False) and not any(
         mask_of(x) is not None for x in leaves([*arguments, *named.values()]))
     return Called(riding, given, first, _made_with(layer)[:len(riding)], takes, missed)
 

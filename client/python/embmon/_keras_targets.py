@@ -32,6 +32,7 @@ class Targets:
         self._variables: dict[int, Target | None] = {}
         self.layers: list[_keras_paths.Layer] = []
         self.maskers: list[_keras_paths.Layer] = []  # made of layers, and take a mask for them
+        self.entered: set[str] = set()  # paths of those that were called
         self.walk()
 
     def walk(self) -> None:
