@@ -7,6 +7,9 @@
  * Prints one line: count zeros nans +inf -inf min max sum absolute_sum square_sum, doubles in
  * hexadecimal; then "-" or "+", bucket and count for each bucket. With rows, first a line
  * "looked_up touched". */
+#include "client/cells.c"
+#include "client/dtype.c"
+#include "client/kernel.c"
 #include "client/summarize.c"
 #include "client/busy.c"
 #include "client/rows.c"
