@@ -120,6 +120,10 @@ $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdae
 $(OUT)/tools/%: $(OUT)/obj/tests/tools/%.o $(OUT)/libembmon.a $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+# What is of the client's inside is hidden in the library.
+$(OUT)/tools/summarize: $(OUT)/obj/tests/tools/summarize.o $(call object,$(CLIENT)) $(OUT)/libdaemon.a
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 
 # Fuzz targets: with gcc and a plain main() that replays tests/corpus, and with clang's libFuzzer.
 $(OUT)/fuzz/replay_%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o \

@@ -7,26 +7,34 @@
 #define F64_SIGN     ((uint64_t)1 << 63)
 #define F64_INFINITY ((uint64_t)0x7ff << 52)
 
-/* The biases of f64 and f32, and their distance in units of buckets. */
 enum { BIAS64 = 1023, BIAS32 = 127, PER_OCTAVE = 8 };
 
-static uint32_t bucket_of_f64(uint64_t magnitude)
+/* Of what is outside the normal f32. */
+static uint32_t odd_bucket_of_f64(uint64_t magnitude)
 {
-    uint32_t top = (uint32_t)(magnitude >> 49); /* the exponent and 3 bits of the mantissa */
-    uint32_t exponent = top / PER_OCTAVE;
+    uint32_t top = (uint32_t)(magnitude >> 49), exponent = top / PER_OCTAVE;
 
-    if (exponent > BIAS64 + BIAS32)
+    if (exponent > BIAS64)
         return magnitude >= F64_INFINITY ? BUCKETS : BUCKETS - 1;
-    if (exponent > BIAS64 - BIAS32)
-        return top - (BIAS64 - BIAS32) * PER_OCTAVE;
     /* Subnormal as f32: count in units of 2^-129. */
     exponent = BIAS64 - BIAS32 + 1 - exponent;
     return exponent > 3 ? 0 : (PER_OCTAVE | top % PER_OCTAVE) >> exponent;
 }
 
+static inline uint32_t cell_of_bits64(uint64_t bits)
+{
+    uint64_t magnitude = bits & ~F64_SIGN;
+    /* The exponent and 3 bits of the mantissa, with the bias of f32; wraps below. */
+    uint32_t bucket = (uint32_t)(magnitude >> 49) - (BIAS64 - BIAS32) * PER_OCTAVE;
+
+    if (bucket - PER_OCTAVE >= BUCKETS - PER_OCTAVE)
+        bucket = odd_bucket_of_f64(magnitude);
+    return bucket + (uint32_t)(bits >> 63) * BUCKET_TABLE;
+}
+
 uint32_t cell_of_f64(uint64_t bits)
 {
-    return bucket_of_f64(bits & ~F64_SIGN) + (bits & F64_SIGN ? BUCKET_TABLE : 0);
+    return cell_of_bits64(bits);
 }
 
 /* The integer itself, not its f64, is rounded toward zero: 2^60 - 1 stays below 2^60. */
@@ -73,7 +81,7 @@ void cells_count(uint32_t cells[CELLS], const void *data, size_t n, enum embmon_
         EACH(uint32_t, cells[cell_of_bits(value)]++);
         break;
     case EMBMON_F64:
-        EACH(uint64_t, cells[cell_of_f64(value)]++);
+        EACH(uint64_t, cells[cell_of_bits64(value)]++);
         break;
     case EMBMON_F16:
         EACH(uint16_t, cells[cell_of_f16(value)]++);
@@ -115,7 +123,7 @@ void cells_count_irregular(uint32_t cells[CELLS], const void *data, size_t n,
                            enum embmon_dtype dtype)
 {
     if (dtype == EMBMON_F64) {
-        EACH(uint64_t, if (is_irregular(value)) cells[cell_of_f64(value)]++);
+        EACH(uint64_t, if (is_irregular(value)) cells[cell_of_bits64(value)]++);
     } else if (dtype == EMBMON_F32) {
         EACH(uint32_t, if (is_lowest(value)) cells[cell_of_bits(value)]++);
     } else if (dtype == EMBMON_BF16) {

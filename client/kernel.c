@@ -22,7 +22,8 @@ static inline double kernel_saturate(double value)
     return value > DBL_MAX ? DBL_MAX : value < -DBL_MAX ? -DBL_MAX : value;
 }
 
-/* ---- counting, the same at all levels: a bucket is read from the bits, several in a word ------ */
+/* ---- counting, the same at all levels: a bucket is read from the bits, several in a word ------
+ */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -63,11 +64,11 @@ INLINE void kernel_count_places(kernel_tables tables, const uint32_t *places)
         tables[(i + 1) % KERNEL_TABLES][word >> 32]++;
     }
 }
-#undef INLINE
 
 /* Clears the places where zeros and what is not finite were counted. True when there was nothing
- * but these zeros. */
-static bool kernel_settle(kernel_tables tables, uint64_t zeros)
+ * but these zeros. Not called but inlined, as all is here: after a call the compiler may forget to
+ * clean the upper halves of wide registers, which makes all narrow ones slow. */
+INLINE bool kernel_settle(kernel_tables tables, uint64_t zeros)
 {
     uint32_t odd = 0;
 
@@ -84,34 +85,53 @@ static bool kernel_settle(kernel_tables tables, uint64_t zeros)
         }
     return odd == 0 && zeros == 0;
 }
+#undef INLINE
 
 /* ---- the levels --------------------------------------------------------------------------------
  */
 
 #if defined(__x86_64__)
 
-#define LANES              4
-#define LEVEL(name)        name##_base
+#define LANES       4
+#define LEVEL(name) name##_base
 #define TARGET
-#define LEAST_F32(a, b)    (LEVEL(floats)) _mm_min_ps((__m128)(a), (__m128)(b))
-#define GREATEST_F32(a, b) (LEVEL(floats)) _mm_max_ps((__m128)(a), (__m128)(b))
-#define LEAST_F64(a, b)    (LEVEL(doubles)) _mm_min_pd((__m128d)(a), (__m128d)(b))
-#define GREATEST_F64(a, b) (LEVEL(doubles)) _mm_max_pd((__m128d)(a), (__m128d)(b))
-#define WIDEN_LOW(v)       (LEVEL(doubles)) _mm_cvtps_pd((__m128)(v))
-#define WIDEN_HIGH(v)      (LEVEL(doubles)) _mm_cvtps_pd(_mm_movehl_ps((__m128)(v), (__m128)(v)))
+#define LEAST_F32(a, b)       (LEVEL(floats)) _mm_min_ps((__m128)(a), (__m128)(b))
+#define GREATEST_F32(a, b)    (LEVEL(floats)) _mm_max_ps((__m128)(a), (__m128)(b))
+#define LEAST_F64(a, b)       (LEVEL(doubles)) _mm_min_pd((__m128d)(a), (__m128d)(b))
+#define GREATEST_F64(a, b)    (LEVEL(doubles)) _mm_max_pd((__m128d)(a), (__m128d)(b))
+#define WIDEN_LOW(v)          (LEVEL(doubles)) _mm_cvtps_pd((__m128)(v))
+#define WIDEN_HIGH(v)         (LEVEL(doubles)) _mm_cvtps_pd(_mm_movehl_ps((__m128)(v), (__m128)(v)))
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
-#define LOW_WORDS(a, b)    __builtin_shufflevector(a, b, 0, 2, 4, 6)
-#define HIGH_WORDS(a, b)   __builtin_shufflevector(a, b, 1, 3, 5, 7)
-#define BOTH_HIGH(a)       __builtin_shufflevector(a, a, 1, 1, 3, 3)
-#define SWAP(a)            __builtin_shufflevector(a, a, 1, 0, 3, 2)
-#define HIGH_HALF          (LEVEL(bits)){0, UINT32_MAX, 0, UINT32_MAX}
-#define IS_ZERO(v)                                                                                 \
-    (_mm_movemask_epi8(_mm_cmpeq_epi32((__m128i)(v), _mm_setzero_si128())) == 0xffff)
+#define LOW_WORDS(a, b)       __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define HIGH_WORDS(a, b)      __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define BOTH_HIGH(a)          __builtin_shufflevector(a, a, 1, 1, 3, 3)
+#define SWAP(a)               __builtin_shufflevector(a, a, 1, 0, 3, 2)
+#define HIGH_HALF                                                                                  \
+    (LEVEL(bits))                                                                                  \
+    {                                                                                              \
+        0, UINT32_MAX, 0, UINT32_MAX                                                               \
+    }
+#define IS_ZERO(v) (_mm_movemask_epi8(_mm_cmpeq_epi32((__m128i)(v), _mm_setzero_si128())) == 0xffff)
 #include "client/kernel_loop.h"
 
+/* clang 14 cannot ask the processor for F16C, and does without. */
+#if defined(__clang__)
+#define AVX2       "avx2,fma"
+#define HAS_AVX2() (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+#else
+#define AVX2 "avx2,fma,f16c"
+#define HAS_AVX2()                                                                                 \
+    (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&                            \
+     __builtin_cpu_supports("f16c"))
+#define LOAD_F16(a, b, data)                                                                       \
+    do {                                                                                           \
+        (a) = (LEVEL(bits))_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(data)));            \
+        (b) = (LEVEL(bits))_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(data) + 1));        \
+    } while (0)
+#endif
 #define LANES              8
 #define LEVEL(name)        name##_avx2
-#define TARGET             __attribute__((target("avx2,fma,f16c")))
+#define TARGET             __attribute__((target(AVX2)))
 #define LEAST_F32(a, b)    (LEVEL(floats)) _mm256_min_ps((__m256)(a), (__m256)(b))
 #define GREATEST_F32(a, b) (LEVEL(floats)) _mm256_max_ps((__m256)(a), (__m256)(b))
 #define LEAST_F64(a, b)    (LEVEL(doubles)) _mm256_min_pd((__m256d)(a), (__m256d)(b))
@@ -120,22 +140,21 @@ static bool kernel_settle(kernel_tables tables, uint64_t zeros)
 #define WIDEN_HIGH(v)      (LEVEL(doubles)) _mm256_cvtps_pd(_mm256_extractf128_ps((__m256)(v), 1))
 #define MULTIPLY_ADD(a, b, c)                                                                      \
     (LEVEL(doubles)) _mm256_fmadd_pd((__m256d)(a), (__m256d)(b), (__m256d)(c))
-#define LOW_WORDS(a, b)    __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14)
-#define HIGH_WORDS(a, b)   __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
-#define BOTH_HIGH(a)       __builtin_shufflevector(a, a, 1, 1, 3, 3, 5, 5, 7, 7)
-#define SWAP(a)            __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6)
-#define HIGH_HALF          (LEVEL(bits)){0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX}
-#define IS_ZERO(v)         _mm256_testz_si256((__m256i)(v), (__m256i)(v))
-#define LOAD_F16(a, b, data)                                                                       \
-    do {                                                                                           \
-        (a) = (LEVEL(bits))_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(data)));            \
-        (b) = (LEVEL(bits))_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(data) + 1));        \
-    } while (0)
+#define LOW_WORDS(a, b)  __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14)
+#define HIGH_WORDS(a, b) __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+#define BOTH_HIGH(a)     __builtin_shufflevector(a, a, 1, 1, 3, 3, 5, 5, 7, 7)
+#define SWAP(a)          __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6)
+#define HIGH_HALF                                                                                  \
+    (LEVEL(bits))                                                                                  \
+    {                                                                                              \
+        0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX                                 \
+    }
+#define IS_ZERO(v) _mm256_testz_si256((__m256i)(v), (__m256i)(v))
 #include "client/kernel_loop.h"
 
 #define LANES              16
 #define LEVEL(name)        name##_avx512
-#define TARGET             __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define TARGET             __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
 #define LEAST_F32(a, b)    (LEVEL(floats)) _mm512_min_ps((__m512)(a), (__m512)(b))
 #define GREATEST_F32(a, b) (LEVEL(floats)) _mm512_max_ps((__m512)(a), (__m512)(b))
 #define LEAST_F64(a, b)    (LEVEL(doubles)) _mm512_min_pd((__m512d)(a), (__m512d)(b))
@@ -150,11 +169,13 @@ static bool kernel_settle(kernel_tables tables, uint64_t zeros)
     __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
 #define BOTH_HIGH(a)                                                                               \
     __builtin_shufflevector(a, a, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13, 15, 15)
-#define SWAP(a)                                                                                    \
-    __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#define SWAP(a) __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
 #define HIGH_HALF                                                                                  \
-    (LEVEL(bits)){0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX,                      \
-                  0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX}
+    (LEVEL(bits))                                                                                  \
+    {                                                                                              \
+        0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX,  \
+            0, UINT32_MAX, 0, UINT32_MAX                                                           \
+    }
 #define IS_ZERO(v) (_mm512_test_epi32_mask((__m512i)(v), (__m512i)(v)) == 0)
 #define LOAD_F16(a, b, data)                                                                       \
     do {                                                                                           \
@@ -165,8 +186,8 @@ static bool kernel_settle(kernel_tables tables, uint64_t zeros)
 
 #elif defined(__aarch64__)
 
-#define LANES              4
-#define LEVEL(name)        name##_base
+#define LANES       4
+#define LEVEL(name) name##_base
 #define TARGET
 #define LEAST_F32(a, b)    (LEVEL(floats)) vminnmq_f32((float32x4_t)(a), (float32x4_t)(b))
 #define GREATEST_F32(a, b) (LEVEL(floats)) vmaxnmq_f32((float32x4_t)(a), (float32x4_t)(b))
@@ -176,12 +197,16 @@ static bool kernel_settle(kernel_tables tables, uint64_t zeros)
 #define WIDEN_HIGH(v)      (LEVEL(doubles)) vcvt_high_f64_f32((float32x4_t)(v))
 #define MULTIPLY_ADD(a, b, c)                                                                      \
     (LEVEL(doubles)) vfmaq_f64((float64x2_t)(c), (float64x2_t)(a), (float64x2_t)(b))
-#define LOW_WORDS(a, b)    __builtin_shufflevector(a, b, 0, 2, 4, 6)
-#define HIGH_WORDS(a, b)   __builtin_shufflevector(a, b, 1, 3, 5, 7)
-#define BOTH_HIGH(a)       __builtin_shufflevector(a, a, 1, 1, 3, 3)
-#define SWAP(a)            __builtin_shufflevector(a, a, 1, 0, 3, 2)
-#define HIGH_HALF          (LEVEL(bits)){0, UINT32_MAX, 0, UINT32_MAX}
-#define IS_ZERO(v)         (vmaxvq_u32((uint32x4_t)(v)) == 0)
+#define LOW_WORDS(a, b)  __builtin_shufflevector(a, b, 0, 2, 4, 6)
+#define HIGH_WORDS(a, b) __builtin_shufflevector(a, b, 1, 3, 5, 7)
+#define BOTH_HIGH(a)     __builtin_shufflevector(a, a, 1, 1, 3, 3)
+#define SWAP(a)          __builtin_shufflevector(a, a, 1, 0, 3, 2)
+#define HIGH_HALF                                                                                  \
+    (LEVEL(bits))                                                                                  \
+    {                                                                                              \
+        0, UINT32_MAX, 0, UINT32_MAX                                                               \
+    }
+#define IS_ZERO(v) (vmaxvq_u32((uint32x4_t)(v)) == 0)
 #include "client/kernel_loop.h"
 
 #else
@@ -193,8 +218,7 @@ const struct kernel *kernel_at(enum kernel_level level)
     if (level == KERNEL_BASE)
         return &kernel_base;
 #if defined(__x86_64__)
-    if (level == KERNEL_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c"))
+    if (level == KERNEL_AVX2 && HAS_AVX2())
         return &kernel_avx2;
     /* Processors that have these, but not VBMI2, lower the clock of the whole core while they use
      * wide registers: the trainer would pay for it. */

@@ -35,16 +35,15 @@ enum {
  * lowest bucket, too; what is in places that are no bucket means nothing. */
 typedef uint16_t kernel_tables[KERNEL_TABLES][KERNEL_STRIDE];
 
-/* Of the finite elements, but for the last four. */
 struct kernel_sums {
-    double min, max;  /* 0 where there is none */
-    double least;     /* the least magnitude but 0; 0 where there is none. Of measure() alone */
+    uint64_t finite, nans, infinities[2]; /* by sign */
+    /* Of the finite ones; 0 where there is none. */
+    double min, max;
+    double least;                         /* magnitude but 0; by measure() alone */
     double sum, absolute_sum, square_sum; /* within +-DBL_MAX */
-    uint64_t zeros[2];                    /* +0 and -0 */
-    uint64_t skipped;                     /* zeros that were not counted in a table */
-    uint64_t finite;
-    uint64_t nans, infinities[2];
-    bool irregular; /* nothing else here is right, see below */
+    uint64_t zeros[2];                    /* by sign; by count() and sum() all in the first */
+    uint64_t skipped;                     /* more zeros, in groups that were not looked at */
+    bool irregular;                       /* nothing else here is right, see below */
 };
 
 /* n: whole groups. */

@@ -100,8 +100,8 @@ INLINE void LEVEL(add_f64)(struct LEVEL(lanes) * l, size_t at, LEVEL(wide_bits) 
     LEVEL(add_up)(l, at, (LEVEL(doubles))bits);
 }
 
-/* All in lanes of 32 bits, as 16-byte vectors have no others to compare: a mask is made for the half
- * that tells, and brought to both. */
+/* All in lanes of 32 bits, as 16-byte vectors have no others to compare: a mask is made for the
+ * half that tells, and brought to both. */
 INLINE void LEVEL(add_f64_careful)(struct LEVEL(lanes) * l, size_t at, LEVEL(bits) bits)
 {
     const LEVEL(bits) high_half = HIGH_HALF, magnitude_mask = ~(high_half & 0x80000000u);
@@ -125,7 +125,8 @@ INLINE void LEVEL(add_f64_careful)(struct LEVEL(lanes) * l, size_t at, LEVEL(bit
     LEVEL(add_up)(l, at, (LEVEL(doubles))(bits & ~odd));
 }
 
-/* ---- loading: 2 * LANES elements as two vectors of f32, in any order -------------------------- */
+/* ---- loading: 2 * LANES elements as two vectors of f32, in any order --------------------------
+ */
 
 /* The lower and the upper half of each 32 bits. */
 INLINE void LEVEL(load_bf16)(LEVEL(bits) * a, LEVEL(bits) * b, const uint8_t *data)
@@ -199,8 +200,8 @@ INLINE bool LEVEL(all_zero)(const uint8_t *data, const int dtype)
 
 /* The places in the tables of f64, 0 for those that are not read as easily: outside the normal f32,
  * and zeros. None of the others is there. */
-INLINE LEVEL(bits) LEVEL(places_f64)(struct LEVEL(lanes) * l, LEVEL(bits) a, LEVEL(bits) b,
-                                     const enum way way)
+INLINE LEVEL(bits)
+    LEVEL(places_f64)(struct LEVEL(lanes) * l, LEVEL(bits) a, LEVEL(bits) b, const enum way way)
 {
     const uint32_t lowest = ((1023 - 127) << 3) + 8;
     LEVEL(bits) low = LOW_WORDS(a, b), high = HIGH_WORDS(a, b);
@@ -380,12 +381,12 @@ INLINE void LEVEL(measure)(struct kernel_sums *sums, const uint8_t *data, size_t
     TARGET static void LEVEL(count_##suffix)(struct kernel_sums * sums, const void *data,          \
                                              size_t n, kernel_tables tables)                       \
     {                                                                                              \
-        LEVEL(scan)(sums, data, n, tables, dtype, COUNT);                                           \
+        LEVEL(scan)(sums, data, n, tables, dtype, COUNT);                                          \
     }                                                                                              \
     TARGET static void LEVEL(sum_##suffix)(struct kernel_sums * sums, const void *data, size_t n,  \
                                            kernel_tables tables)                                   \
     {                                                                                              \
-        LEVEL(scan)(sums, data, n, tables, dtype, SUM);                                          \
+        LEVEL(scan)(sums, data, n, tables, dtype, SUM);                                            \
     }                                                                                              \
     TARGET static void LEVEL(measure_##suffix)(struct kernel_sums * sums, const void *data,        \
                                                size_t n)                                           \

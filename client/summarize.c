@@ -11,7 +11,7 @@ enum {
     CHUNK = 4096,
 
     /* Fewer are not worth the tables: these are cleared and added up whatever is in them. */
-    MANY = 2048,
+    MANY = 4096,
 
     /* Integers are made f64 so many at a time. */
     INTEGERS = 512,
@@ -38,18 +38,23 @@ static void clear(struct tally *t, uint32_t low, uint32_t high)
 /* Takes the buckets from low to below high into use. */
 static void widen(struct tally *t, uint32_t low, uint32_t high)
 {
+    bool is_clear = t->tables != NULL; /* all of it */
+
     if (t->low == t->high) {
-        clear(t, low, high);
+        if (!is_clear)
+            clear(t, low, high);
         t->low = low;
         t->high = high;
         return;
     }
     if (low < t->low) {
-        clear(t, low, t->low);
+        if (!is_clear)
+            clear(t, low, t->low);
         t->low = low;
     }
     if (high > t->high) {
-        clear(t, t->high, high);
+        if (!is_clear)
+            clear(t, t->high, high);
         t->high = high;
     }
 }
@@ -76,12 +81,14 @@ static void make_room(struct tally *t, size_t n)
 /* ---- many elements: by the tables -------------------------------------------------------------
  */
 
-static bool any_counted(kernel_tables tables, size_t first, size_t n)
+enum { PIECE = 32 }; /* counts of a table that are looked at together */
+
+static bool any_counted(kernel_tables tables, size_t first)
 {
     uint64_t found = 0;
 
     for (size_t k = 0; k < KERNEL_TABLES; k++)
-        for (size_t i = 0; i < n; i += sizeof found / sizeof tables[0][0]) {
+        for (size_t i = 0; i < PIECE; i += sizeof found / sizeof tables[0][0]) {
             uint64_t counts;
 
             memcpy(&counts, &tables[k][first + i], sizeof counts);
@@ -93,13 +100,14 @@ static bool any_counted(kernel_tables tables, size_t first, size_t n)
 /* Adds the tables up into narrow and clears them; most of them was never touched. */
 static void fold(struct tally *t)
 {
-    enum { PIECE = 32 };
-
     make_room(t, t->tables_filled);
     t->tables_filled = 0;
-    for (size_t first = 0; first < CELLS; first += PIECE) {
-        if (!any_counted(*t->tables, first, PIECE))
+    for (uint32_t first = 0; first < CELLS; first += PIECE) {
+        uint32_t bucket = first % BUCKET_TABLE;
+
+        if (!any_counted(*t->tables, first))
             continue;
+        widen(t, bucket, bucket + PIECE < BUCKETS ? bucket + PIECE : BUCKETS);
         for (size_t k = 0; k < KERNEL_TABLES; k++) {
             uint16_t *counts = (*t->tables)[k] + first;
 
@@ -113,7 +121,8 @@ static void fold(struct tally *t)
 void tally_open_tables(struct tally *t, kernel_tables *tables)
 {
     memset(*tables, 0, sizeof *tables);
-    widen(t, 0, BUCKETS);
+    clear(t, 0, t->low);
+    clear(t, t->high, BUCKETS);
     t->tables = tables;
     t->tables_filled = 0;
 }
@@ -164,7 +173,7 @@ static void add_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_
     widen(t, cell_of_f64(bits_of(sums.least)), cell_of_f64(bits_of(fmax(-sums.min, sums.max))) + 1);
     make_room(t, n);
     cells_count(t->narrow, data, n, dtype);
-    if (t->low == 0) {
+    if (t->low == 0 || t->tables) {
         t->narrow[0] -= (uint32_t)sums.zeros[0];
         t->narrow[BUCKET_TABLE] -= (uint32_t)sums.zeros[1];
     }
@@ -182,6 +191,7 @@ static void add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmo
     loops->count(&sums, data, n, *t->tables);
     if (sums.irregular) {
         loops->measure(&sums, data, n);
+        widen(t, 0, BUCKETS);
         make_room(t, n);
         cells_count_irregular(t->narrow, data, n, dtype);
     }

@@ -23,16 +23,16 @@
 #include "proto/summary.h"
 
 struct tally {
-    const struct kernel *kernel; /* tests set another level before they add */
+    const struct kernel *kernel;                /* tests set another level before they add */
     uint64_t count, zeros, nans, infinities[2]; /* the infinities by sign */
-    double min, max; /* of the finite elements; 0 while there is none */
+    double min, max;                            /* of the finite elements; 0 while there is none */
     double sum, absolute_sum, square_sum;
     kernel_tables *tables;  /* borrowed from tally_open_tables() to tally_close_tables() */
     uint64_t tables_filled; /* elements counted there */
     uint64_t narrow_filled; /* elements in narrow since it was last emptied */
     bool spilled;           /* wide is in use */
-    uint32_t low, high;     /* buckets from low to below high are in use, of either sign: all others
-                               are undefined, and hold no element */
+    uint32_t low, high;     /* buckets from low to below high are in use, of either sign: the others
+                               hold no element, and are undefined but while there are tables */
     uint32_t narrow[CELLS];
     uint64_t wide[CELLS]; /* undefined until spilled */
 };

@@ -1,22 +1,20 @@
 /* Summarises the tensor on standard input as the client does, for a judge in another language:
  *
- *     summarize DTYPE [ftz] <tensor     ftz: flush-to-zero and denormals-are-zero are set
- *     summarize speed DTYPE COUNT       nanoseconds per element
- *     summarize rows DTYPE ROWS COLUMNS <ids (i64) and values
+ *     summarize DTYPE [ftz] [level=N] <tensor     ftz: flush-to-zero and denormals-are-zero are
+ * set; level: of kernel.h; status 77: not on this machine summarize speed DTYPE COUNT nanoseconds
+ * per element summarize rows DTYPE ROWS COLUMNS <ids (i64) and values
  *
  * Prints one line: count zeros nans +inf -inf min max sum absolute_sum square_sum, doubles in
  * hexadecimal; then "-" or "+", bucket and count for each bucket. With rows, first a line
  * "looked_up touched". */
-#include "client/cells.c"
-#include "client/dtype.c"
-#include "client/kernel.c"
-#include "client/summarize.c"
-#include "client/busy.c"
-#include "client/rows.c"
-
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include "client/float_mode.h"
+#include "client/rows.h"
+#include "client/summarize.h"
 
 static void set_ftz(void)
 {
@@ -146,6 +144,7 @@ int main(int argc, char **argv)
     uint8_t *data;
     size_t n;
     int dtype;
+    bool ftz = false;
 
     if (argc == 4 && strcmp(argv[1], "speed") == 0)
         return speed((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]));
@@ -155,10 +154,17 @@ int main(int argc, char **argv)
     if (dtype_size(dtype) == 0 || !(data = read_all(&n)))
         return 64;
     tally_start(&t);
-    if (argc == 3)
+    for (int i = 2; i < argc; i++)
+        if (strncmp(argv[i], "level=", 6) == 0)
+            t.kernel = kernel_at((enum kernel_level)atoi(argv[i] + 6));
+        else
+            ftz = strcmp(argv[i], "ftz") == 0;
+    if (!t.kernel)
+        return 77;
+    if (ftz)
         set_ftz();
     tally_add(&t, data, n / dtype_size(dtype), (enum embmon_dtype)dtype);
-    if (argc == 3 && !ftz_is_set())
+    if (ftz && !ftz_is_set())
         return 2;
     print_tally(&t);
     free(data);
