@@ -8,10 +8,12 @@
 
 enum {
     /* Elements whose moments are taken at once: what is irregular among them is gone over anew. */
-    CHUNK = 4096,
+    CHUNK = 16384,
 
     /* Fewer are not worth the tables: these are cleared and added up whatever is in them. */
     MANY = 4096,
+
+    LINE = 64, /* bytes of a line of the cache */
 
     /* Integers are made f64 so many at a time. */
     INTEGERS = 512,
@@ -198,16 +200,28 @@ static void add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmo
     take_sums(t, &sums, n);
 }
 
+/* Elements before the next line of the cache, where whole vectors then begin; 0 where none will. */
+static size_t until_line(const uint8_t *data, size_t size)
+{
+    size_t bytes = (size_t)(-(uintptr_t)data % LINE);
+
+    return bytes % size == 0 ? bytes / size : 0;
+}
+
 static void add_chunks(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype)
 {
-    size_t whole = n / KERNEL_GROUP * KERNEL_GROUP, size = dtype_size((int)dtype);
+    size_t size = dtype_size((int)dtype), head = until_line(data, size), at = 0;
 
-    for (size_t at = 0, taken; at < whole; at += taken) {
-        taken = whole - at < CHUNK ? whole - at : CHUNK;
+    if (n >= 2 * KERNEL_GROUP && head > 0) {
+        add_few(t, data, head, dtype);
+        at = head;
+    }
+    for (size_t taken; n - at >= KERNEL_GROUP; at += taken) {
+        taken = n - at < CHUNK ? (n - at) / KERNEL_GROUP * KERNEL_GROUP : CHUNK;
         add_chunk(t, data + at * size, taken, dtype);
     }
-    if (whole < n)
-        add_few(t, data + whole * size, n - whole, dtype);
+    if (at < n)
+        add_few(t, data + at * size, n - at, dtype);
 }
 
 /* Not inlined: the tables are on the stack of those alone who have many elements. */
