@@ -12,6 +12,10 @@
 /* The three loops of kernel.h. */
 enum way { COUNT, SUM, MEASURE };
 
+/* So many bytes ahead of where a loop is, memory is asked for what comes: tensors that no cache
+ * holds are else waited for, most of all where something else was read between two pieces. */
+enum { PREFETCH = 8 << 10 };
+
 static inline size_t kernel_bytes(const int dtype)
 {
     return dtype == EMBMON_F64 ? 8 : dtype == EMBMON_F32 ? 4 : 2;
@@ -65,25 +69,18 @@ INLINE void kernel_count_places(kernel_tables tables, const uint32_t *places)
     }
 }
 
-/* Clears the places where zeros and what is not finite were counted. True when there was nothing
- * but these zeros. Not called but inlined, as all is here: after a call the compiler may forget to
+/* Takes out of the lowest buckets what was counted there, zeros and what is not, and returns how
+ * many they were. Not called but inlined, as all is here: after a call the compiler may forget to
  * clean the upper halves of wide registers, which makes all narrow ones slow. */
-INLINE bool kernel_settle(kernel_tables tables, uint64_t zeros)
+INLINE uint64_t kernel_take_zeros(kernel_tables tables)
 {
-    uint32_t odd = 0;
+    uint64_t sum = 0;
 
-    for (size_t sign = 0; sign < 2; sign++)
-        for (size_t k = 0; k < KERNEL_TABLES; k++) {
-            uint16_t *table = tables[k] + sign * BUCKET_TABLE;
-
-            zeros -= table[0];
-            table[0] = 0;
-            for (size_t i = BUCKETS; i < BUCKET_TABLE; i++) {
-                odd |= table[i];
-                table[i] = 0;
-            }
-        }
-    return odd == 0 && zeros == 0;
+    for (size_t k = 0; k < KERNEL_TABLES; k++) {
+        sum += (uint64_t)tables[k][0] + tables[k][BUCKET_TABLE];
+        tables[k][0] = tables[k][BUCKET_TABLE] = 0;
+    }
+    return sum;
 }
 #undef INLINE
 

@@ -31,8 +31,8 @@ enum {
     KERNEL_FILL = KERNEL_TABLES * UINT16_MAX / KERNEL_GROUP * KERNEL_GROUP,
 };
 
-/* Positive buckets, then the negative ones from BUCKET_TABLE on. Zeros of each sign are in the
- * lowest bucket, too; what is in places that are no bucket means nothing. */
+/* Positive buckets, then the negative ones from BUCKET_TABLE on. What is in places that are no
+ * bucket means nothing. */
 typedef uint16_t kernel_tables[KERNEL_TABLES][KERNEL_STRIDE];
 
 struct kernel_sums {
@@ -53,11 +53,12 @@ typedef void kernel_scan(struct kernel_sums *sums, const void *data, size_t n,
 typedef void kernel_measure(struct kernel_sums *sums, const void *data, size_t n);
 
 struct kernel_loops {
-    /* Moments, and counts in the tables. Irregular when an element is not finite, or is an f64
-     * whose bucket cannot be read from its bits as those of others: outside the normal f32. Such
-     * f64 are counted at a place that is no bucket, all other elements where they belong. */
+    /* Moments, and counts in the tables. Irregular when an element is not finite, or is not counted
+     * by its bits as all others are: an f64 outside the normal f32, others in the lowest bucket.
+     * What is regular is counted all the same. */
     kernel_scan *count;
-    /* The same without the counts; tables is not used. */
+    /* Moments alone; tables is not used. Irregular when an element is not finite. Both may be
+     * irregular without need where the sum of absolute values is beyond f64. */
     kernel_scan *sum;
     /* Moments of whatever comes; never irregular. */
     kernel_measure *measure;

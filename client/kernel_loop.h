@@ -31,7 +31,6 @@ struct LEVEL(lanes) {
     LEVEL(doubles) wide_min, wide_max, wide_least;
     LEVEL(doubles) sum[2], absolute[2], square[2];
     LEVEL(bits) zeros, negative_zeros, nans, infinities, negative_infinities;
-    LEVEL(bits) odd; /* the sign bit of any lane: not all are finite */
     uint64_t skipped;
 };
 
@@ -74,8 +73,6 @@ INLINE void LEVEL(add_f32)(struct LEVEL(lanes) * l, LEVEL(bits) bits, const enum
     LEVEL(bits) ends = bits;
 
     l->zeros -= is_zero;
-    if (way == SUM)
-        l->odd |= magnitude + 0x00800000;
     if (way == MEASURE) {
         LEVEL(bits) odd = (LEVEL(bits))((LEVEL(ints))magnitude >= 0x7f800000);
 
@@ -200,8 +197,7 @@ INLINE bool LEVEL(all_zero)(const uint8_t *data, const int dtype)
 
 /* The places in the tables of f64, 0 for those that are not read as easily: outside the normal f32,
  * and zeros. None of the others is there. */
-INLINE LEVEL(bits)
-    LEVEL(places_f64)(struct LEVEL(lanes) * l, LEVEL(bits) a, LEVEL(bits) b, const enum way way)
+INLINE LEVEL(bits) LEVEL(places_f64)(struct LEVEL(lanes) * l, LEVEL(bits) a, LEVEL(bits) b)
 {
     const uint32_t lowest = ((1023 - 127) << 3) + 8;
     LEVEL(bits) low = LOW_WORDS(a, b), high = HIGH_WORDS(a, b);
@@ -212,8 +208,6 @@ INLINE LEVEL(bits)
     LEVEL(ints) above = (LEVEL(ints))((magnitude >> 17) - (lowest + (uint32_t)INT32_MIN));
 
     l->zeros -= (LEVEL(bits))((magnitude | low) == 0);
-    if (way == SUM)
-        l->odd |= magnitude + 0x00100000;
     return (place | sign) & (LEVEL(bits))(above < INT32_MIN + BUCKETS - 8);
 }
 
@@ -225,7 +219,7 @@ INLINE void LEVEL(take_f64)(struct LEVEL(lanes) * l, const uint8_t *data, kernel
 #pragma GCC unroll 8
     for (size_t i = 0; i < KERNEL_GROUP; i += LANES, data += LANES * sizeof(double)) {
         LEVEL(bits) a = LEVEL(load)(data), b = LEVEL(load)(data + sizeof a);
-        LEVEL(bits) at = LEVEL(places_f64)(l, a, b, way);
+        LEVEL(bits) at = LEVEL(places_f64)(l, a, b);
 
         memcpy(places + i, &at, sizeof at);
         LEVEL(add_f64)(l, 0, (LEVEL(wide_bits))a);
@@ -263,11 +257,13 @@ INLINE void LEVEL(take)(struct LEVEL(lanes) * l, const uint8_t *data, kernel_tab
 
 /* ---- the loops --------------------------------------------------------------------------------*/
 
-/* Lane by lane, as two that have gone to opposite infinities would make NaN. */
+/* Lane by lane, as two that have gone to opposite infinities would make NaN. A sum of absolute
+ * values is finite where all are, but for f64 that are too large to be added up. */
 INLINE void LEVEL(reduce_sums)(struct kernel_sums *sums, const struct LEVEL(lanes) * l)
 {
     for (size_t at = 0; at < 2; at++)
         for (size_t i = 0; i < LANES / 2; i++) {
+            sums->irregular |= !(l->absolute[at][i] <= DBL_MAX);
             sums->sum = kernel_saturate(sums->sum + kernel_saturate(l->sum[at][i]));
             sums->absolute_sum = kernel_saturate(sums->absolute_sum + l->absolute[at][i]);
             sums->square_sum = kernel_saturate(sums->square_sum + l->square[at][i]);
@@ -328,6 +324,9 @@ INLINE void LEVEL(scan)(struct kernel_sums *sums, const uint8_t *data, size_t n,
 
     LEVEL(clear)(&lanes);
     for (size_t i = 0; i < n; i += KERNEL_GROUP, data += bytes) {
+#pragma GCC unroll 4
+        for (size_t line = 0; line < bytes; line += 64)
+            __builtin_prefetch(data + PREFETCH + line);
         if (LEVEL(all_zero)(data, dtype))
             lanes.skipped += KERNEL_GROUP;
         else if (dtype == EMBMON_F64)
@@ -337,9 +336,7 @@ INLINE void LEVEL(scan)(struct kernel_sums *sums, const uint8_t *data, size_t n,
     }
     LEVEL(reduce)(sums, &lanes, n, dtype);
     if (way == COUNT)
-        sums->irregular = !kernel_settle(tables, sums->zeros[0]);
-    else
-        sums->irregular = !IS_ZERO(lanes.odd & 0x80000000u);
+        sums->irregular |= kernel_take_zeros(tables) != sums->zeros[0];
 }
 
 INLINE void LEVEL(measure_pair)(struct LEVEL(lanes) * l, const uint8_t *data, const int dtype)
@@ -375,6 +372,7 @@ INLINE void LEVEL(measure)(struct kernel_sums *sums, const uint8_t *data, size_t
     }
     LEVEL(reduce)(sums, &lanes, n + filled, dtype);
     sums->nans -= filled;
+    sums->irregular = false;
 }
 
 #define LOOPS(suffix, dtype)                                                                       \

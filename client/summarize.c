@@ -164,39 +164,58 @@ static void take_sums(struct tally *t, const struct kernel_sums *s, size_t n)
 /* ---- adding ------------------------------------------------------------------------------------
  */
 
-static void add_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype)
+/* sums: of these elements, as measured. */
+static void count_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                      const struct kernel_sums *sums)
+{
+    if (sums->finite == sums->zeros[0] + sums->zeros[1])
+        return;
+    widen(t, cell_of_f64(bits_of(sums->least)),
+          cell_of_f64(bits_of(fmax(-sums->min, sums->max))) + 1);
+    make_room(t, n);
+    cells_count(t->narrow, data, n, dtype);
+    if (t->low == 0 || t->tables) {
+        t->narrow[0] -= (uint32_t)sums->zeros[0];
+        t->narrow[BUCKET_TABLE] -= (uint32_t)sums->zeros[1];
+    }
+}
+
+static void add_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                    enum tally_part part)
 {
     struct kernel_sums sums;
 
     kernel_of(t->kernel, dtype)->measure(&sums, data, n);
-    take_sums(t, &sums, n);
-    if (sums.finite == sums.zeros[0] + sums.zeros[1])
-        return;
-    widen(t, cell_of_f64(bits_of(sums.least)), cell_of_f64(bits_of(fmax(-sums.min, sums.max))) + 1);
-    make_room(t, n);
-    cells_count(t->narrow, data, n, dtype);
-    if (t->low == 0 || t->tables) {
-        t->narrow[0] -= (uint32_t)sums.zeros[0];
-        t->narrow[BUCKET_TABLE] -= (uint32_t)sums.zeros[1];
-    }
+    if (part != TALLY_COUNTS)
+        take_sums(t, &sums, n);
+    if (part != TALLY_MOMENTS)
+        count_few(t, data, n, dtype, &sums);
 }
 
 /* n: whole groups, at most CHUNK. */
-static void add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype)
+static void add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                      enum tally_part part)
 {
     const struct kernel_loops *loops = kernel_of(t->kernel, dtype);
     struct kernel_sums sums;
 
-    if (t->tables_filled > (size_t)KERNEL_FILL - n)
-        fold(t);
-    t->tables_filled += n;
-    loops->count(&sums, data, n, *t->tables);
-    if (sums.irregular) {
-        loops->measure(&sums, data, n);
+    if (part == TALLY_MOMENTS) {
+        loops->sum(&sums, data, n, NULL);
+    } else {
+        if (t->tables_filled > (size_t)KERNEL_FILL - n)
+            fold(t);
+        t->tables_filled += n;
+        loops->count(&sums, data, n, *t->tables);
+    }
+    if (sums.irregular && part != TALLY_MOMENTS) {
         widen(t, 0, BUCKETS);
         make_room(t, n);
         cells_count_irregular(t->narrow, data, n, dtype);
     }
+    if (part == TALLY_COUNTS)
+        return;
+    if (sums.irregular)
+        loops->measure(&sums, data, n);
     take_sums(t, &sums, n);
 }
 
@@ -208,20 +227,21 @@ static size_t until_line(const uint8_t *data, size_t size)
     return bytes % size == 0 ? bytes / size : 0;
 }
 
-static void add_chunks(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype)
+static void add_chunks(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                       enum tally_part part)
 {
     size_t size = dtype_size((int)dtype), head = until_line(data, size), at = 0;
 
     if (n >= 2 * KERNEL_GROUP && head > 0) {
-        add_few(t, data, head, dtype);
+        add_few(t, data, head, dtype, part);
         at = head;
     }
     for (size_t taken; n - at >= KERNEL_GROUP; at += taken) {
         taken = n - at < CHUNK ? (n - at) / KERNEL_GROUP * KERNEL_GROUP : CHUNK;
-        add_chunk(t, data + at * size, taken, dtype);
+        add_chunk(t, data + at * size, taken, dtype, part);
     }
     if (at < n)
-        add_few(t, data + at * size, n - at, dtype);
+        add_few(t, data + at * size, n - at, dtype, part);
 }
 
 /* Not inlined: the tables are on the stack of those alone who have many elements. */
@@ -231,7 +251,7 @@ __attribute__((noinline)) static void add_many(struct tally *t, const uint8_t *d
     _Alignas(64) kernel_tables tables;
 
     tally_open_tables(t, &tables);
-    add_chunks(t, data, n, dtype);
+    add_chunks(t, data, n, dtype, TALLY_WHOLE);
     tally_close_tables(t);
 }
 
@@ -255,16 +275,16 @@ static void add_integers(struct tally *t, const uint8_t *data, size_t n, enum em
 
 /* Not inlined: the compiler may move arithmetic over float_mode_enter(), not over a call. */
 __attribute__((noinline)) static void add(struct tally *t, const uint8_t *data, size_t n,
-                                          enum embmon_dtype dtype)
+                                          enum embmon_dtype dtype, enum tally_part part)
 {
     if (!dtype_is_float(dtype))
         add_integers(t, data, n, dtype);
-    else if (t->tables)
-        add_chunks(t, data, n, dtype);
+    else if (t->tables || part != TALLY_WHOLE)
+        add_chunks(t, data, n, dtype, part);
     else if (n >= MANY)
         add_many(t, data, n, dtype);
     else
-        add_few(t, data, n, dtype);
+        add_few(t, data, n, dtype, part);
 }
 
 void tally_start(struct tally *t)
@@ -273,15 +293,21 @@ void tally_start(struct tally *t)
     t->kernel = kernel_best();
 }
 
-void tally_add(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype)
+void tally_add_part(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype,
+                    enum tally_part part)
 {
     struct float_mode mode;
 
     if (n == 0)
         return;
     mode = float_mode_enter();
-    add(t, data, n, dtype);
+    add(t, data, n, dtype, part);
     float_mode_leave(mode);
+}
+
+void tally_add(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype)
+{
+    tally_add_part(t, data, n, dtype, TALLY_WHOLE);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------

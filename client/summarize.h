@@ -42,6 +42,12 @@ void tally_start(struct tally *t);
 /* Adds n elements. data: aligned as its dtype asks, or at least readable byte by byte. */
 void tally_add(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype);
 
+/* One part of it, of floats: moments without counts, or, while there are tables, the counts alone.
+ */
+enum tally_part { TALLY_WHOLE, TALLY_MOMENTS, TALLY_COUNTS };
+void tally_add_part(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype,
+                    enum tally_part part);
+
 /* Until they are closed, what is added is counted in these tables: for who adds many pieces of some
  * thousand elements. Nothing may be read of the tally meanwhile. */
 void tally_open_tables(struct tally *t, kernel_tables *tables);

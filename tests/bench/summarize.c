@@ -6,12 +6,14 @@
 #include <time.h>
 
 #include "client/rows.h"
+#include "client/sample.h"
 #include "client/summarize.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
 EXPORTED int bench_has_level(int level);
 EXPORTED double bench_summarize(const void *data, size_t n, int dtype, int level, int repeat);
+EXPORTED double bench_sampled(const void *data, size_t n, int dtype, int level);
 EXPORTED double bench_rows(const void *data, size_t rows, size_t columns, int dtype);
 EXPORTED double bench_sum(const float *data, size_t n, int level);
 EXPORTED double bench_ceiling(const float *data, size_t n, int level);
@@ -64,6 +66,22 @@ double bench_summarize(const void *data, size_t n, int dtype, int level, int rep
         kept = summarize(data, n, (enum embmon_dtype)dtype, kernel);
     (void)kept;
     return (now() - start) / repeat;
+}
+
+/* Moments of all, buckets of a sample. */
+double bench_sampled(const void *data, size_t n, int dtype, int level)
+{
+    struct tally t;
+    struct summary s;
+    volatile double kept;
+    double start = now();
+
+    tally_start(&t);
+    t.kernel = kernel_at((enum kernel_level)level);
+    kept = sample_add(&t, data, n, (enum embmon_dtype)dtype, n);
+    tally_moments(&t, &s);
+    (void)kept;
+    return now() - start;
 }
 
 /* A table's gradient: its touched rows alone. */
