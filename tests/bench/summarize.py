@@ -36,7 +36,7 @@ BINS = 64
 
 def library():
     lib = ctypes.CDLL(str(ROOT / "build" / "bench" / "libsummarize.so"))
-    for name in ("summarize", "rows", "sum", "ceiling", "post"):
+    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post"):
         getattr(lib, f"bench_{name}").restype = ctypes.c_double
     return lib
 
@@ -167,6 +167,8 @@ def dense(rounds, folder):
     figures = Figures(contestants | others, rounds)
     best, base = f"summary, {LEVELS[BEST]}", f"ceiling, {LEVELS[BEST]}"
     show("10^6 f32, normal, warm", figures, values.size, 4, base)
+    goal(f"summary ÷ sum of {LEVELS[0]}, as the library is compiled", 4,
+         *figures.ratio(best, f"sum, {LEVELS[0]}"))
     for level in HERE:
         name = LEVELS[level]
         goal(f"summary ÷ sum, {name}", 4, *figures.ratio(f"summary, {name}", f"sum, {name}"))
@@ -191,6 +193,27 @@ def zero_rows(rounds):
     show(f"10^6 f32, a table's gradient with rows of {width}", figures, whole.size, 4, "dense")
     goal("rate with 70 % zero rows ÷ dense", 1.5, *figures.ratio("dense", "70 % zero rows"),
          least_is_best=False)
+
+
+def large(rounds):
+    """What no cache holds."""
+    values = gradient(10**7)
+    contestants = {}
+    for level in HERE:
+        name = LEVELS[level]
+        pointer, count = at(values), ctypes.c_size_t(values.size)
+        contestants |= {
+            f"sum, {name}": plain("sum", values, level),
+            f"ceiling, {name}": plain("ceiling", values, level),
+            f"summary, {name}": summarize(values, level),
+            f"sampled, {name}": lambda level=level: LIB.bench_sampled(pointer, count, DTYPES["f32"],
+                                                                      level)}
+    figures = Figures(contestants, rounds, bursts=1)
+    show("10^7 f32, normal", figures, values.size, 4, f"ceiling, {LEVELS[BEST]}")
+    for level in HERE:
+        name = LEVELS[level]
+        goal(f"10^7, sampled ÷ sum, {name}", 1.7,
+             *figures.ratio(f"sampled, {name}", f"sum, {name}"))
 
 
 def dtypes(rounds):
@@ -247,6 +270,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="embmon-bench-") as folder:
         dense(rounds, folder)
     zero_rows(4 * rounds)
+    large(2 * rounds)
     dtypes(4 * rounds)
     small(rounds)
     print("\n| goal | wanted | least | median | |\n|---|---|---|---|---|")
