@@ -264,9 +264,15 @@ verdicts-keras:
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/keras_verdicts.py
 
-# How fast a tensor is summarised, beside what others do with it: bench takes about a minute.
-bench bench-quick: build/bench/libsummarize.so
-	@$(PYTHON) tests/bench/summarize.py $(if $(findstring quick,$@),--quick)
+# How fast a tensor is summarised, beside what others do with it; bench takes about a minute.
+bench:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
+	@$(PYTHON) tests/bench/summarize.py
+bench-quick:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
+	@$(PYTHON) tests/bench/summarize.py --quick
 .PHONY: bench bench-quick
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
