@@ -87,11 +87,28 @@ static void elements_are_loaded_from_any_address(void **state)
     }
 }
 
+static void any_number_of_them_is_loaded(void **state)
+{
+    float narrow[10];
+    double wide[10];
+
+    (void)state;
+    for (size_t i = 0; i < 10; i++)
+        narrow[i] = (float)i + 0.5f;
+    for (size_t n = 0; n < 10; n++) {
+        memset(wide, 0, sizeof wide);
+        dtype_load(wide, narrow, n, EMBMON_F32);
+        for (size_t i = 0; i < 10; i++)
+            assert_true(wide[i] == (i < n ? (double)i + 0.5 : 0));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_are_those_of_the_types),
         cmocka_unit_test(every_f16_is_what_it_is),
+        cmocka_unit_test(any_number_of_them_is_loaded),
         cmocka_unit_test(elements_are_loaded_from_any_address),
     };
 
