@@ -20,15 +20,17 @@ static void add(struct gather *g, struct gather_piece *piece, const void *data, 
 {
     size_t bytes = n * dtype_size((int)piece->dtype);
 
-    if (bytes > GATHER_BYTES / 2) {
+    bool is_long = bytes > GATHER_BYTES / 2;
+
+    /* Where all fits into the pieces the tables are not worth it. */
+    if (!g->tally->tables && (is_long || bytes > GATHER_BYTES - piece->filled))
+        tally_open_tables(g->tally, &g->tables);
+    if (is_long) {
         tally_add(g->tally, data, n, piece->dtype);
         return;
     }
-    if (bytes > GATHER_BYTES - piece->filled) {
-        if (!g->tally->tables) /* where all fits into the pieces they are not worth it */
-            tally_open_tables(g->tally, &g->tables);
+    if (bytes > GATHER_BYTES - piece->filled)
         flush(g, piece);
-    }
     memcpy(piece->bytes + piece->filled, data, bytes);
     piece->filled += bytes;
 }

@@ -30,7 +30,7 @@
  * Threads: every call but embmon_close() may be made from any thread at any time. After
  * embmon_open() no call blocks, waits for a lock, makes a system call, allocates without bound, or
  * touches the process's signal mask, signal handlers, locale, errno or stdout. One private thread
- * (all signals blocked) does the sending.
+ * (all signals blocked) does the sending. A post needs up to 160 KiB of its thread's stack.
  *
  * After fork() the child's handle is inert: every call returns EMBMON_ECLOSED, and the child's copy
  * of the socket is closed. A child that trains opens a client of its own.
