@@ -330,7 +330,7 @@ static void threads_may_post_together_and_the_sum_always_holds(void **to)
 }
 
 /* With sanitizers a frame is larger than what it holds. */
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 enum { LARGE = 1 << 20 };
 
@@ -403,7 +403,7 @@ int main(void)
         WITH_WORLD(an_empty_tensor_is_a_sample_of_count_0),
         WITH_WORLD(what_is_not_wanted_is_skipped_and_counted),
         WITH_WORLD(threads_may_post_together_and_the_sum_always_holds),
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         WITH_WORLD(a_post_fits_into_160_kib_of_stack),
 #endif
     };
