@@ -120,6 +120,15 @@ $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdae
 $(OUT)/tools/%: $(OUT)/obj/tests/tools/%.o $(OUT)/libembmon.a $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+# What is of the client's inside is hidden in the library.
+$(OUT)/tools/summarize: $(OUT)/obj/tests/tools/summarize.o $(call object,$(CLIENT)) $(OUT)/libdaemon.a
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
+
+# The contestants in C of tests/bench/summarize.py.
+$(OUT)/bench/libsummarize.so: $(OUT)/obj/tests/bench/summarize.o $(CLIENT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) -shared $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS) -pthread
 
 # Fuzz targets: with gcc and a plain main() that replays tests/corpus, and with clang's libFuzzer.
 $(OUT)/fuzz/replay_%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o \
@@ -255,9 +264,20 @@ verdicts-keras:
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/keras_verdicts.py
 
+# How fast a tensor is summarised, beside what others do with it; bench takes about a minute.
+bench:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
+	@$(PYTHON) tests/bench/summarize.py
+bench-quick:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
+	@$(PYTHON) tests/bench/summarize.py --quick
+.PHONY: bench bench-quick
+
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
               examples/*.c examples/*/*.[ch] \
-              tests/unit/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch])
+              tests/unit/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
 lint:
 	@build/venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 	@tests/check-rules

@@ -118,7 +118,8 @@ static void free_client(struct embmon_client *client)
 }
 
 /* The options this program knows; those of a newer header are not ours to read. */
-static int read_options(const struct embmon_options *options, struct sender_options *to)
+static int read_options(const struct embmon_options *options, struct sender_options *to,
+                        bool *sampled)
 {
     struct embmon_options o = EMBMON_OPTIONS_INIT;
     int count, problem;
@@ -132,6 +133,9 @@ static int read_options(const struct embmon_options *options, struct sender_opti
     to->rank = o.rank;
     if (to->world_size > RANKS_MAX || to->rank >= to->world_size)
         return EMBMON_EINVAL;
+    if (o.buckets != EMBMON_BUCKETS_EXACT && o.buckets != EMBMON_BUCKETS_SAMPLED)
+        return EMBMON_EINVAL;
+    *sampled = o.buckets == EMBMON_BUCKETS_SAMPLED;
     to->every = sampling_round(o.every);
     to->resume = o.resume != 0;
     to->outage.log = o.log;
@@ -189,7 +193,8 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
 {
     struct sender_options sender_options = {.world_size = 1};
     struct embmon_client *client = NULL;
-    int result = read_options(options, &sender_options);
+    bool sampled;
+    int result = read_options(options, &sender_options, &sampled);
 
     if (result)
         goto fail;
@@ -199,6 +204,7 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
         goto fail;
     }
     client->generation = forks_generation();
+    client->tools.sampled = sampled;
     atomic_store(&client->state.phase, EMBMON_TRAIN);
     client->watch = forks_watch(&client->state.socket);
     if (client->watch < 0) {

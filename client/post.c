@@ -125,7 +125,8 @@ static struct tensor_place tensor_place(struct embmon_client *client, const stru
     return (struct tensor_place){.target = place->target,
                                  .layer = layer ? layer : place->target,
                                  .signal = place->signal,
-                                 .phase = atomic_load(&client->state.phase)};
+                                 .phase = atomic_load(&client->state.phase),
+                                 .step = (uint64_t)place->step};
 }
 
 static int post_whole(struct embmon_client *client, const struct place *place, const void *data,

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "client/float_mode.h"
+#include "client/gather.h"
 
 enum { PIECE = 128 };
 enum { FOLLOWER = 1u << 31 }; /* in a link: not the first row of its id */
@@ -82,71 +83,74 @@ void rows_scratch_give(struct rows_scratch *scratch, void *memory, size_t n)
 /* ---- touched: by the bits, for no comparison of floats is right under flush-to-zero ------------
  */
 
-#define ANY_SET(name, type)                                                                        \
-    static bool name(const uint8_t *data, size_t n, type mask)                                     \
-    {                                                                                              \
-        type found = 0;                                                                            \
-                                                                                                   \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            type bits;                                                                             \
-                                                                                                   \
-            memcpy(&bits, data + i * sizeof bits, sizeof bits);                                    \
-            found = (type)(found | (bits & mask));                                                 \
-        }                                                                                          \
-        return found != 0;                                                                         \
-    }
-ANY_SET(any_set8, uint8_t)
-ANY_SET(any_set16, uint16_t)
-ANY_SET(any_set32, uint32_t)
-ANY_SET(any_set64, uint64_t)
-#undef ANY_SET
-
-static bool is_touched(const uint8_t *row, size_t columns, enum embmon_dtype dtype)
+/* The bits of 8 bytes of elements that make them other than 0 or -0. */
+static uint64_t not_zero_bits(enum embmon_dtype dtype)
 {
-    bool is_float =
-        dtype == EMBMON_F32 || dtype == EMBMON_F64 || dtype == EMBMON_F16 || dtype == EMBMON_BF16;
-
-    switch (dtype_size(dtype)) {
-    case 1:
-        return any_set8(row, columns, UINT8_MAX);
-    case 2:
-        return any_set16(row, columns, is_float ? INT16_MAX : UINT16_MAX);
-    case 4:
-        return any_set32(row, columns, is_float ? INT32_MAX : UINT32_MAX);
+    switch ((int)dtype) {
+    case EMBMON_F16:
+    case EMBMON_BF16:
+        return 0x7fff7fff7fff7fff;
+    case EMBMON_F32:
+        return 0x7fffffff7fffffff;
+    case EMBMON_F64:
+        return INT64_MAX;
     default:
-        return any_set64(row, columns, is_float ? INT64_MAX : UINT64_MAX);
+        return UINT64_MAX;
     }
+}
+
+typedef uint64_t lanes __attribute__((vector_size(16)));
+
+static bool is_touched(const uint8_t *row, size_t bytes, uint64_t mask)
+{
+    lanes four[4];
+    uint64_t rest;
+
+    for (; bytes >= sizeof four; bytes -= sizeof four, row += sizeof four) {
+        memcpy(four, row, sizeof four);
+        four[0] |= four[1] | four[2] | four[3];
+        if ((four[0][0] | four[0][1]) & mask)
+            return true;
+    }
+    for (; bytes >= sizeof rest; bytes -= sizeof rest, row += sizeof rest) {
+        memcpy(&rest, row, sizeof rest);
+        if (rest & mask)
+            return true;
+    }
+    rest = 0;
+    memcpy(&rest, row, bytes);
+    return (rest & mask) != 0;
 }
 
 /* Touched rows that follow each other are summarised in one go. */
 struct streak {
-    struct tally *tally;
+    struct gather *gather;
     const uint8_t *values;
     size_t columns, row_bytes;
-    enum embmon_dtype dtype;
+    uint64_t not_zero;
     size_t first, length; /* rows */
 };
 
 static void streak_end(struct streak *s)
 {
     if (s->length > 0)
-        tally_add(s->tally, s->values + s->first * s->row_bytes, s->length * s->columns, s->dtype);
+        gather_given(s->gather, s->values + s->first * s->row_bytes, s->length * s->columns);
     s->length = 0;
 }
 
-static struct streak streak_of(struct tally *t, const struct row_set *set)
+static struct streak streak_of(struct gather *gather, const struct row_set *set)
 {
-    return (struct streak){.tally = t,
+    return (struct streak){.gather = gather,
                            .values = set->values,
                            .columns = set->columns,
                            .row_bytes = set->columns * dtype_size((int)set->dtype),
-                           .dtype = set->dtype};
+                           .not_zero = not_zero_bits(set->dtype)};
 }
 
 /* True when the row is touched. */
 static bool streak_row(struct streak *s, size_t row)
 {
-    if (!is_touched(s->values + row * s->row_bytes, s->columns, s->dtype))
+    if (!is_touched(s->values + row * s->row_bytes, s->row_bytes, s->not_zero))
         return false;
     if (s->length == 0 || s->first + s->length != row) {
         streak_end(s);
@@ -156,9 +160,8 @@ static bool streak_row(struct streak *s, size_t row)
     return true;
 }
 
-/* Not inlined: it runs under the default floating-point mode (float_mode.h). */
-__attribute__((noinline)) static double sum_squares(const uint8_t *row, size_t columns,
-                                                    enum embmon_dtype dtype)
+/* To be called under float_mode_enter(). */
+static double squares_of(const uint8_t *row, size_t columns, enum embmon_dtype dtype)
 {
     double values[PIECE], total = 0;
 
@@ -171,33 +174,37 @@ __attribute__((noinline)) static double sum_squares(const uint8_t *row, size_t c
     return isfinite(total) ? total : DBL_MAX;
 }
 
-static double squares_of(const void *row, size_t columns, enum embmon_dtype dtype)
+/* Not inlined: it runs under the default floating-point mode (float_mode.h), as add_chains(). */
+__attribute__((noinline)) static void add_rows(struct tally *t, const struct row_set *set,
+                                               struct row_counts *counts)
 {
-    struct float_mode mode = float_mode_enter();
-    double squares = sum_squares(row, columns, dtype);
+    struct gather gather;
+    struct streak streak = streak_of(&gather, set);
 
-    float_mode_leave(mode);
-    return squares;
-}
-
-struct row_counts rows_add_dense(struct tally *t, const struct row_set *set)
-{
-    struct streak streak = streak_of(t, set);
-    struct row_counts counts = {0};
-
+    gather_start(&gather, t, set->dtype);
     for (size_t row = 0; row < set->rows; row++) {
         bool is_padding = set->has_padding && (int64_t)row == set->padding_id;
 
         if (!streak_row(&streak, row))
             continue;
-        counts.touched++;
+        counts->touched++;
         if (is_padding)
-            counts.padding_squares =
+            counts->padding_squares =
                 squares_of(streak.values + row * streak.row_bytes, set->columns, set->dtype);
         else if (set->busy)
             busy_count(set->busy, (int64_t)row, 1);
     }
     streak_end(&streak);
+    gather_end(&gather);
+}
+
+struct row_counts rows_add_dense(struct tally *t, const struct row_set *set)
+{
+    struct row_counts counts = {0};
+    struct float_mode mode = float_mode_enter();
+
+    add_rows(t, set, &counts);
+    float_mode_leave(mode);
     return counts;
 }
 
@@ -284,10 +291,8 @@ static void accumulate(double *sums, const uint8_t *row, size_t columns, enum em
     }
 }
 
-/* Adds up the rows of one id; returns how many there are. Not inlined: it runs under the default
- * floating-point mode (float_mode.h). */
-__attribute__((noinline)) static uint64_t sum_chain(const struct coalescer *c,
-                                                    const struct row_set *set, size_t row)
+/* Adds up the rows of one id; returns how many there are. */
+static uint64_t sum_chain(const struct coalescer *c, const struct row_set *set, size_t row)
 {
     size_t element = dtype_size((int)set->dtype);
     const uint8_t *values = set->values;
@@ -317,13 +322,15 @@ static void count_id(struct row_counts *counts, const struct row_set *set, int64
         busy_count(set->busy, id, length);
 }
 
-static void add_chains(struct tally *t, const struct coalescer *c, const struct row_set *set,
-                       struct row_counts *counts)
+__attribute__((noinline)) static void add_chains(struct tally *t, const struct coalescer *c,
+                                                 const struct row_set *set,
+                                                 struct row_counts *counts)
 {
-    struct streak streak = streak_of(t, set);
+    struct gather gather;
+    struct streak streak = streak_of(&gather, set);
 
+    gather_start(&gather, t, set->dtype);
     for (size_t row = 0; row < set->rows; row++) {
-        struct float_mode mode;
         uint64_t length;
 
         if (c->links[row] & FOLLOWER)
@@ -334,16 +341,16 @@ static void add_chains(struct tally *t, const struct coalescer *c, const struct 
                      set->dtype);
             continue;
         }
-        mode = float_mode_enter();
         length = sum_chain(c, set, row);
-        float_mode_leave(mode);
         count_id(counts, set, id_at(set, row), length, c->sum, EMBMON_F64);
-        if (!is_touched((const uint8_t *)c->sum, set->columns, EMBMON_F64))
+        if (!is_touched((const uint8_t *)c->sum, set->columns * sizeof *c->sum,
+                        not_zero_bits(EMBMON_F64)))
             continue;
-        tally_add(t, c->sum, set->columns, EMBMON_F64);
+        gather_sum(&gather, c->sum, set->columns);
         counts->touched++;
     }
     streak_end(&streak);
+    gather_end(&gather);
 }
 
 struct row_counts rows_add_sparse(struct tally *t, const struct row_set *set,
@@ -351,6 +358,7 @@ struct row_counts rows_add_sparse(struct tally *t, const struct row_set *set,
 {
     struct coalescer coalescer;
     struct row_counts counts = {0};
+    struct float_mode mode;
     size_t bytes = lay_out(&coalescer, set, NULL);
     void *memory = rows_scratch_take(scratch, bytes);
 
@@ -365,7 +373,9 @@ struct row_counts rows_add_sparse(struct tally *t, const struct row_set *set,
     }
     lay_out(&coalescer, set, memory);
     chain_rows(&coalescer, set);
+    mode = float_mode_enter();
     add_chains(t, &coalescer, set, &counts);
+    float_mode_leave(mode);
     rows_scratch_give(scratch, memory, bytes);
     return counts;
 }

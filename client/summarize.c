@@ -6,46 +6,19 @@
 
 #include "client/float_mode.h"
 
-/* Elements are taken in blocks that stay in the first cache: a block is loaded as f64 values and
- * table cells (what differs between dtypes), then counted and added up (what does not). */
-enum { BLOCK = 512, NEGATIVE = BUCKET_TABLE, ZERO = 2 * BUCKET_TABLE };
+enum {
+    /* Elements whose moments are taken at once: what is irregular among them is gone over anew. */
+    CHUNK = 16384,
 
-#define F64_SIGN     ((uint64_t)1 << 63)
-#define F64_INFINITY ((uint64_t)0x7ff << 52)
+    /* Fewer are not worth the tables: these are cleared and added up whatever is in them. */
+    MANY = 4096,
 
-/* Several lanes at once: the compiler's vectors, which every target has in some form. */
-enum { LANES = 4 };
-typedef uint32_t lanes32 __attribute__((vector_size(LANES * 4)));
-typedef float lanes_float __attribute__((vector_size(LANES * 4)));
-typedef double lanes_double __attribute__((vector_size(LANES * 8)));
-typedef int64_t lanes_mask __attribute__((vector_size(LANES * 8)));
+    LINE = 64, /* bytes of a line of the cache */
 
-/* A cell is a place in the table: ZERO, a bucket, or, for what is not finite, a place that no
- * bucket has. Behind the last element there is room up to whole lanes. */
-struct block {
-    _Alignas(64) double value[BLOCK];
-    _Alignas(64) uint32_t cell[BLOCK];
+    /* Integers are made f64 so many at a time. */
+    INTEGERS = 512,
 };
-
-size_t dtype_size(int dtype)
-{
-    switch (dtype) {
-    case EMBMON_F32:
-    case EMBMON_I32:
-        return 4;
-    case EMBMON_F64:
-    case EMBMON_I64:
-        return 8;
-    case EMBMON_F16:
-    case EMBMON_BF16:
-    case EMBMON_I16:
-        return 2;
-    case EMBMON_I8:
-        return 1;
-    default:
-        return 0;
-    }
-}
+_Static_assert(CHUNK % KERNEL_GROUP == 0 && KERNEL_FILL % KERNEL_GROUP == 0, "whole groups");
 
 static uint64_t bits_of(double value)
 {
@@ -55,343 +28,290 @@ static uint64_t bits_of(double value)
     return bits;
 }
 
-static double saturate(double value)
-{
-    return value > DBL_MAX ? DBL_MAX : value < -DBL_MAX ? -DBL_MAX : value;
-}
-
-/* ---- loading: values and cells of one block ------------------------------------------------- */
-
-/* bits: whole lanes of them; what is behind the n-th does not matter. */
-static void load_bits32(struct block *b, const uint32_t *bits, size_t n)
-{
-    const lanes32 zero = {ZERO, ZERO, ZERO, ZERO};
-
-    for (size_t i = 0; i < n; i += LANES) {
-        lanes32 raw, is_zero, cell;
-        lanes_float narrow;
-        lanes_double value;
-
-        memcpy(&raw, bits + i, sizeof raw);
-        memcpy(&narrow, &raw, sizeof narrow);
-        value = __builtin_convertvector(narrow, lanes_double);
-        is_zero = (lanes32)(raw + raw == 0);
-        cell = (raw >> BUCKET_SHIFT & ~is_zero) | (zero & is_zero);
-        memcpy(b->value + i, &value, sizeof value);
-        memcpy(b->cell + i, &cell, sizeof cell);
-    }
-}
-
-static void load_f32(struct block *b, const uint8_t *data, size_t n)
-{
-    uint32_t bits[BLOCK];
-
-    memcpy(bits, data, n * sizeof bits[0]);
-    load_bits32(b, bits, n);
-}
-
-static void load_bf16(struct block *b, const uint8_t *data, size_t n)
-{
-    uint16_t half[BLOCK];
-    uint32_t bits[BLOCK];
-
-    memcpy(half, data, n * sizeof half[0]);
-    for (size_t i = 0; i < n; i++)
-        bits[i] = (uint32_t)half[i] << 16;
-    load_bits32(b, bits, n);
-}
-
-/* Exact: every f16 is an f32. */
-static uint32_t widen_f16(uint32_t half)
-{
-    uint32_t sign = (half & 0x8000) << 16;
-    uint32_t exponent = half >> 10 & 0x1f;
-    uint32_t mantissa = half & 0x3ff;
-
-    if (exponent == 0x1f)
-        return sign | 0x7f800000 | mantissa << 13;
-    if (exponent == 0) {
-        uint32_t shift;
-
-        if (mantissa == 0)
-            return sign;
-        /* A subnormal: the leading one moves to the implicit place. */
-        shift = (uint32_t)__builtin_clz(mantissa) - 21;
-        return sign | (113 - shift) << 23 | (mantissa << shift & 0x3ff) << 13;
-    }
-    return sign | (exponent + 112) << 23 | mantissa << 13;
-}
-
-static void load_f16(struct block *b, const uint8_t *data, size_t n)
-{
-    uint16_t half[BLOCK];
-    uint32_t bits[BLOCK];
-
-    memcpy(half, data, n * sizeof half[0]);
-    for (size_t i = 0; i < n; i++)
-        bits[i] = widen_f16(half[i]);
-    load_bits32(b, bits, n);
-}
-
-/* Bucket of a non-zero f64 rounded toward zero to f32: exponent and top 3 mantissa bits, with the
- * bias of f32. BUCKETS for what is not finite. */
-static uint32_t bucket_of_f64(uint64_t magnitude)
-{
-    uint32_t top = (uint32_t)(magnitude >> 49);
-    uint32_t exponent = top >> 3;
-
-    if (exponent > 1023 + 127)
-        return magnitude >= F64_INFINITY ? BUCKETS : BUCKETS - 1;
-    if (exponent > 1023 - 127)
-        return top - ((1023 - 127) << 3);
-    /* Subnormal as f32: count in units of 2^-129. */
-    exponent = 1023 - 126 - exponent;
-    return exponent > 3 ? 0 : (8 | (top & 7)) >> exponent;
-}
-
-static void load_f64(struct block *b, const uint8_t *data, size_t n)
-{
-    memcpy(b->value, data, n * sizeof b->value[0]);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bits = bits_of(b->value[i]);
-
-        uint32_t bucket = bucket_of_f64(bits & ~F64_SIGN);
-        uint32_t sign = (uint32_t)(bits >> 63) * NEGATIVE;
-
-        b->cell[i] = bits << 1 == 0 ? ZERO : bucket | sign;
-    }
-}
-
-/* The integer itself, not its f64, is rounded toward zero: 2^60 - 1 stays below 2^60. */
-static uint32_t cell_of_integer(int64_t value)
-{
-    uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    uint32_t leading, mantissa;
-
-    if (magnitude == 0)
-        return ZERO;
-    leading = (uint32_t)__builtin_clzll(magnitude);
-    mantissa = (uint32_t)(magnitude << leading >> 60) & 7;
-    return (127 + 63 - leading) << 3 | mantissa | (value < 0 ? NEGATIVE : 0);
-}
-
-static void load_integers(struct block *b, const int64_t *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        b->value[i] = (double)values[i];
-        b->cell[i] = cell_of_integer(values[i]);
-    }
-}
-
-#define LOAD_INTEGERS(name, type)                                                                  \
-    static void name(struct block *b, const uint8_t *data, size_t n)                               \
-    {                                                                                              \
-        int64_t values[BLOCK];                                                                     \
-                                                                                                   \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            type value;                                                                            \
-                                                                                                   \
-            memcpy(&value, data + i * sizeof value, sizeof value);                                 \
-            values[i] = value;                                                                     \
-        }                                                                                          \
-        load_integers(b, values, n);                                                               \
-    }
-LOAD_INTEGERS(load_i8, int8_t)
-LOAD_INTEGERS(load_i16, int16_t)
-LOAD_INTEGERS(load_i32, int32_t)
-LOAD_INTEGERS(load_i64, int64_t)
-#undef LOAD_INTEGERS
-
-typedef void load_function(struct block *b, const uint8_t *data, size_t n);
-
-static load_function *loader(enum embmon_dtype dtype)
-{
-    static load_function *const loaders[] = {
-        [EMBMON_F32] = load_f32,   [EMBMON_F64] = load_f64, [EMBMON_F16] = load_f16,
-        [EMBMON_BF16] = load_bf16, [EMBMON_I8] = load_i8,   [EMBMON_I16] = load_i16,
-        [EMBMON_I32] = load_i32,   [EMBMON_I64] = load_i64,
-    };
-
-    return loaders[dtype];
-}
-
-static void load_floats(double *to, const uint8_t *data, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        float value;
-
-        memcpy(&value, data + i * sizeof value, sizeof value);
-        to[i] = (double)value;
-    }
-}
-
-void dtype_load(double *to, const void *data, size_t n, enum embmon_dtype dtype)
-{
-    struct block block;
-    const uint8_t *bytes = data;
-
-    for (size_t taken; n > 0; n -= taken) {
-        taken = n < BLOCK ? n : BLOCK;
-        if (dtype == EMBMON_F32) { /* no need of their buckets */
-            load_floats(to, bytes, taken);
-        } else {
-            loader(dtype)(&block, bytes, taken);
-            memcpy(to, block.value, taken * sizeof *to);
-        }
-        to += taken;
-        bytes += taken * dtype_size(dtype);
-    }
-}
-
-/* ---- counting and adding up ------------------------------------------------------------------ */
-
-/* Takes the elements that are not finite out of the block; returns how many are left. */
-static size_t sort_out(struct tally *t, struct block *b, size_t n)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bits = bits_of(b->value[i]);
-        uint64_t magnitude = bits & ~F64_SIGN;
-
-        if (magnitude > F64_INFINITY)
-            t->nans++;
-        else if (magnitude == F64_INFINITY && bits == magnitude)
-            t->positive_infinities++;
-        else if (magnitude == F64_INFINITY)
-            t->negative_infinities++;
-        else
-            b->value[kept++] = b->value[i];
-    }
-    return kept;
-}
-
-static bool has_nonfinite(const struct tally *t)
-{
-    uint32_t found = 0;
-
-    for (size_t i = BUCKETS; i < BUCKET_TABLE; i++)
-        found |= t->narrow[i] | t->narrow[NEGATIVE + i];
-    return found > 0;
-}
-
-static void clear_nonfinite(struct tally *t)
-{
-    memset(&t->narrow[BUCKETS], 0, (BUCKET_TABLE - BUCKETS) * sizeof t->narrow[0]);
-    memset(&t->narrow[NEGATIVE + BUCKETS], 0, (BUCKET_TABLE - BUCKETS) * sizeof t->narrow[0]);
-}
-
-/* Fills up whole lanes with a value that changes neither end; the sums take zeros for it. */
-static void fill_up(struct block *b, size_t n, double value)
-{
-    for (; n % LANES; n++)
-        b->value[n] = value;
-}
-
-static void find_ends(struct tally *t, struct block *b, size_t n)
-{
-    double low[LANES], high[LANES];
-
-    fill_up(b, n, b->value[0]);
-    for (size_t lane = 0; lane < LANES; lane++)
-        low[lane] = high[lane] = b->value[lane];
-    for (size_t i = LANES; i < n; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++) {
-            double value = b->value[i + lane];
-
-            low[lane] = value < low[lane] ? value : low[lane];
-            high[lane] = value > high[lane] ? value : high[lane];
-        }
-    if (t->finite == 0)
-        t->min = t->max = b->value[0];
-    for (size_t lane = 0; lane < LANES; lane++) {
-        t->min = low[lane] < t->min ? low[lane] : t->min;
-        t->max = high[lane] > t->max ? high[lane] : t->max;
-    }
-}
-
-/* All values are finite; one addition need not wait for the one before. */
-static void add_up(struct tally *t, struct block *b, size_t n)
-{
-    lanes_double sum = {0}, absolute = {0}, square = {0};
-
-    fill_up(b, n, 0);
-    for (size_t i = 0; i < n; i += LANES) {
-        lanes_double value;
-        lanes_mask bits;
-
-        memcpy(&value, b->value + i, sizeof value);
-        sum += value;
-        square += value * value;
-        memcpy(&bits, &value, sizeof bits);
-        bits &= INT64_MAX;
-        memcpy(&value, &bits, sizeof value);
-        absolute += value;
-    }
-    for (size_t lane = 0; lane < LANES; lane++) {
-        t->sum = saturate(t->sum + saturate(sum[lane]));
-        t->absolute_sum = saturate(t->absolute_sum + absolute[lane]);
-        t->square_sum = saturate(t->square_sum + square[lane]);
-    }
-}
-
-/* Not inlined: the compiler may move arithmetic over float_mode_enter(), not over a call. */
-__attribute__((noinline)) static void add_all(struct tally *t, const uint8_t *data, size_t n,
-                                              load_function *load, size_t element)
-{
-    struct block block;
-
-    while (n > 0) {
-        size_t taken = n < BLOCK ? n : BLOCK;
-        size_t kept = taken;
-
-        if (t->narrow_filled > UINT32_MAX - BLOCK)
-            tally_spill(t);
-        load(&block, data, taken);
-        for (size_t i = 0; i < taken; i++)
-            t->narrow[block.cell[i]]++;
-        if (has_nonfinite(t)) {
-            clear_nonfinite(t);
-            kept = sort_out(t, &block, taken);
-        }
-        if (kept > 0) {
-            find_ends(t, &block, kept);
-            add_up(t, &block, kept);
-        }
-        t->finite += kept;
-        t->count += taken;
-        t->narrow_filled += taken;
-        data += taken * element;
-        n -= taken;
-    }
-}
-
-/* ---- the tally --------------------------------------------------------------------------------
+/* ---- the table ---------------------------------------------------------------------------------
  */
 
-void tally_start(struct tally *t)
+static void clear(struct tally *t, uint32_t low, uint32_t high)
 {
-    memset(t, 0, offsetof(struct tally, wide)); /* wide is filled by the first spill */
+    memset(t->narrow + low, 0, (high - low) * sizeof t->narrow[0]);
+    memset(t->narrow + BUCKET_TABLE + low, 0, (high - low) * sizeof t->narrow[0]);
 }
 
-void tally_add(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype)
+/* Takes the buckets from low to below high into use. */
+static void widen(struct tally *t, uint32_t low, uint32_t high)
 {
-    struct float_mode mode = float_mode_enter();
+    bool is_clear = t->tables != NULL; /* all of it */
 
-    add_all(t, data, n, loader(dtype), dtype_size(dtype));
-    float_mode_leave(mode);
+    if (t->low == t->high) {
+        if (!is_clear)
+            clear(t, low, high);
+        t->low = low;
+        t->high = high;
+        return;
+    }
+    if (low < t->low) {
+        if (!is_clear)
+            clear(t, low, t->low);
+        t->low = low;
+    }
+    if (high > t->high) {
+        if (!is_clear)
+            clear(t, t->high, high);
+        t->high = high;
+    }
 }
 
 void tally_spill(struct tally *t)
 {
+    widen(t, 0, BUCKETS);
     if (!t->spilled)
         memset(t->wide, 0, sizeof t->wide);
     t->spilled = true;
-    for (size_t i = 0; i < TALLY_CELLS; i++)
+    for (size_t i = 0; i < CELLS; i++)
         t->wide[i] += t->narrow[i];
     memset(t->narrow, 0, sizeof t->narrow);
     t->narrow_filled = 0;
 }
+
+static void make_room(struct tally *t, size_t n)
+{
+    if (t->narrow_filled > UINT32_MAX - n)
+        tally_spill(t);
+    t->narrow_filled += n;
+}
+
+/* ---- many elements: by the tables -------------------------------------------------------------
+ */
+
+enum { PIECE = 32 }; /* counts of a table that are looked at together */
+
+static bool any_counted(kernel_tables tables, size_t first)
+{
+    uint64_t found = 0;
+
+    for (size_t k = 0; k < KERNEL_TABLES; k++)
+        for (size_t i = 0; i < PIECE; i += sizeof found / sizeof tables[0][0]) {
+            uint64_t counts;
+
+            memcpy(&counts, &tables[k][first + i], sizeof counts);
+            found |= counts;
+        }
+    return found != 0;
+}
+
+/* Adds the tables up into narrow and clears them; most of them was never touched. */
+static void fold(struct tally *t)
+{
+    make_room(t, t->tables_filled);
+    t->tables_filled = 0;
+    for (uint32_t first = 0; first < CELLS; first += PIECE) {
+        uint32_t bucket = first % BUCKET_TABLE;
+
+        if (!any_counted(*t->tables, first))
+            continue;
+        widen(t, bucket, bucket + PIECE < BUCKETS ? bucket + PIECE : BUCKETS);
+        for (size_t k = 0; k < KERNEL_TABLES; k++) {
+            uint16_t *counts = (*t->tables)[k] + first;
+
+            for (size_t i = 0; i < PIECE; i++)
+                t->narrow[first + i] += counts[i];
+            memset(counts, 0, PIECE * sizeof *counts);
+        }
+    }
+}
+
+void tally_open_tables(struct tally *t, kernel_tables *tables)
+{
+    memset(*tables, 0, sizeof *tables);
+    clear(t, 0, t->low);
+    clear(t, t->high, BUCKETS);
+    t->tables = tables;
+    t->tables_filled = 0;
+}
+
+void tally_close_tables(struct tally *t)
+{
+    fold(t);
+    t->tables = NULL;
+}
+
+/* ---- moments ----------------------------------------------------------------------------------
+ */
+
+static double saturate(double value)
+{
+    return fmax(fmin(value, DBL_MAX), -DBL_MAX);
+}
+
+static void take_sums(struct tally *t, const struct kernel_sums *s, size_t n)
+{
+    uint64_t before = t->count - t->nans - t->infinities[0] - t->infinities[1];
+
+    t->count += n;
+    t->zeros += s->zeros[0] + s->zeros[1] + s->skipped;
+    t->nans += s->nans;
+    t->infinities[0] += s->infinities[0];
+    t->infinities[1] += s->infinities[1];
+    if (s->finite == 0)
+        return;
+    t->min = before == 0 || s->min < t->min ? s->min : t->min;
+    t->max = before == 0 || s->max > t->max ? s->max : t->max;
+    t->sum = saturate(t->sum + s->sum);
+    t->absolute_sum = saturate(t->absolute_sum + s->absolute_sum);
+    t->square_sum = saturate(t->square_sum + s->square_sum);
+}
+
+/* ---- adding ------------------------------------------------------------------------------------
+ */
+
+/* sums: of these elements, as measured. */
+static void count_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                      const struct kernel_sums *sums)
+{
+    if (sums->finite == sums->zeros[0] + sums->zeros[1])
+        return;
+    widen(t, cell_of_f64(bits_of(sums->least)),
+          cell_of_f64(bits_of(fmax(-sums->min, sums->max))) + 1);
+    make_room(t, n);
+    cells_count(t->narrow, data, n, dtype);
+    if (t->low == 0 || t->tables) {
+        t->narrow[0] -= (uint32_t)sums->zeros[0];
+        t->narrow[BUCKET_TABLE] -= (uint32_t)sums->zeros[1];
+    }
+}
+
+static void add_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                    enum tally_part part)
+{
+    struct kernel_sums sums;
+
+    kernel_of(t->kernel, dtype)->measure(&sums, data, n);
+    if (part != TALLY_COUNTS)
+        take_sums(t, &sums, n);
+    if (part != TALLY_MOMENTS)
+        count_few(t, data, n, dtype, &sums);
+}
+
+/* n: whole groups, at most CHUNK. */
+static void add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                      enum tally_part part)
+{
+    const struct kernel_loops *loops = kernel_of(t->kernel, dtype);
+    struct kernel_sums sums;
+
+    if (part == TALLY_MOMENTS) {
+        loops->sum(&sums, data, n, NULL);
+    } else {
+        if (t->tables_filled > (size_t)KERNEL_FILL - n)
+            fold(t);
+        t->tables_filled += n;
+        loops->count(&sums, data, n, *t->tables);
+    }
+    if (sums.irregular && part != TALLY_MOMENTS) {
+        widen(t, 0, BUCKETS);
+        make_room(t, n);
+        cells_count_irregular(t->narrow, data, n, dtype);
+    }
+    if (part == TALLY_COUNTS)
+        return;
+    if (sums.irregular)
+        loops->measure(&sums, data, n);
+    take_sums(t, &sums, n);
+}
+
+/* Elements before the next line of the cache, where whole vectors then begin; 0 where none will. */
+static size_t until_line(const uint8_t *data, size_t size)
+{
+    size_t bytes = (size_t)(-(uintptr_t)data % LINE);
+
+    return bytes % size == 0 ? bytes / size : 0;
+}
+
+static void add_chunks(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                       enum tally_part part)
+{
+    size_t size = dtype_size((int)dtype), head = until_line(data, size), at = 0;
+
+    if (n >= 2 * KERNEL_GROUP && head > 0) {
+        add_few(t, data, head, dtype, part);
+        at = head;
+    }
+    for (size_t taken; n - at >= KERNEL_GROUP; at += taken) {
+        taken = n - at < CHUNK ? (n - at) / KERNEL_GROUP * KERNEL_GROUP : CHUNK;
+        add_chunk(t, data + at * size, taken, dtype, part);
+    }
+    if (at < n)
+        add_few(t, data + at * size, n - at, dtype, part);
+}
+
+/* Not inlined: the tables are on the stack of those alone who have many elements. */
+__attribute__((noinline)) static void add_many(struct tally *t, const uint8_t *data, size_t n,
+                                               enum embmon_dtype dtype)
+{
+    _Alignas(64) kernel_tables tables;
+
+    tally_open_tables(t, &tables);
+    add_chunks(t, data, n, dtype, TALLY_WHOLE);
+    tally_close_tables(t);
+}
+
+/* Their moments are those of f64, their buckets their own. */
+static void add_integers(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype)
+{
+    double values[INTEGERS];
+    struct kernel_sums sums;
+
+    widen(t, 0, BUCKETS);
+    for (size_t taken; n > 0; n -= taken, data += taken * dtype_size((int)dtype)) {
+        taken = n < INTEGERS ? n : INTEGERS;
+        dtype_load(values, data, taken, dtype);
+        t->kernel->f64.measure(&sums, values, taken);
+        take_sums(t, &sums, taken);
+        make_room(t, taken);
+        cells_count(t->narrow, data, taken, dtype);
+        t->narrow[0] -= (uint32_t)sums.zeros[0];
+    }
+}
+
+/* Not inlined: the compiler may move arithmetic over float_mode_enter(), not over a call. */
+__attribute__((noinline)) static void add(struct tally *t, const uint8_t *data, size_t n,
+                                          enum embmon_dtype dtype, enum tally_part part)
+{
+    if (!dtype_is_float(dtype))
+        add_integers(t, data, n, dtype);
+    else if (t->tables || part != TALLY_WHOLE)
+        add_chunks(t, data, n, dtype, part);
+    else if (n >= MANY)
+        add_many(t, data, n, dtype);
+    else
+        add_few(t, data, n, dtype, part);
+}
+
+void tally_start(struct tally *t)
+{
+    memset(t, 0, offsetof(struct tally, narrow));
+    t->kernel = kernel_best();
+}
+
+void tally_add_part(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype,
+                    enum tally_part part)
+{
+    struct float_mode mode;
+
+    if (n == 0)
+        return;
+    mode = float_mode_enter();
+    add(t, data, n, dtype, part);
+    float_mode_leave(mode);
+}
+
+void tally_add(struct tally *t, const void *data, size_t n, enum embmon_dtype dtype)
+{
+    tally_add_part(t, data, n, dtype, TALLY_WHOLE);
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 static uint64_t count_at(const struct tally *t, size_t cell)
 {
@@ -400,10 +320,10 @@ static uint64_t count_at(const struct tally *t, size_t cell)
 
 void tally_span(const struct tally *t, bool negative, uint32_t *first, uint32_t *length)
 {
-    size_t base = negative ? NEGATIVE : 0;
-    uint32_t low = 0, end = BUCKETS;
+    size_t base = negative ? BUCKET_TABLE : 0;
+    uint32_t low = t->low, end = t->high;
 
-    while (low < BUCKETS && count_at(t, base + low) == 0)
+    while (low < end && count_at(t, base + low) == 0)
         low++;
     while (end > low && count_at(t, base + end - 1) == 0)
         end--;
@@ -414,24 +334,29 @@ void tally_span(const struct tally *t, bool negative, uint32_t *first, uint32_t 
 void tally_counts(const struct tally *t, bool negative, uint32_t first, uint32_t length,
                   uint64_t *counts)
 {
-    size_t base = (negative ? NEGATIVE : 0) + first;
+    size_t base = (negative ? BUCKET_TABLE : 0) + first;
 
     for (uint32_t i = 0; i < length; i++)
         counts[i] = count_at(t, base + i);
 }
 
 /* -0.0 is a zero like any other. */
+static double plain_zero(double value)
+{
+    return bits_of(value) << 1 == 0 ? 0 : value;
+}
+
 void tally_moments(const struct tally *t, struct summary *s)
 {
     memset(s, 0, sizeof *s);
     s->count = t->count;
     s->parts = 1;
-    s->zeros = count_at(t, ZERO);
+    s->zeros = t->zeros;
     s->nans = t->nans;
-    s->positive_infinities = t->positive_infinities;
-    s->negative_infinities = t->negative_infinities;
-    s->min = bits_of(t->min) == F64_SIGN ? 0 : t->min;
-    s->max = bits_of(t->max) == F64_SIGN ? 0 : t->max;
+    s->positive_infinities = t->infinities[0];
+    s->negative_infinities = t->infinities[1];
+    s->min = plain_zero(t->min);
+    s->max = plain_zero(t->max);
     s->sum = t->sum;
     s->absolute_sum = t->absolute_sum;
     s->square_sum = t->square_sum;

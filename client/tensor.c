@@ -151,10 +151,17 @@ static void look_at_units(struct summary *moments, const struct tensor_place *pl
         summary_set_extra(moments, EXTRA_VARIANCE, counts.variance);
 }
 
-static bool is_float(enum embmon_dtype dtype)
+/* Another sample for each tensor of each step. */
+static void add_sampled(struct tally *tally, struct summary *moments,
+                        const struct tensor_place *place, const void *data, size_t count,
+                        enum embmon_dtype dtype)
 {
-    return dtype == EMBMON_F32 || dtype == EMBMON_F64 || dtype == EMBMON_F16 ||
-           dtype == EMBMON_BF16;
+    uint64_t seed = place->step << 24 ^ (uint64_t)place->target->id << 4 ^ (uint64_t)place->signal;
+    double error = sample_add(tally, data, count, dtype, seed);
+
+    tally_moments(tally, moments);
+    if (error > 0)
+        summary_set_extra(moments, EXTRA_BUCKET_ERROR, error);
 }
 
 void tensor_whole(struct tally *tally, struct summary *moments, const struct tensor_place *place,
@@ -167,9 +174,13 @@ void tensor_whole(struct tally *tally, struct summary *moments, const struct ten
         touched_rows(tally, moments, place, data, dtype, tools);
         return;
     }
-    tally_add(tally, data, count, dtype);
-    tally_moments(tally, moments);
-    if (place->phase != EMBMON_TRAIN || !is_float(dtype))
+    if (tools->sampled) {
+        add_sampled(tally, moments, place, data, count, dtype);
+    } else {
+        tally_add(tally, data, count, dtype);
+        tally_moments(tally, moments);
+    }
+    if (place->phase != EMBMON_TRAIN || !dtype_is_float(dtype))
         return;
     if (whole_table && place->signal == EMBMON_WEIGHT)
         look_for_collapse(moments, place, data, dtype, tools);

@@ -5,18 +5,21 @@
 #ifndef EMBMON_CLIENT_TENSOR_H
 #define EMBMON_CLIENT_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "client/busy.h"
 #include "client/model.h"
 #include "client/rows.h"
+#include "client/sample.h"
 #include "client/summarize.h"
 
 struct tensor_place {
     const struct target *target;
     const struct target *layer; /* whose target it is; the same for a layer's own */
     int signal, phase;
+    uint64_t step;
 };
 
 /* What the client keeps for it. */
@@ -24,6 +27,7 @@ struct tensor_tools {
     struct rows_scratch scratch;
     struct busy_tables busy;
     _Atomic uint32_t epochs; /* complete */
+    bool sampled;            /* buckets of large tensors; set before the first post */
 };
 
 /* A gradient or update that came as rows of a table. */

@@ -46,15 +46,26 @@ enum { PERIOD_MIN = 64 };
 #define SEE(name, type)                                                                            \
     static void name(void *seen, size_t period, const uint8_t *data, size_t count)                 \
     {                                                                                              \
+        typedef type lanes __attribute__((vector_size(16)));                                       \
         type *bits = seen;                                                                         \
                                                                                                    \
         for (size_t n; count > 0; count -= n, data += n * sizeof(type)) {                          \
+            size_t i = 0;                                                                          \
+                                                                                                   \
             n = count < period ? count : period;                                                   \
-            for (size_t i = 0; i < n; i++) {                                                       \
+            for (; i + sizeof(lanes) / sizeof(type) <= n; i += sizeof(lanes) / sizeof(type)) {     \
+                lanes many, found;                                                                 \
+                                                                                                   \
+                memcpy(&many, data + i * sizeof(type), sizeof many);                               \
+                memcpy(&found, bits + i, sizeof found);                                            \
+                found |= many + many; /* -0 is 0 */                                                \
+                memcpy(bits + i, &found, sizeof found);                                            \
+            }                                                                                      \
+            for (; i < n; i++) {                                                                   \
                 type value;                                                                        \
                                                                                                    \
                 memcpy(&value, data + i * sizeof value, sizeof value);                             \
-                bits[i] = (type)(bits[i] | (type)(value << 1)); /* -0 is 0 */                      \
+                bits[i] = (type)(bits[i] | (type)(value << 1));                                    \
             }                                                                                      \
         }                                                                                          \
     }
@@ -95,19 +106,27 @@ static uint64_t count_dead(void *seen, size_t period, size_t units, const uint8_
 /* ---- is the limit reached. Not inlined: it runs under the default floating-point mode
  * (float_mode.h), as those below. */
 
+typedef double pair __attribute__((vector_size(16)));
+typedef int64_t pair_mask __attribute__((vector_size(16)));
+
 __attribute__((noinline)) static uint64_t
 count_saturated(const uint8_t *data, size_t count, enum embmon_dtype dtype, double low, double high)
 {
-    double values[BLOCK];
-    uint64_t saturated = 0;
+    _Alignas(16) double values[BLOCK + 1];
+    pair_mask saturated = {0};
 
     for (size_t n; count > 0; count -= n, data += n * dtype_size((int)dtype)) {
         n = count < BLOCK ? count : BLOCK;
         dtype_load(values, data, n, dtype);
-        for (size_t i = 0; i < n; i++)
-            saturated += (values[i] < low) | (values[i] > high);
+        values[n] = (low + high) / 2;
+        for (size_t i = 0; i < n; i += 2) {
+            pair two;
+
+            memcpy(&two, values + i, sizeof two);
+            saturated -= (pair_mask)(two < low) | (pair_mask)(two > high);
+        }
     }
-    return saturated;
+    return (uint64_t)saturated[0] + (uint64_t)saturated[1];
 }
 
 /* ---- how far do examples differ: block by block of what they consist of. Each element as its

@@ -170,7 +170,8 @@ double summary_extra(const struct summary *s, uint32_t key, double missing)
 
 static bool takes_maximum(uint32_t key)
 {
-    return key == EXTRA_UNCOALESCED || key == EXTRA_COSINE || key == EXTRA_SPREAD;
+    return key == EXTRA_UNCOALESCED || key == EXTRA_COSINE || key == EXTRA_SPREAD ||
+           key == EXTRA_BUCKET_ERROR;
 }
 
 static void add_extra(struct summary *into, const struct summary_extra *extra)

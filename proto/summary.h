@@ -45,7 +45,9 @@ enum summary_extra_key {
     EXTRA_VARIANCE = 11,       /* over the examples, mean over what an example consists of; added */
     EXTRA_COSINE = 12,         /* mean cosine of the busiest rows of a table, at least 0; maximum */
     EXTRA_SPREAD = 13,         /* effective rank of the busiest rows, by the width; maximum */
-    EXTRA_KEY_MAX = 13,
+    EXTRA_BUCKET_ERROR = 14,   /* buckets are of a sample: standard error of one's count, by count,
+                                  at most; maximum */
+    EXTRA_KEY_MAX = 14,
 };
 enum { SUMMARY_EXTRAS_MAX = 16 };
 _Static_assert((int)EXTRA_KEY_MAX <= (int)SUMMARY_EXTRAS_MAX, "any two summaries can be merged");

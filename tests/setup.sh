@@ -15,10 +15,10 @@ case $what in
 build) ;;
 fuzz) packages="$packages clang-14 libclang-rt-14-dev" ;;
 demo) packages="$packages python3-venv" ;;
-test | faults) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace curl prometheus-alertmanager openssl" ;;
+test | faults) packages="$packages python3-venv libcmocka-dev protobuf-compiler chromium chromium-driver man-db procps strace valgrind curl prometheus-alertmanager openssl" ;;
 *) echo "usage: tests/setup.sh build|demo|test|faults|fuzz" >&2; exit 64 ;;
 esac
-[ "$what" != faults ] || { packages="$packages cppcheck valgrind libc6-dbg"; what=test; }
+[ "$what" != faults ] || { packages="$packages cppcheck libc6-dbg"; what=test; }
 
 missing=
 for package in $packages; do

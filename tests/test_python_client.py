@@ -77,6 +77,28 @@ def test_what_is_posted_is_what_tensorboard_shows(daemon):
     assert dict(run.scalars["loss"])[3] == 0.25
 
 
+def test_buckets_of_a_sample_are_of_all_elements(daemon, recorder):
+    """The histogram of a large tensor whose buckets were sampled has as many elements, in
+    proportion; what is posted says that it is a sample, and how good."""
+    values = np.random.default_rng(2).normal(size=(1 << 20) + 77).astype(np.float32)
+    for address in (f"unix:{daemon.socket}", recorder.address):
+        with embmon.Client(run="sampled", address=address, buckets="sampled") as client:
+            client.post("large", "weight", 0, values)
+            client.post("small", "weight", 0, values[:1000])
+            client.step(0)
+            assert client.close() == 0
+    run = readers.both(daemon.logdir)["sampled/embmon"]
+    (_, histogram), = run.histograms["weights/large"]
+    rows = np.array(histogram).reshape(-1, 3)
+    assert rows[:, 2].sum() == values.size
+    below = rows[rows[:, 1] <= 0][:, 2].sum() / values.size
+    assert abs(below - (values <= 0).mean()) < 0.05
+    keys = {name: dict(zip(recorder.samples(name)[0].summary.extra_keys,
+                           recorder.samples(name)[0].summary.extra_values))
+            for name in ("large", "small")}
+    assert keys == {"large": {14: pytest.approx(0.5 / (values.nbytes // 1024) ** 0.5)}, "small": {}}
+
+
 def test_posts_are_conserved(daemon):
     with embmon.Client(run="run", address=f"unix:{daemon.socket}") as client:
         for step in range(50):
@@ -379,7 +401,8 @@ def test_the_name_of_a_run(recorder, tmp_path):
     ({"rank": -1}, embmon.InvalidArgumentError), ({"rank": 1}, embmon.InvalidArgumentError),
     ({"world_size": 1025}, embmon.InvalidArgumentError),
     ({"every": 0}, embmon.InvalidArgumentError), ({"every": "often"}, embmon.InvalidArgumentError),
-    ({"every": 2.0}, embmon.InvalidArgumentError)])
+    ({"every": 2.0}, embmon.InvalidArgumentError),
+    ({"buckets": "some"}, embmon.InvalidArgumentError), ({"buckets": 1}, embmon.InvalidArgumentError)])
 def test_options_out_of_range(options, error):
     with pytest.raises(error):
         embmon.Client(**options)

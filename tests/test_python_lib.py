@@ -154,6 +154,7 @@ def test_function(name):
 @pytest.mark.parametrize("enum, ours", [
     ("embmon_dtype", _lib.DTYPES), ("embmon_signal", _lib.SIGNALS), ("embmon_kind", _lib.KINDS),
     ("embmon_mask", {f"mask_{word}": value for word, value in _lib.MASKS.items()}),
+    ("embmon_buckets", {f"buckets_{word}": value for word, value in _lib.BUCKETS.items()}),
     ("embmon_shape_role", {f"shape_{word}": value for word, value in _lib.SHAPE_ROLES.items()}),
     ("embmon_severity", _lib.SEVERITIES), ("embmon_alert_state", _lib.ALERT_STATES)])
 def test_enum(enum, ours, compiled):
@@ -170,7 +171,8 @@ def test_phases_are_called_as_in_alerts(compiled):
 
 def test_every_enum_and_constant_is_known(compiled):
     assert set(enums_of_header()) == {"embmon_dtype", "embmon_signal", "embmon_kind",
-                                      "embmon_shape_role", "embmon_mask", "embmon_phase", "embmon_severity",
+                                      "embmon_buckets", "embmon_shape_role", "embmon_mask",
+                                      "embmon_phase", "embmon_severity",
                                       "embmon_alert_state", "embmon_error", ""}
     assert enums_of_header()[""] == ["EMBMON_NAME_MAX", "EMBMON_RANK_MAX", "EMBMON_INPUTS_MAX"]
     for name in ("NAME_MAX", "RANK_MAX", "INPUTS_MAX", "NO_PADDING"):

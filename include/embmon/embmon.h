@@ -30,7 +30,7 @@
  * Threads: every call but embmon_close() may be made from any thread at any time. After
  * embmon_open() no call blocks, waits for a lock, makes a system call, allocates without bound, or
  * touches the process's signal mask, signal handlers, locale, errno or stdout. One private thread
- * (all signals blocked) does the sending.
+ * (all signals blocked) does the sending. A post needs up to 160 KiB of its thread's stack.
  *
  * After fork() the child's handle is inert: every call returns EMBMON_ECLOSED, and the child's copy
  * of the socket is closed. A child that trains opens a client of its own.
@@ -165,6 +165,12 @@ enum embmon_alert_state {
     EMBMON_FIRING = 2,
 };
 
+/* How the elements of a large tensor are counted in buckets; all else of it is exact in any case. */
+enum embmon_buckets {
+    EMBMON_BUCKETS_EXACT = 0,
+    EMBMON_BUCKETS_SAMPLED = 1, /* 1 of 16 elements, from 2^20 elements on */
+};
+
 /* ---- opening and closing ------------------------------------------------------------------ */
 
 struct embmon_client; /* opaque */
@@ -191,16 +197,17 @@ struct embmon_options {
        Both ends prove that they know it, and a daemon that cannot is not talked to. It is read by
        embmon_open(). NULL: EMBMON_TOKEN_FILE, else none. */
     const char *token_file;
+    int buckets; /* enum embmon_buckets */
 };
 #define EMBMON_OPTIONS_INIT                                                                        \
     {                                                                                              \
-        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL, NULL                    \
+        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL, NULL, 0                 \
     }
 
 /* Starts a client. Succeeds while no daemon is there: posts wait in a bounded queue (the oldest
  * go first when it is full) and the thread keeps trying, after 100 ms and at most every 10 s.
  * In: options, or NULL for the defaults. Out: *client, untouched on failure.
- * Errors: EINVAL (rank >= world_size, world_size > 1024), EADDRESS, ENAME, ENOMEM, ETHREAD. */
+ * Errors: EINVAL (rank >= world_size, world_size > 1024, not of enum embmon_buckets), EADDRESS, ENAME, ENOMEM, ETHREAD. */
 EMBMON_API EMBMON_NODISCARD EMBMON_NONNULL(2) int embmon_open(const struct embmon_options *options,
                                                               struct embmon_client **client);
 

@@ -1,19 +1,20 @@
 /* Summarises the tensor on standard input as the client does, for a judge in another language:
  *
- *     summarize DTYPE [ftz] <tensor     ftz: flush-to-zero and denormals-are-zero are set
- *     summarize speed DTYPE COUNT       nanoseconds per element
+ *     summarize DTYPE [ftz] [level=N] <tensor
  *     summarize rows DTYPE ROWS COLUMNS <ids (i64) and values
+ *     summarize cost DTYPE COUNT TIMES LEVEL
  *
- * Prints one line: count zeros nans +inf -inf min max sum absolute_sum square_sum, doubles in
- * hexadecimal; then "-" or "+", bucket and count for each bucket. With rows, first a line
- * "looked_up touched". */
-#include "client/summarize.c"
-#include "client/busy.c"
-#include "client/rows.c"
-
+ * ftz: flush-to-zero and denormals-are-zero are set. level: of kernel.h; status 77 where the
+ * processor does not have it. Prints one line: count zeros nans +inf -inf min max sum absolute_sum
+ * square_sum, doubles in hexadecimal; then "-" or "+", bucket and count for each bucket. With rows,
+ * first a line "looked_up touched". With cost, nothing: whoever runs it counts instructions. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
+
+#include "client/float_mode.h"
+#include "client/rows.h"
+#include "client/summarize.h"
 
 static void set_ftz(void)
 {
@@ -78,37 +79,57 @@ static void print_tally(const struct tally *t)
     print_span(t, false);
 }
 
-static int speed(enum embmon_dtype dtype, size_t count)
+/* A gradient as most are: from 2^-13 to 1, of both signs, no zeros; in f32, f64, f16 or bf16. */
+static void fill(uint8_t *data, size_t count, enum embmon_dtype dtype)
 {
-    uint8_t *data = malloc(count * dtype_size((int)dtype));
+    uint32_t random = 1;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t exponent, bits;
+        double wide;
+        float value;
+        uint16_t half;
+
+        random = random * 1664525 + 1013904223;
+        exponent = 126 - (random >> 28) % 13;
+        bits = (random << 8 & 0x80000000) | exponent << 23 | (random >> 4 & 0x7fffff);
+        memcpy(&value, &bits, sizeof value);
+        wide = (double)value;
+        half = (uint16_t)(dtype == EMBMON_BF16 ? bits >> 16
+                                               : (bits >> 16 & 0x8000) | (exponent - 112) << 10 |
+                                                     (bits >> 13 & 0x3ff));
+        memcpy(data + i * dtype_size((int)dtype),
+               dtype == EMBMON_F32   ? (void *)&bits
+               : dtype == EMBMON_F64 ? (void *)&wide
+                                     : (void *)&half,
+               dtype_size((int)dtype));
+    }
+}
+
+static int cost(enum embmon_dtype dtype, size_t count, int times, enum kernel_level level)
+{
+    uint8_t *data = aligned_alloc(64, (count * dtype_size((int)dtype) + 63) / 64 * 64);
+    static uint64_t counts[BUCKETS];
     static struct tally t;
-    struct timespec a, b;
-    double best = 1e30;
 
-    if (!data)
-        return 1;
-    for (size_t i = 0; i < count * dtype_size((int)dtype); i++)
-        data[i] = (uint8_t)(rand() >> 7);
-    if (dtype == EMBMON_F32)
-        for (size_t i = 0; i < count; i++) {
-            float value = 0;
-
-            for (int k = 0; k < 6; k++)
-                value += (float)rand() / (float)RAND_MAX - 0.5f;
-            memcpy(data + i * 4, &value, 4);
-        }
-    for (int round = 0; round < 20; round++) {
-        double ns;
+    if (!data || !dtype_is_float(dtype) || !kernel_at(level))
+        return 77;
+    fill(data, count, dtype);
+    for (int i = 0; i < times; i++) {
+        struct summary s;
+        uint32_t first, length;
 
         tally_start(&t);
-        clock_gettime(CLOCK_MONOTONIC, &a);
+        t.kernel = kernel_at(level);
         tally_add(&t, data, count, dtype);
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        ns =
-            ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / (double)count;
-        best = ns < best ? ns : best;
+        tally_moments(&t, &s);
+        for (int negative = 0; negative <= 1; negative++) {
+            tally_span(&t, negative != 0, &first, &length);
+            tally_counts(&t, negative != 0, first, length, counts);
+        }
+        if (s.count != count || s.zeros > 0 || length == 0)
+            return 1;
     }
-    printf("%.3f\n", best);
     free(data);
     return 0;
 }
@@ -143,19 +164,28 @@ int main(int argc, char **argv)
     uint8_t *data;
     size_t n;
     int dtype;
+    bool ftz = false;
 
-    if (argc == 4 && strcmp(argv[1], "speed") == 0)
-        return speed((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]));
+    if (argc == 6 && strcmp(argv[1], "cost") == 0)
+        return cost((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]), atoi(argv[4]),
+                    (enum kernel_level)atoi(argv[5]));
     if (argc == 5 && strcmp(argv[1], "rows") == 0)
         return rows((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]), (size_t)atol(argv[4]));
     dtype = argc >= 2 ? atoi(argv[1]) : 0;
     if (dtype_size(dtype) == 0 || !(data = read_all(&n)))
         return 64;
     tally_start(&t);
-    if (argc == 3)
+    for (int i = 2; i < argc; i++)
+        if (strncmp(argv[i], "level=", 6) == 0)
+            t.kernel = kernel_at((enum kernel_level)atoi(argv[i] + 6));
+        else
+            ftz = strcmp(argv[i], "ftz") == 0;
+    if (!t.kernel)
+        return 77;
+    if (ftz)
         set_ftz();
     tally_add(&t, data, n / dtype_size(dtype), (enum embmon_dtype)dtype);
-    if (argc == 3 && !ftz_is_set())
+    if (ftz && !ftz_is_set())
         return 2;
     print_tally(&t);
     free(data);

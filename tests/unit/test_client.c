@@ -84,6 +84,9 @@ static void options_out_of_range_are_refused(void **state)
     options.world_size = 1025;
     assert_int_equal(embmon_open(&options, &client), EMBMON_EINVAL);
     options.rank = 0, options.world_size = 1;
+    options.buckets = EMBMON_BUCKETS_SAMPLED + 1;
+    assert_int_equal(embmon_open(&options, &client), EMBMON_EINVAL);
+    options.buckets = EMBMON_BUCKETS_EXACT;
     options.address = "tcp:localhost";
     assert_int_equal(embmon_open(&options, &client), EMBMON_EADDRESS);
     options.address = "tcp:localhost:1";

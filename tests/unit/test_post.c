@@ -329,6 +329,65 @@ static void threads_may_post_together_and_the_sum_always_holds(void **to)
     w->client = NULL;
 }
 
+/* With sanitizers a frame is larger than what it holds. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+enum { LARGE = 1 << 20 };
+
+static void *post_from_a_small_stack(void *of)
+{
+    struct world *w = of;
+    float *values = calloc(LARGE, sizeof *values);
+    int64_t *ids = calloc(LARGE / 1024, sizeof *ids);
+
+    if (!values || !ids)
+        return NULL;
+    for (size_t i = 0; i < LARGE; i++)
+        values[i] = (float)(i % 1000);
+    embmon_post(w->client, w->kernel, EMBMON_GRADIENT, 1, values, LARGE, EMBMON_F32);
+    embmon_post(w->client, w->dense, EMBMON_ACTIVATION, 1, values, LARGE, EMBMON_F32);
+    embmon_post(w->client, w->table, EMBMON_WEIGHT, 1, values, 8, EMBMON_F32);
+    for (size_t i = 0; i < LARGE / 1024; i++)
+        ids[i] = (int64_t)(i / 2); /* every two rows are added up */
+    embmon_post_rows(w->client, w->table, EMBMON_GRADIENT, 1, ids, EMBMON_I64, values, LARGE / 1024,
+                     1024, EMBMON_F32);
+    embmon_post_rows(w->client, w->table, EMBMON_GRADIENT, 1, ids, EMBMON_I64, values, 2, LARGE / 2,
+                     EMBMON_F32);
+    embmon_post_ids(w->client, w->table, 1, ids, LARGE / 1024, EMBMON_I64, 2, NULL);
+    free(values);
+    free(ids);
+    return w;
+}
+
+static void a_post_fits_into_160_kib_of_stack(void **to)
+{
+    struct embmon_options options = EMBMON_OPTIONS_INIT;
+    struct world *w = *to, sampling = *w;
+    struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
+    pthread_attr_t attributes;
+
+    options.address = "unix:/nowhere";
+    options.log = hush;
+    options.buckets = EMBMON_BUCKETS_SAMPLED;
+    assert_int_equal(embmon_open(&options, &sampling.client), 0);
+    info.path = "layer";
+    sampling.table = sampling.dense = sampling.kernel = embmon_layer(sampling.client, &info);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstacksize(&attributes, 160 << 10), 0);
+    for (int i = 0; i < 2; i++) {
+        struct world *of = i == 0 ? w : &sampling;
+        pthread_t thread;
+        void *done;
+
+        assert_int_equal(pthread_create(&thread, &attributes, post_from_a_small_stack, of), 0);
+        assert_int_equal(pthread_join(thread, &done), 0);
+        assert_ptr_equal(done, of);
+    }
+    pthread_attr_destroy(&attributes);
+    embmon_close(sampling.client, 0);
+}
+#endif
+
 int main(void)
 {
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
@@ -344,6 +403,9 @@ int main(void)
         WITH_WORLD(an_empty_tensor_is_a_sample_of_count_0),
         WITH_WORLD(what_is_not_wanted_is_skipped_and_counted),
         WITH_WORLD(threads_may_post_together_and_the_sum_always_holds),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        WITH_WORLD(a_post_fits_into_160_kib_of_stack),
+#endif
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,6 +392,8 @@ static void extras_merge_as_their_key_says(void **state)
     assert_true(summary_set_extra(&b, EXTRA_ROWS_LOOKED_UP, 7));
     assert_true(summary_set_extra(&b, EXTRA_ROWS_TOUCHED, 6));
     assert_true(summary_set_extra(&b, EXTRA_UNCOALESCED, 1));
+    assert_true(summary_set_extra(&b, EXTRA_BUCKET_ERROR, 0.01));
+    assert_true(summary_set_extra(&c, EXTRA_BUCKET_ERROR, 0.02));
     assert_true(summary_set_extra(&c, EXTRA_UNCOALESCED, 0));
     assert_true(summary_add(&a, &b));
     assert_true(summary_add(&a, &c));
@@ -399,6 +401,7 @@ static void extras_merge_as_their_key_says(void **state)
     assert_true(summary_extra(&a, EXTRA_ROWS_LOOKED_UP, -1) == 14);
     assert_true(summary_extra(&a, EXTRA_ROWS_TOUCHED, -1) == 17);
     assert_true(summary_extra(&a, EXTRA_UNCOALESCED, -1) == 1);
+    assert_true(summary_extra(&a, EXTRA_BUCKET_ERROR, -1) == 0.02);
     assert_null(summary_check(&a));
 }
 

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/tensor.h"
@@ -42,7 +43,7 @@ static int stop(void **state)
 
 static void whole(const struct target *target, int signal, int phase, const float *data, size_t n)
 {
-    struct tensor_place place = {target, target->id == 0 ? &table : &layer, signal, phase};
+    struct tensor_place place = {target, target->id == 0 ? &table : &layer, signal, phase, 1};
 
     tally_start(&tally);
     tensor_whole(&tally, &moments, &place, data, n, EMBMON_F32, &tools);
@@ -104,7 +105,7 @@ static void rows_bring_their_counts(void **state)
 {
     const int32_t ids[] = {3, 1, 3, 0};
     const float values[] = {1, 1, 0, 0, 1, 1, 3, 4};
-    struct tensor_place place = {&table, &table, EMBMON_GRADIENT, EMBMON_TRAIN};
+    struct tensor_place place = {&table, &table, EMBMON_GRADIENT, EMBMON_TRAIN, 1};
     struct tensor_rows rows = {ids, values, EMBMON_I32, EMBMON_F32, 4, 2};
 
     (void)state;
@@ -158,6 +159,31 @@ static void the_busiest_rows_are_compared_once_an_epoch(void **state)
     assert_true(extra(EXTRA_COSINE) == -1);
 }
 
+/* Where the trainer asked for it, and what is posted is large; not the touched rows of a table. */
+static void large_tensors_are_sampled_on_request(void **state)
+{
+    enum { LARGE = SAMPLE_FROM };
+    float *values = malloc(LARGE * sizeof *values);
+
+    (void)state;
+    assert_non_null(values);
+    for (size_t i = 0; i < LARGE; i++)
+        values[i] = (float)(i % 1000) + 1;
+    whole(&kernel, EMBMON_WEIGHT, EMBMON_TRAIN, values, LARGE);
+    assert_true(extra(EXTRA_BUCKET_ERROR) == -1);
+    tools.sampled = true;
+    whole(&kernel, EMBMON_WEIGHT, EMBMON_TRAIN, values, LARGE - 1);
+    assert_true(extra(EXTRA_BUCKET_ERROR) == -1);
+    whole(&kernel, EMBMON_WEIGHT, EMBMON_TRAIN, values, LARGE);
+    assert_true(extra(EXTRA_BUCKET_ERROR) > 0 && extra(EXTRA_BUCKET_ERROR) < 0.01);
+    assert_int_equal(moments.count, LARGE);
+    table.rows = LARGE / 2;
+    whole(&table, EMBMON_GRADIENT, EMBMON_TRAIN, values, LARGE);
+    assert_true(extra(EXTRA_ROWS_TOUCHED) == LARGE / 2);
+    assert_true(extra(EXTRA_BUCKET_ERROR) == -1);
+    free(values);
+}
+
 #define tensor_test(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -169,6 +195,7 @@ int main(void)
         tensor_test(rows_bring_their_counts),
         tensor_test(the_padding_of_a_whole_table_is_looked_at_too),
         tensor_test(the_busiest_rows_are_compared_once_an_epoch),
+        tensor_test(large_tensors_are_sampled_on_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

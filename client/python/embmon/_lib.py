@@ -38,6 +38,7 @@ KINDS = {"other": 0, "embedding": 1, "dense": 2, "recurrent": 3, "conv": 4, "nor
 MASKS = {"unknown": 0, "none": 1, "used": 2, "passed": 3, "lost": 4, "missed": 5}
 SHAPE_ROLES = {"input": 1, "output": 2, "gradient": 3}
 PHASES = {"training": 1, "validation": 2, "inference": 3}
+BUCKETS = {"exact": 0, "sampled": 1}
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
 ALERT_STATES = {"resolved": 0, "pending": 1, "firing": 2}
 
@@ -56,7 +57,8 @@ class Options(ctypes.Structure):
 
     _fields_ = [("size", c_uint32), ("rank", c_uint32), ("world_size", c_uint32),
                 ("every", c_uint32), ("address", c_char_p), ("run", c_char_p), ("resume", c_int),
-                ("log", LOG), ("log_context", c_void_p), ("token_file", c_char_p)]
+                ("log", LOG), ("log_context", c_void_p), ("token_file", c_char_p),
+                ("buckets", c_int)]
 
 
 class LayerInfo(ctypes.Structure):

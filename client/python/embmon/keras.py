@@ -39,7 +39,8 @@ class EmbmonCallback(keras.callbacks.Callback):
                  stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
                  ignore: Iterable[Any] = (), vocabulary: Any = None, name: str | None = None,
                  optimizers: Iterable[Any] | None = None,
-                 token_file: str | os.PathLike[str] | None = None) -> None:
+                 token_file: str | os.PathLike[str] | None = None,
+                 buckets: str = "exact") -> None:
         """address: "unix:PATH" or "tcp:HOST:PORT" of embmond; None: EMBMON_ADDRESS, else
         the default addresses.
         run: the wanted name; None: EMBMON_RUN, else the launcher's id, else script, date and time.
@@ -65,6 +66,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         name: put before all paths, for several models in one run.
         optimizers: those that are not an attribute of the model.
         token_file: for tcp, as of Client.
+        buckets: "exact" or "sampled", as of Client.
 
         Errors: ValueError for an unknown signal, detector, severity or key; TypeError or ValueError
         for a vocabulary that is none, ValueError before the first step where the model has several
@@ -73,7 +75,8 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
         self._name = name or ""
         self._optimizers = None if optimizers is None else list(optimizers)
-        client = Client(run=run, address=address, resume=resume, every=every, token_file=token_file)
+        client = Client(run=run, address=address, resume=resume, every=every, token_file=token_file,
+                        buckets=buckets)
         self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore, vocabulary)
         self._probes: Any = None  # Probes, while they are in a model
         self._routes: dict[str, Any] = {}  # what feeds which table

@@ -1,0 +1,213 @@
+/* The contestants of tests/bench/summarize.py that are C, each timed here: a call returns seconds.
+ * Built as a shared library from the client's objects, whose inside the library itself hides. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/rows.h"
+#include "client/sample.h"
+#include "client/summarize.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+
+EXPORTED int bench_has_level(int level);
+EXPORTED double bench_summarize(const void *data, size_t n, int dtype, int level, int repeat);
+EXPORTED double bench_sampled(const void *data, size_t n, int dtype, int level);
+EXPORTED double bench_rows(const void *data, size_t rows, size_t columns, int dtype);
+EXPORTED double bench_sum(const float *data, size_t n, int level);
+EXPORTED double bench_ceiling(const float *data, size_t n, int level);
+EXPORTED double bench_post(const float *data, size_t n, int repeat);
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int bench_has_level(int level)
+{
+    return kernel_at((enum kernel_level)level) != NULL;
+}
+
+/* ---- ours -------------------------------------------------------------------------------------
+ */
+
+/* All that a post does with a tally. */
+__attribute__((noinline)) static uint64_t
+summarize(const void *data, size_t n, enum embmon_dtype dtype, const struct kernel *kernel)
+{
+    struct tally t;
+    struct summary s;
+    uint64_t counts[BUCKETS], found = 0;
+    uint32_t first, length;
+
+    tally_start(&t);
+    t.kernel = kernel;
+    tally_add(&t, data, n, dtype);
+    tally_moments(&t, &s);
+    for (int negative = 0; negative <= 1; negative++) {
+        tally_span(&t, negative != 0, &first, &length);
+        tally_counts(&t, negative != 0, first, length, counts);
+        found += length > 0 ? counts[0] : 0;
+    }
+    return found + s.zeros;
+}
+
+double bench_summarize(const void *data, size_t n, int dtype, int level, int repeat)
+{
+    const struct kernel *kernel = level < 0 ? kernel_best() : kernel_at((enum kernel_level)level);
+    volatile uint64_t kept;
+    double start = now();
+
+    for (int i = 0; i < repeat; i++)
+        kept = summarize(data, n, (enum embmon_dtype)dtype, kernel);
+    (void)kept;
+    return (now() - start) / repeat;
+}
+
+/* Moments of all, buckets of a sample. */
+double bench_sampled(const void *data, size_t n, int dtype, int level)
+{
+    struct tally t;
+    struct summary s;
+    volatile double kept;
+    double start = now();
+
+    tally_start(&t);
+    t.kernel = kernel_at((enum kernel_level)level);
+    kept = sample_add(&t, data, n, (enum embmon_dtype)dtype, n);
+    tally_moments(&t, &s);
+    (void)kept;
+    return now() - start;
+}
+
+/* A table's gradient: its touched rows alone. */
+double bench_rows(const void *data, size_t rows, size_t columns, int dtype)
+{
+    struct row_set set = {
+        .values = data, .dtype = (enum embmon_dtype)dtype, .rows = rows, .columns = columns};
+    struct tally t;
+    double start = now();
+
+    tally_start(&t);
+    rows_add_dense(&t, &set);
+    return now() - start;
+}
+
+/* ---- what bounds it: one sum as a compiler vectorises it, and as fast as the memory gives ------
+ */
+
+#define SUMS(suffix, lanes, attribute)                                                             \
+    typedef float floats_##suffix __attribute__((vector_size(lanes * 4)));                         \
+    __attribute__((noinline)) attribute static float sum_##suffix(const float *data, size_t n)     \
+    {                                                                                              \
+        floats_##suffix sum = {0}, values;                                                         \
+        float total = 0;                                                                           \
+                                                                                                   \
+        for (size_t i = 0; i + lanes <= n; i += lanes) {                                           \
+            memcpy(&values, data + i, sizeof values);                                              \
+            sum += values;                                                                         \
+        }                                                                                          \
+        for (size_t i = 0; i < lanes; i++)                                                         \
+            total += sum[i];                                                                       \
+        return total;                                                                              \
+    }                                                                                              \
+    __attribute__((noinline)) attribute static float ceiling_##suffix(const float *data, size_t n) \
+    {                                                                                              \
+        floats_##suffix a = {0}, b = a, c = a, d = a, values;                                      \
+        float total = 0;                                                                           \
+                                                                                                   \
+        for (size_t i = 0; i + 4 * lanes <= n; i += 4 * lanes) {                                   \
+            memcpy(&values, data + i, sizeof values);                                              \
+            a += values;                                                                           \
+            memcpy(&values, data + i + lanes, sizeof values);                                      \
+            b += values;                                                                           \
+            memcpy(&values, data + i + 2 * lanes, sizeof values);                                  \
+            c += values;                                                                           \
+            memcpy(&values, data + i + 3 * lanes, sizeof values);                                  \
+            d += values;                                                                           \
+        }                                                                                          \
+        a += b + c + d;                                                                            \
+        for (size_t i = 0; i < lanes; i++)                                                         \
+            total += a[i];                                                                         \
+        return total;                                                                              \
+    }
+
+SUMS(base, 4, )
+#if defined(__x86_64__)
+SUMS(avx2, 8, __attribute__((target("avx2"))))
+SUMS(avx512, 16, __attribute__((target("avx512f"))))
+#endif
+
+typedef float sum_function(const float *data, size_t n);
+
+static double timed(sum_function *function, const float *data, size_t n)
+{
+    volatile float kept;
+    double start = now();
+
+    kept = function(data, n);
+    (void)kept;
+    return now() - start;
+}
+
+double bench_sum(const float *data, size_t n, int level)
+{
+#if defined(__x86_64__)
+    if (level == KERNEL_AVX512)
+        return timed(sum_avx512, data, n);
+    if (level == KERNEL_AVX2)
+        return timed(sum_avx2, data, n);
+#endif
+    return timed(sum_base, data, n);
+}
+
+double bench_ceiling(const float *data, size_t n, int level)
+{
+#if defined(__x86_64__)
+    if (level == KERNEL_AVX512)
+        return timed(ceiling_avx512, data, n);
+    if (level == KERNEL_AVX2)
+        return timed(ceiling_avx2, data, n);
+#endif
+    return timed(ceiling_base, data, n);
+}
+
+/* ---- a whole post, no daemon there ------------------------------------------------------------
+ */
+
+static void say_nothing(void *context, const char *line)
+{
+    (void)context;
+    (void)line;
+}
+
+/* A post of n f32, mean of `repeat`; < 0: no client. Pauses, so that the private thread is idle. */
+double bench_post(const float *data, size_t n, int repeat)
+{
+    static struct embmon_client *client;
+    static int layer;
+    const struct timespec pause = {0, 60000000};
+    double start;
+
+    if (!client) {
+        struct embmon_options options = EMBMON_OPTIONS_INIT;
+        struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
+
+        options.address = "unix:/nonexistent/embmond.sock";
+        options.run = "bench";
+        options.log = say_nothing;
+        info.path = "layer";
+        if (embmon_open(&options, &client) < 0)
+            return -1;
+        layer = embmon_layer(client, &info);
+    }
+    nanosleep(&pause, NULL);
+    start = now();
+    for (int i = 0; i < repeat; i++)
+        embmon_post(client, layer, EMBMON_GRADIENT, 1, data, n, EMBMON_F32);
+    return (now() - start) / repeat;
+}

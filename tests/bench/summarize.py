@@ -1,0 +1,281 @@
+"""How fast a tensor is summarised, beside what bounds it and what others do with it, in one run.
+
+    make bench          about a minute; make bench-quick: some seconds, fewer rounds
+
+One thread each. All contestants of a table take turns, ROUNDS times, so that what else the machine
+does hits them alike; a figure is the least of its rounds and, behind it, their median. What is
+warm was read just before by the same contestant. The peers make 64 buckets; ours are 4,080, and the
+moments, zeros, NaNs and infinities beside them.
+
+* sum: one sum with vectors of that level, as a compiler makes it of a loop
+* ceiling: the same with four sums side by side: as fast as the memory gives at that level
+
+Prints Markdown, and at its end the goals with what was measured. A goal that is missed changes
+nothing about the exit status.
+"""
+import argparse
+import ctypes
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "client" / "python"))
+os.environ.setdefault("EMBMON_LIBRARY", str(ROOT / "build" / "libembmon.so"))
+os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import numpy  # noqa: E402
+
+LEVELS = ("base", "avx2", "avx512")
+DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4}
+BINS = 64
+
+
+def library():
+    lib = ctypes.CDLL(str(ROOT / "build" / "bench" / "libsummarize.so"))
+    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post"):
+        getattr(lib, f"bench_{name}").restype = ctypes.c_double
+    return lib
+
+
+LIB = library()
+HERE = [level for level in range(len(LEVELS)) if LIB.bench_has_level(level)]
+BEST = HERE[-1]
+
+
+def at(array):
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def summarize(array, level, dtype="f32", repeat=1):
+    """A call that returns seconds of one summary."""
+    pointer, count = at(array), ctypes.c_size_t(array.size)
+    return lambda: LIB.bench_summarize(pointer, count, DTYPES[dtype], level, repeat)
+
+
+def plain(name, array, level):
+    pointer, count = at(array), ctypes.c_size_t(array.size)
+    return lambda: getattr(LIB, f"bench_{name}")(pointer, count, level)
+
+
+def timed(call):
+    def run():
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+    return run
+
+
+def gradient(n, zero_rows=0.0, width=64):
+    random = numpy.random.default_rng(n)
+    values = random.standard_normal(n, dtype=numpy.float32) * numpy.float32(1e-2)
+    if zero_rows:
+        values.reshape(-1, width)[random.random(n // width) < zero_rows] = 0
+    return values
+
+
+def as_dtype(values, dtype):
+    if dtype == "bf16":
+        return (values.view(numpy.uint32) >> 16).astype(numpy.uint16)
+    return values.astype({"f32": "f4", "f64": "f8", "f16": "f2"}[dtype])
+
+
+# ---- running
+
+class Figures:
+    """Seconds of every round, by contestant."""
+
+    def __init__(self, contestants, rounds, bursts=3):
+        self.times = {name: [] for name in contestants}
+        for _ in range(rounds):
+            for name, call in contestants.items():
+                self.times[name].append(min(call() for _ in range(bursts if self.fast(name) else 1)))
+
+    def fast(self, name):
+        return not self.times[name] or self.times[name][-1] < 5e-3
+
+    def least(self, name):
+        return min(self.times[name])
+
+    def median(self, name):
+        return statistics.median(self.times[name])
+
+    def ratio(self, name, other):
+        """How many times as long, of the least and of the medians."""
+        return (self.least(name) / self.least(other), self.median(name) / self.median(other))
+
+
+def show(title, figures, count, size, base):
+    print(f"\n{title}\n")
+    print(f"| | least, µs | median, µs | GB/s | ns/element | × {base} | median × |")
+    print("|---|---|---|---|---|---|---|")
+    for name in figures.times:
+        least, median = figures.least(name), figures.median(name)
+        ratios = figures.ratio(name, base)
+        print(f"| {name} | {1e6 * least:.1f} | {1e6 * median:.1f} | {1e-9 * count * size / least:.2f} "
+              f"| {1e9 * least / count:.3f} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
+
+
+GOALS = []
+
+
+def goal(what, wanted, value, median, unit="×", least_is_best=True):
+    met = value <= wanted if least_is_best else value >= wanted
+    GOALS.append(f"| {what} | {'≤' if least_is_best else '≥'} {wanted:g} {unit} | {value:.2f} | "
+                 f"{median:.2f} | {'met' if met else '**missed**'} |")
+
+
+# ---- the tables
+
+def peers(values, folder):
+    """Others' histograms of the same array: name, call."""
+    calls = {"numpy.histogram": timed(lambda: numpy.histogram(values, BINS))}
+    try:
+        import torch
+        torch.set_num_threads(1)
+        tensor = torch.from_numpy(values)
+        calls["torch.histc"] = timed(lambda: torch.histc(tensor, BINS))
+    except ImportError:
+        print("torch is not installed: left out", file=sys.stderr)
+    try:
+        import tensorflow
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+        writer = tensorflow.summary.create_file_writer(folder)
+
+        def histogram():
+            with writer.as_default():
+                tensorflow.summary.histogram("values", values, step=0, buckets=BINS)
+        calls["tf.summary.histogram"] = timed(histogram)
+    except ImportError:
+        print("tensorflow is not installed: left out", file=sys.stderr)
+    return calls
+
+
+def dense(rounds, folder):
+    values = gradient(10**6)
+    contestants = {}
+    for level in HERE:
+        name = LEVELS[level]
+        contestants |= {f"sum, {name}": plain("sum", values, level),
+                        f"ceiling, {name}": plain("ceiling", values, level),
+                        f"summary, {name}": summarize(values, level)}
+    others = peers(values, folder)
+    figures = Figures(contestants | others, rounds)
+    best, base = f"summary, {LEVELS[BEST]}", f"ceiling, {LEVELS[BEST]}"
+    show("10^6 f32, normal, warm", figures, values.size, 4, base)
+    goal(f"summary ÷ sum of {LEVELS[0]}, as the library is compiled", 4,
+         *figures.ratio(best, f"sum, {LEVELS[0]}"))
+    for level in HERE:
+        name = LEVELS[level]
+        goal(f"summary ÷ sum, {name}", 4, *figures.ratio(f"summary, {name}", f"sum, {name}"))
+        goal(f"summary ÷ ceiling, {name}", 4, *figures.ratio(f"summary, {name}", f"ceiling, {name}"))
+    for other, times in {"numpy.histogram": 10, "torch.histc": 6, "tf.summary.histogram": 100}.items():
+        if other in figures.times:
+            goal(f"{other} ÷ summary", times, *figures.ratio(other, best), least_is_best=False)
+    rates = [4e-9 * values.size / time(f"summary, {LEVELS[0]}")
+             for time in (figures.least, figures.median)]
+    goal("summary without AVX", 3, *rates, unit="GB/s", least_is_best=False)
+
+
+def zero_rows(rounds):
+    width, whole = 64, gradient(10**6)
+    table = gradient(10**6, 0.7, width)
+    contestants = {"dense": summarize(whole, BEST), "70 % zero rows": summarize(table, BEST)}
+    for name, values in (("dense, by touched rows", whole), ("70 %, by touched rows", table)):
+        pointer = at(values)
+        contestants[name] = lambda pointer=pointer, rows=values.size // width: LIB.bench_rows(
+            pointer, ctypes.c_size_t(rows), ctypes.c_size_t(width), DTYPES["f32"])
+    figures = Figures(contestants, rounds)
+    show(f"10^6 f32, a table's gradient with rows of {width}", figures, whole.size, 4, "dense")
+    goal("rate with 70 % zero rows ÷ dense", 1.5, *figures.ratio("dense", "70 % zero rows"),
+         least_is_best=False)
+
+
+def large(rounds):
+    """What no cache holds."""
+    values = gradient(10**7)
+    contestants = {}
+    for level in HERE:
+        name = LEVELS[level]
+        pointer, count = at(values), ctypes.c_size_t(values.size)
+        contestants |= {
+            f"sum, {name}": plain("sum", values, level),
+            f"ceiling, {name}": plain("ceiling", values, level),
+            f"summary, {name}": summarize(values, level),
+            f"sampled, {name}": lambda level=level: LIB.bench_sampled(pointer, count, DTYPES["f32"],
+                                                                      level)}
+    figures = Figures(contestants, rounds, bursts=1)
+    show("10^7 f32, normal", figures, values.size, 4, f"ceiling, {LEVELS[BEST]}")
+    for level in HERE:
+        name = LEVELS[level]
+        goal(f"10^7, sampled ÷ sum, {name}", 1.7,
+             *figures.ratio(f"sampled, {name}", f"sum, {name}"))
+
+
+def dtypes(rounds):
+    values = gradient(10**6)
+    for level in HERE:
+        arrays = {name: as_dtype(values, name) for name in DTYPES}
+        figures = Figures({name: summarize(array, level, name) for name, array in arrays.items()},
+                          rounds)
+        show(f"10^6 elements of each dtype, {LEVELS[level]}; GB/s as if f32", figures, values.size, 4,
+             "f32")
+        for name in ("f64", "f16", "bf16"):
+            goal(f"elements a second, {name} ÷ f32, {LEVELS[level]}", 0.5,
+                 *figures.ratio("f32", name), least_is_best=False)
+
+
+def small(rounds):
+    import embmon
+
+    sizes = (1, 16, 64, 200, 256)
+    values = gradient(256)
+    contestants = {}
+    client = embmon.Client(address="unix:/nonexistent/embmond.sock", run="bench")
+    layer = client.layer("layer")
+
+    def post(array, repeat=100):
+        time.sleep(0.06)  # the private thread is idle again
+        start = time.perf_counter()
+        for _ in range(repeat):
+            client.post(layer, "gradient", 1, array)
+        return (time.perf_counter() - start) / repeat
+
+    for n in sizes:
+        part = values[:n]
+        contestants[f"summary of {n}"] = summarize(part, BEST, repeat=1000)
+        contestants[f"embmon_post() of {n}"] = lambda part=part: LIB.bench_post(
+            at(part), ctypes.c_size_t(part.size), 200)
+        contestants[f"Client.post() of {n}"] = lambda part=part: post(part)
+    figures = Figures(contestants, rounds)
+    client.close(0)
+    print("\nSmall tensors of f32, no daemon there\n\n| | least, µs | median, µs |\n|---|---|---|")
+    for name in contestants:
+        print(f"| {name} | {1e6 * figures.least(name):.2f} | {1e6 * figures.median(name):.2f} |")
+    for name, wanted in (("summary of 256", 0.5), ("embmon_post() of 256", 0.5),
+                         ("Client.post() of 256", 6)):
+        goal(name, wanted, 1e6 * figures.least(name), 1e6 * figures.median(name), unit="µs")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    rounds = 5 if parser.parse_args().quick else 25
+    print(f"embmond's summaries on this machine: {', '.join(LEVELS[level] for level in HERE)}; "
+          f"{rounds} rounds, one thread each")
+    with tempfile.TemporaryDirectory(prefix="embmon-bench-") as folder:
+        dense(rounds, folder)
+    zero_rows(4 * rounds)
+    large(2 * rounds)
+    dtypes(4 * rounds)
+    small(rounds)
+    print("\n| goal | wanted | least | median | |\n|---|---|---|---|---|")
+    print("\n".join(GOALS))
+
+
+if __name__ == "__main__":
+    main()
