@@ -264,7 +264,7 @@ def test_what_waits_is_bounded_and_histograms_wait_first(disk, tmp_path):
 
 def test_a_disk_that_is_nearly_full_is_left_some_space(disk, tmp_path):
     """Windows wait while less than a twentieth is free, and are written when there is more."""
-    disk = disk(4 * MIB)
+    disk = disk(32 * MIB)
     with embmond_on(disk) as daemon, Load(daemon.address) as trainer:
         trainer.run()
         trainer.steps(0, 9)
@@ -272,7 +272,7 @@ def test_a_disk_that_is_nearly_full_is_left_some_space(disk, tmp_path):
         daemon.await_written(9)
         disk.fill()
         with open(disk.folder / "filler", "r+b") as filler:  # leaves a fortieth
-            filler.truncate(os.path.getsize(disk.folder / "filler") - 4 * MIB // 40)
+            filler.truncate(os.path.getsize(disk.folder / "filler") - 32 * MIB // 40)
         until(lambda: daemon.lines("histograms wait, and their windows become wider"), "thrift")
         size = sum(path.stat().st_size for path in daemon.event_files("load"))
         trainer.steps(10, 59)
