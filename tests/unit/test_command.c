@@ -200,6 +200,7 @@ static void a_long_name_is_cut_to_fit(void **state)
 
 int main(void)
 {
+    signal(SIGHUP, SIG_DFL); /* nohup may have started us */
     const struct CMUnitTest tests[] = {
         COMMAND_TEST(the_exit_status_is_the_command_s),
         COMMAND_TEST(the_environment_says_where_and_which_run),
