@@ -194,7 +194,7 @@ def test_a_nack_that_is_lost_with_its_connection_is_counted_all_the_same(daemon,
 
 
 def test_a_trainer_beside_a_daemon_does_not_grow(daemon):
-    with Load(daemon.address, "--layers", 20, "--in-flight", 4000) as trainer:
+    with Load(daemon.address, "--layers", 20, "--in-flight", 40000) as trainer:
         trainer.steps(0, 4999)
         early = trainer.settle()["max_rss_kib"]
         trainer.steps(5000, 24999)
