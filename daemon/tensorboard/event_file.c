@@ -18,7 +18,7 @@
 enum {
     LIMIT_HISTOGRAMS = 28 << 20,
     LIMIT_SCALARS = 30 << 20,
-    LIMIT_TEXTS = 32 << 20,
+    LIMIT_TEXTS = EVENT_FILE_QUEUE,
     TEXT_BYTES_MAX = 1 << 20,
 };
 
@@ -281,6 +281,11 @@ void event_file_tags(const struct event_file *file,
                      void (*each)(void *context, const char *tag, int64_t last_step), void *context)
 {
     tag_table_each(file->tags, each, context);
+}
+
+size_t event_file_pending(const struct event_file *file)
+{
+    return file->queue.length;
 }
 
 bool event_file_fresh(const struct event_file *file)

@@ -20,7 +20,10 @@
 
 struct event_file; /* opaque */
 
-enum { EVENT_FILE_FULL = 1 << 20 }; /* bytes queued that should wait no longer */
+enum {
+    EVENT_FILE_FULL = 1 << 20,   /* bytes queued that should wait no longer */
+    EVENT_FILE_QUEUE = 32 << 20, /* that may wait at most */
+};
 
 struct event_file_stats {
     uint64_t events;        /* queued, the file's own header included */
@@ -42,6 +45,9 @@ struct event_file *event_file_open(const char *directory, double wall, const cha
 /* The same in two steps, for who knows the last steps from elsewhere: event_file_carry(). */
 struct event_file *event_file_begin(const char *directory, double wall, const char **problem);
 bool event_file_learn(struct event_file *file, const char **problem);
+
+/* Bytes that wait. */
+size_t event_file_pending(const struct event_file *file);
 
 /* From now on nothing is written but by event_file_flush() and event_file_close(): what is queued
  * must be in a checkpoint first. */

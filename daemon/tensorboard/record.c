@@ -327,10 +327,8 @@ void record_set_thrift(struct record *record, enum thrift thrift)
 
 void record_finish(struct record *record, const struct alerts *alerts, struct moment now)
 {
-    enum thrift thrift = record->writer.thrift;
-
     record->writer.wall = now.wall;
-    record->writer.thrift = THRIFT_NONE;
+    record->writer.last = true;
     for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
         struct phase_windows *w = record->phases[phase - 1];
 
@@ -340,5 +338,5 @@ void record_finish(struct record *record, const struct alerts *alerts, struct mo
         if (record->last_step[phase - 1] >= 0)
             write_last(record, phase, (uint64_t)record->last_step[phase - 1], alerts);
     }
-    record->writer.thrift = thrift;
+    record->writer.last = false;
 }

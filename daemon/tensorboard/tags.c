@@ -86,9 +86,20 @@ void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double befo
 
 /* ---- windows that are due */
 
+/* A run's own queue may grow faster than all are looked at: windows are to wait before histograms of
+ * alerts and texts would be dropped. */
+enum { HISTOGRAMS_WAIT = EVENT_FILE_QUEUE / 2, SCALARS_WAIT = EVENT_FILE_QUEUE / 4 * 3 };
+
+static bool waits(const struct tag_writer *w, enum thrift kind)
+{
+    size_t full = kind == THRIFT_HISTOGRAMS ? HISTOGRAMS_WAIT : SCALARS_WAIT;
+
+    return !w->last && (w->thrift >= kind || event_file_pending(w->file) >= full);
+}
+
 void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag)
 {
-    if (window->steps == 0 || w->thrift >= THRIFT_SCALARS)
+    if (window->steps == 0 || waits(w, THRIFT_SCALARS))
         return;
     tag_scalar(w, tag, window->last_step, scalar_window_value(window));
     scalar_window_clear(window);
@@ -99,7 +110,7 @@ void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phas
 {
     char tag[TAG_MAX];
 
-    if (window->steps == 0 || w->thrift >= THRIFT_SCALARS)
+    if (window->steps == 0 || waits(w, THRIFT_SCALARS))
         return;
     tag_make(tag, phase, "gradient_norm_min/%s", layer);
     tag_scalar(w, tag, window->last_step, window->min);
@@ -115,7 +126,7 @@ void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t
                                                     "updates"};
     char tag[TAG_MAX];
 
-    if (window->steps == 0 || w->thrift >= THRIFT_HISTOGRAMS)
+    if (window->steps == 0 || waits(w, THRIFT_HISTOGRAMS))
         return;
     tag_make(tag, phase, "%s/%s", names[signal - 1], label);
     tag_histogram(w, tag, window->last_step, histogram_linear, &window->summary);

@@ -22,6 +22,7 @@ struct tag_writer {
     double wall;
     bool start;         /* SessionLog START before the next value, at its step */
     enum thrift thrift; /* windows that are to wait are left as they are, and go on */
+    bool last;          /* none is to wait: the run has ended */
 };
 
 /* "<phase's prefix><text>". */

@@ -184,6 +184,42 @@ static void a_histogram_without_a_finite_value_is_left_out(void **state)
     summary_free(&s);
 }
 
+/* A queue can grow faster than all of them are looked at. */
+static void windows_wait_while_much_waits_for_the_disk(void **state)
+{
+    (void)state;
+    struct histogram_window histogram = {0};
+    struct scalar_window scalar = {0};
+    struct summary s;
+    static const double values[] = {1, -2, 0};
+    static char text[(1 << 19) + 1];
+    uint64_t step = 0;
+
+    assert_true(values_summarise(&s, values, 3));
+    memset(text, 'x', sizeof text - 1);
+    event_file_hold(writer.file);
+    assert_true(histogram_window_add(&histogram, 1, &s));
+    scalar_window_add(&scalar, 1, 1);
+    while (event_file_pending(writer.file) < EVENT_FILE_QUEUE / 2)
+        tag_text(&writer, "text", ++step, text);
+    tags_signal(&writer, &histogram, EMBMON_TRAIN, EMBMON_GRADIENT, "a");
+    assert_int_equal(histogram.steps, 1);
+    tags_window(&writer, &scalar, "x");
+    assert_int_equal(last("x"), 1);
+    scalar_window_add(&scalar, 2, 1);
+    while (event_file_pending(writer.file) < EVENT_FILE_QUEUE / 4 * 3)
+        tag_text(&writer, "text", ++step, text);
+    tags_window(&writer, &scalar, "x");
+    assert_int_equal(last("x"), 1);
+    writer.last = true;
+    tags_window(&writer, &scalar, "x");
+    tags_signal(&writer, &histogram, EMBMON_TRAIN, EMBMON_GRADIENT, "a");
+    assert_int_equal(last("x"), 2);
+    assert_int_equal(last("gradients/a"), 1);
+    histogram_window_free(&histogram);
+    summary_free(&s);
+}
+
 #define with_a_file(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -198,6 +234,7 @@ int main(void)
         with_a_file(a_norm_has_a_band),
         with_a_file(only_gradients_have_logarithms_too),
         with_a_file(a_histogram_without_a_finite_value_is_left_out),
+        with_a_file(windows_wait_while_much_waits_for_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
