@@ -192,7 +192,7 @@ test-sanitize:
 # way, trainers fork, threads race, ... : about 8 minutes on two busy cores.
 test-faults:
 	@tests/setup.sh faults
-	@$(MAKE) -s -j2 all tools build/faults/shim.so
+	@$(MAKE) -s -j2 all tools build/faults/shim.so build/tests/test_torn_file
 	@$(MAKE) -s analyze
 	@$(MAKE) -s -j2 test-threads
 	$(PYTHON) -m pytest -q -rs -n 2 tests/faults
