@@ -94,8 +94,8 @@ class Rank:
             self._on_welcome(message)
         elif kind == "Ack":
             self._answered(message.kept)
-            assert self.durable <= message.durable <= message.kept
-            self.durable = message.durable
+            assert message.durable <= message.kept
+            self.durable = max(self.durable, message.durable)  # a new embmond may know of less
         elif kind == "Nack":
             raise AssertionError(f"a post was refused: {message}")
 

@@ -1,9 +1,10 @@
-/* LD_PRELOAD=shim.so: makes the nth call of a function fail, or kills the process at it, and counts
- * all of them.
+/* LD_PRELOAD=shim.so: makes the nth call of a function fail, or kills the process at it, counts all
+ * of them, and writes down what is done to files.
  *
  *     SHIM_FAULT=write:17:ENOSPC     the 17th write(2) fails; also EIO, ENOMEM, EMFILE, SHORT, KILL
  *     SHIM_FAULT=write:17+:ENOSPC    that one and all that follow
  *     SHIM_COUNTS=FILE               at the end: a line `function calls` for each
+ *     SHIM_RECORD=FILE               what is done to files and said to peers, in order: see record()
  *     SHIM_ONLY=embmond              in processes of this name alone (default: all)
  *
  * SHORT writes one byte less than was asked for. Memory fails with ENOMEM, whatever is asked for.
@@ -11,6 +12,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -31,8 +35,8 @@ extern char *program_invocation_short_name;
 
 #define CALLS(X)                                                                                   \
     X(malloc) X(calloc) X(realloc) X(write) X(writev) X(send) X(fdatasync) X(fsync) X(open)        \
-    X(openat) X(mkdirat) X(mkdir) X(rename) X(renameat) X(close) X(read) X(accept4) X(epoll_ctl)   \
-    X(socket) X(fcntl) X(dup)
+    X(openat) X(mkdirat) X(mkdir) X(rename) X(renameat) X(linkat) X(unlinkat) X(close) X(read)     \
+    X(accept4) X(epoll_ctl) X(socket) X(fcntl) X(dup)
 
 #define AS_ENUM(name) CALL_##name,
 enum call { CALLS(AS_ENUM) CALL_COUNT };
@@ -70,12 +74,25 @@ static void parse_fault(const char *text)
             fault_error = errors[i].error;
 }
 
+#define REAL(name) ((__typeof__(&name))(dlsym(RTLD_NEXT, #name)))
+
+static __typeof__(&write) real_write;
+static __typeof__(&writev) real_writev;
+static int record_fd = -1;
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *fault = getenv("SHIM_FAULT"), *only = getenv("SHIM_ONLY");
+    const char *path = getenv("SHIM_RECORD");
 
-    if (fault && (!only || strcmp(only, program_invocation_short_name) == 0))
+    if (only && strcmp(only, program_invocation_short_name) != 0)
+        return;
+    if (fault)
         parse_fault(fault);
+    real_write = REAL(write);
+    real_writev = REAL(writev);
+    if (path)
+        record_fd = REAL(open)(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
 __attribute__((destructor)) static void finish(void)
@@ -129,6 +146,107 @@ static size_t shortened(enum call call, size_t n)
                : n;
 }
 
+/* ---- what is done to files
+ *
+ * A line of words, then n bytes: "OP INODE OFFSET N PATH\tPATH\n". An operation is done and written
+ * down under one lock, so that the order is that of the disk; a sync is written down twice, at its
+ * beginning and at its end: what came before the beginning is on the disk at the end. Descriptors
+ * are told by their inode and the path they were opened by. */
+static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
+
+static void path_of(int fd, const char *name, char path[PATH_MAX])
+{
+    char link[64];
+    ssize_t n = 0;
+
+    if (fd != AT_FDCWD && !(name && *name == '/')) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        n = readlink(link, path, PATH_MAX / 2);
+        n = n > 0 ? n : 0;
+    }
+    path[n] = '\0';
+    if (name)
+        snprintf(path + n, (size_t)(PATH_MAX - n), "%s%s", n > 0 ? "/" : "", name);
+}
+
+static void record(const char *what, uint64_t inode, int64_t offset, const char *path,
+                   const char *other, const void *data, size_t n)
+{
+    char line[2 * PATH_MAX + 128];
+    int length = snprintf(line, sizeof line, "%s %" PRIu64 " %" PRId64 " %zu %s\t%s\n", what,
+                          inode, offset, n, path, other);
+    struct iovec parts[] = {{line, (size_t)length}, {(void *)(uintptr_t)data, n}};
+    int saved = errno;
+
+    (void)!real_writev(record_fd, parts, n > 0 ? 2 : 1);
+    errno = saved;
+}
+
+static void record_fd_as(const char *what, int fd)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (record_fd < 0 || fstat(fd, &st) < 0)
+        return;
+    path_of(fd, NULL, path);
+    record(what, st.st_ino, 0, path, "", NULL, 0);
+}
+
+/* Takes the lock, where anything is written down at all. */
+static void record_begin(void)
+{
+    if (record_fd >= 0)
+        pthread_mutex_lock(&recording);
+}
+
+static void record_end(void)
+{
+    if (record_fd >= 0)
+        pthread_mutex_unlock(&recording);
+}
+
+static void record_names(const char *what, int fd, const char *from, int other, const char *to)
+{
+    char paths[2][PATH_MAX];
+
+    if (record_fd < 0)
+        return;
+    path_of(fd, from, paths[0]);
+    path_of(other, to, paths[1]);
+    record(what, 0, 0, paths[0], to ? paths[1] : "", NULL, 0);
+}
+
+/* Writes, and then writes down what came of it; offset: the file's end, all are append-only. To a
+ * socket it is written down before: what is said counts as promised from then on. */
+static ssize_t recorded_writev(int fd, const struct iovec *parts, int count)
+{
+    char bytes[1 << 16], path[PATH_MAX];
+    struct stat st;
+    size_t n = 0;
+    ssize_t done;
+
+    if (record_fd < 0 || fd == record_fd || fstat(fd, &st) < 0 ||
+        !(S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)))
+        return real_writev(fd, parts, count);
+    for (int i = 0; i < count; i++) {
+        size_t some = parts[i].iov_len < sizeof bytes - n ? parts[i].iov_len : sizeof bytes - n;
+
+        memcpy(bytes + n, parts[i].iov_base, some);
+        n += some;
+    }
+    path_of(fd, NULL, path);
+    record_begin();
+    if (S_ISSOCK(st.st_mode))
+        record("say", (uint64_t)fd, 0, "", "", bytes, n);
+    (void)fstat(fd, &st);
+    done = real_write(fd, bytes, n);
+    if (done > 0 && S_ISREG(st.st_mode))
+        record("write", st.st_ino, st.st_size, path, "", bytes, (size_t)done);
+    record_end();
+    return done;
+}
+
 void *malloc(size_t n)
 {
     return fails(CALL_malloc) ? NULL : __libc_malloc(n);
@@ -144,7 +262,6 @@ void *realloc(void *memory, size_t n)
     return fails(CALL_realloc) ? NULL : __libc_realloc(memory, n);
 }
 
-#define REAL(name) ((__typeof__(&name))(dlsym(RTLD_NEXT, #name)))
 #define FAILS_OR(name, type, arguments, ...)                                                       \
     type name arguments                                                                            \
     {                                                                                              \
@@ -167,18 +284,78 @@ void *realloc(void *memory, size_t n)
         return real(__VA_ARGS__);                                                                  \
     }
 
-FAILS_OUTSIDE_OR(write, ssize_t, (int fd, const void *data, size_t n), fd, data,
-                 is_inner(fd) ? n : shortened(CALL_write, n))
-FAILS_OR(writev, ssize_t, (int fd, const struct iovec *parts, int n), fd, parts, n)
+ssize_t write(int fd, const void *data, size_t n)
+{
+    bool inner = is_inner(fd);
+    struct iovec part = {(void *)(uintptr_t)data, n};
+
+    if (!real_write)
+        real_write = REAL(write);
+    if (!inner && fails(CALL_write))
+        return -1;
+    part.iov_len = inner ? n : shortened(CALL_write, n);
+    return record_fd < 0 || inner ? real_write(fd, data, part.iov_len)
+                                  : recorded_writev(fd, &part, 1);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int n)
+{
+    if (!real_writev)
+        real_writev = REAL(writev);
+    if (fails(CALL_writev))
+        return -1;
+    return record_fd < 0 ? real_writev(fd, parts, n) : recorded_writev(fd, parts, n);
+}
+
 FAILS_OR(send, ssize_t, (int fd, const void *data, size_t n, int flags), fd, data,
          shortened(CALL_send, n), flags)
 FAILS_OUTSIDE_OR(read, ssize_t, (int fd, void *data, size_t n), fd, data, n)
-FAILS_OR(fdatasync, int, (int fd), fd)
-FAILS_OR(fsync, int, (int fd), fd)
-FAILS_OR(mkdirat, int, (int fd, const char *path, mode_t mode), fd, path, mode)
+#define SYNCS(name)                                                                                \
+    int name(int fd)                                                                               \
+    {                                                                                              \
+        static __typeof__(&name) real;                                                             \
+        int result;                                                                                \
+        if (!real)                                                                                 \
+            real = REAL(name);                                                                     \
+        if (fails(CALL_##name))                                                                    \
+            return -1;                                                                             \
+        record_begin();                                                                            \
+        record_fd_as("sync", fd);                                                                  \
+        record_end();                                                                              \
+        result = real(fd);                                                                         \
+        record_begin();                                                                            \
+        record_fd_as(result < 0 ? "failed" : "synced", fd);                                        \
+        record_end();                                                                              \
+        return result;                                                                             \
+    }
+SYNCS(fdatasync)
+SYNCS(fsync)
+
+/* A change of names: done, and written down where it was. */
+#define RENAMES(name, parameters, call, fd, from, other, to)                                       \
+    int name parameters                                                                            \
+    {                                                                                              \
+        static __typeof__(&name) real;                                                             \
+        int result;                                                                                \
+        if (!real)                                                                                 \
+            real = REAL(name);                                                                     \
+        if (fails(CALL_##name))                                                                    \
+            return -1;                                                                             \
+        record_begin();                                                                            \
+        result = real call;                                                                        \
+        if (result == 0)                                                                           \
+            record_names(#name, fd, from, other, to);                                              \
+        record_end();                                                                              \
+        return result;                                                                             \
+    }
+RENAMES(mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode), fd, path, fd, NULL)
+RENAMES(renameat, (int fd, const char *from, int other, const char *to), (fd, from, other, to), fd,
+        from, other, to)
+RENAMES(linkat, (int fd, const char *from, int other, const char *to, int flags),
+        (fd, from, other, to, flags), fd, from, other, to)
+RENAMES(unlinkat, (int fd, const char *path, int flags), (fd, path, flags), fd, path, fd, NULL)
 FAILS_OR(mkdir, int, (const char *path, mode_t mode), path, mode)
 FAILS_OR(rename, int, (const char *from, const char *to), from, to)
-FAILS_OR(renameat, int, (int fd, const char *from, int other, const char *to), fd, from, other, to)
 FAILS_OR(accept4, int, (int fd, struct sockaddr *name, socklen_t *length, int flags), fd, name,
          length, flags)
 FAILS_OR(epoll_ctl, int, (int fd, int what, int other, struct epoll_event *event), fd, what, other,
@@ -203,6 +380,7 @@ int close(int fd)
     {                                                                                              \
         static __typeof__(&name) real;                                                             \
         mode_t mode = 0;                                                                           \
+        int result;                                                                                \
         va_list rest;                                                                              \
                                                                                                    \
         va_start(rest, flags);                                                                     \
@@ -211,7 +389,14 @@ int close(int fd)
         va_end(rest);                                                                              \
         if (!real)                                                                                 \
             real = REAL(name);                                                                     \
-        return fails(CALL_##name) ? -1 : real(__VA_ARGS__, mode);                                  \
+        if (fails(CALL_##name))                                                                    \
+            return -1;                                                                             \
+        record_begin();                                                                            \
+        result = real(__VA_ARGS__, mode);                                                          \
+        if (result >= 0 && (flags & O_CREAT))                                                      \
+            record_fd_as("create", result);                                                        \
+        record_end();                                                                              \
+        return result;                                                                             \
     }
 OPENS(open, (const char *path, int flags, ...), path, flags)
 OPENS(openat, (int folder, const char *path, int flags, ...), folder, path, flags)

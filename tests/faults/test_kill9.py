@@ -79,17 +79,19 @@ class Training:
 
 
 def alerts(daemon):
-    """What alerts.jsonl says, but for the time, and what hangs on who was first."""
-    return [{key: value for key, value in alert.items() if key not in ("time", "ranks")}
-            for alert in daemon.alerts_file("load")]
+    """The changes in alerts.jsonl. NaNs are judged over the ranks that are there by then: numbers and
+    sentences hang on who was first."""
+    keys = ("detector", "layer", "state", "severity", "step", "first_step", "reason")
+    return [[alert[key] for key in keys] for alert in daemon.alerts_file("load")]
 
 
 def outline(run):
-    """Of every tag its records: their steps, and the counts of histograms."""
+    """Of every tag its records: their steps, and the counts of histograms. Where the layer has alerts
+    it hangs on who was first how far its open window had come."""
     return {tag: [(step, value[:, 2].tolist() if kind == "histograms" else None)
                   for step, value in series]
-            for kind in ("scalars", "histograms", "texts")
-            for tag, series in getattr(run, kind).items()}
+            for kind in ("scalars", "histograms") for tag, series in getattr(run, kind).items()
+            if not tag.startswith("alerts/") and not tag.endswith("/layer_00")}
 
 
 def check(training, counts, daemon):
