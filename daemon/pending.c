@@ -114,9 +114,21 @@ bool pending_read(int fd, uint64_t offset, uint8_t *to, size_t n)
     return true;
 }
 
-bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found)
+/* What lies in the file from `at` on is the beginning of these bytes. */
+static bool is_there(int fd, uint64_t at, const uint8_t *bytes, size_t n)
 {
     uint8_t chunk[16 << 10];
+
+    for (size_t done = 0, some; done < n; done += some) {
+        some = n - done < sizeof chunk ? n - done : sizeof chunk;
+        if (!pending_read(fd, at + done, chunk, some) || memcmp(chunk, bytes + done, some) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found)
+{
     struct stat status;
     uint64_t size;
 
@@ -126,10 +138,13 @@ bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, siz
     if (size < length || size - length > n)
         return false;
     *found = (size_t)(size - length);
-    for (size_t at = 0, some; at < *found; at += some) {
-        some = *found - at < sizeof chunk ? *found - at : sizeof chunk;
-        if (!pending_read(fd, length + at, chunk, some) || memcmp(chunk, queued + at, some) != 0)
-            return false;
-    }
-    return true;
+    return is_there(fd, length, queued, *found);
+}
+
+bool pending_passed(int fd, uint64_t length, const uint8_t *queued, size_t n)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && (uint64_t)status.st_size > length + n &&
+           is_there(fd, length, queued, n);
 }

@@ -37,6 +37,9 @@ void pending_carry(struct carry *c, struct pending *p);
 /* How many of the n bytes that an ended writer had queued are in its file, behind the `length` it
  * had reached. False: the file is shorter, holds something else there, or cannot be read. */
 bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found);
+/* True when the file has all of them, and more behind them: what a later checkpoint, which was lost
+ * with the machine's power, had queued. */
+bool pending_passed(int fd, uint64_t length, const uint8_t *queued, size_t n);
 /* Reads n bytes at an offset, all of them. */
 bool pending_read(int fd, uint64_t offset, uint8_t *to, size_t n);
 

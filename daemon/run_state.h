@@ -66,6 +66,7 @@ struct run {
     /* what is on the disk: run_sync.c */
     struct syncer *syncer;                 /* borrowed */
     struct sync *sync;                     /* under way, or NULL */
+    bool settled;                          /* one has been done: what was there before is synced */
     uint64_t synced_ms;                    /* when it was begun, or the last one was */
     uint64_t synced;                       /* kept_changes, as in it */
     uint64_t syncing_acked, durable_acked; /* kept_acked, as in it, and as in the last that was */

@@ -1,7 +1,8 @@
 /* From kept to durable: the checkpoint and the files it speaks of are synced to the disk by a
  * thread of their own, once a second. The checkpoint that was synced stays under a name of its own:
  * the next one is renamed over `state` before it is on the disk, and might never come to be there.
- */
+ * The first time all else is synced, too, that it stands on: the files of embmonds that were killed
+ * before they had synced them, and the folders. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,16 @@ static void note_error(struct run *run, int error)
     run->sync_error = error;
 }
 
+/* Folders above a run's: one for each part of its name, the logdir, and where that lies. */
+static size_t folders_above(const struct run *run)
+{
+    size_t count = 3;
+
+    for (const char *c = run->name; *c; c++)
+        count += *c == '/';
+    return count;
+}
+
 static void begin(struct run *run, struct moment now)
 {
     int folder = record_folder(run->record), fds[3];
@@ -33,8 +44,8 @@ static void begin(struct run *run, struct moment now)
     fds[1] = jsonl_file(run->jsonl);
     fds[2] = state_file_mark(folder, &linked);
     if (fds[2] >= 0)
-        run->sync =
-            syncer_start(run->syncer, fds, 3, folder, linked ? STATE_MARKED : NULL, STATE_DURABLE);
+        run->sync = syncer_start(run->syncer, fds, 3, folder, run->settled ? 0 : folders_above(run),
+                                 linked ? STATE_MARKED : NULL, STATE_DURABLE);
     if (!run->sync)
         note_error(run, errno);
     if (fds[2] >= 0)
@@ -55,6 +66,7 @@ static void end(struct run *run, int error)
         run->synced = 0; /* it comes again */
         return;
     }
+    run->settled = true;
     run->durable_acked = run->syncing_acked;
     for (size_t i = 0; i < run->member_count; i++) {
         struct run_member *member = run->members[i];

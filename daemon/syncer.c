@@ -1,17 +1,19 @@
 #include "daemon/syncer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct sync {
     struct sync *next;
     int fds[SYNC_FILES_MAX]; /* owned, as is the folder */
-    size_t count;
+    size_t count, above;
     int folder;
     const char *from, *to;
     int error;
@@ -36,13 +38,49 @@ static void sync_free(struct sync *sync)
 
 /* ---- the thread */
 
+/* 0, or an errno. What cannot be opened is not ours. */
+static int sync_one(int folder, const char *name)
+{
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error;
+
+    if (fd < 0)
+        return 0;
+    error = fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? errno : 0;
+    (void)close(fd);
+    return error;
+}
+
+/* All files of the folder, and the names by which it is reached. */
+static int sync_around(const struct sync *sync)
+{
+    int fd = openat(sync->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    char up[3 * SYNC_ABOVE_MAX + 1] = "";
+
+    if (!stream) {
+        error = errno;
+        if (fd >= 0)
+            (void)close(fd);
+        return error;
+    }
+    while (!error && (entry = readdir(stream)))
+        error = entry->d_type == DT_DIR ? 0 : sync_one(sync->folder, entry->d_name);
+    (void)closedir(stream);
+    for (size_t i = 0; i < sync->above && !error; i++) {
+        strcat(up, i > 0 ? "/.." : "..");
+        error = sync_one(sync->folder, up);
+    }
+    return error;
+}
+
 static int sync_files(const struct sync *sync)
 {
-    for (size_t i = 0; i < sync->count; i++) {
-        if (fdatasync(sync->fds[i]) < 0)
-            return errno;
-    }
-    return fsync(sync->folder) < 0 ? errno : 0;
+    int error = sync->above > 0 ? sync_around(sync) : 0;
+
+    for (size_t i = 0; i < sync->count && !error; i++)
+        error = fdatasync(sync->fds[i]) < 0 ? errno : 0;
+    return error ? error : fsync(sync->folder) < 0 ? errno : 0;
 }
 
 /* Under the lock: whoever has forgotten the job may have others do the same there. */
@@ -171,13 +209,14 @@ static bool copy_descriptors(struct sync *sync, const int *fds, size_t count, in
 }
 
 struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, int folder,
-                          const char *from, const char *to)
+                          size_t above, const char *from, const char *to)
 {
     struct sync *sync = calloc(1, sizeof *sync);
 
     if (!sync)
         return NULL;
     sync->folder = -1;
+    sync->above = above < SYNC_ABOVE_MAX ? above : SYNC_ABOVE_MAX;
     sync->from = from;
     sync->to = to;
     if (!copy_descriptors(sync, fds, count, folder) || !start(syncer)) {

@@ -16,13 +16,15 @@ struct syncer *syncer_new(void);
 /* Jobs that are not done are given up: the process may end while the disk does not answer. */
 void syncer_free(struct syncer *syncer);
 
-enum { SYNC_FILES_MAX = 4 };
+enum { SYNC_FILES_MAX = 4, SYNC_ABOVE_MAX = 16 };
 
 /* Gives a job: the data of `count` files, then their folder, are to reach the disk; then, where it
  * is not NULL, the file `from` in the folder is renamed to `to`, and the folder synced once more.
- * The descriptors stay the caller's; names are static. NULL: no thread, descriptors or memory. */
+ * above: so many folders above it have been made, or may have been, and all of its files come from
+ * somebody who may not have synced them; 0: neither. The descriptors stay the caller's; names are
+ * static. NULL: no thread, descriptors or memory. */
 struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, int folder,
-                          const char *from, const char *to);
+                          size_t above, const char *from, const char *to);
 
 /* True when the job is done: it is then freed, and *error is 0 or the errno of what failed. */
 bool syncer_done(struct syncer *syncer, struct sync *sync, int *error);

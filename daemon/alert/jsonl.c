@@ -98,7 +98,10 @@ static void take_up(struct carry *c, struct jsonl *jsonl, uint64_t length,
     int fd = openat(jsonl->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     size_t written = 0;
 
-    if (fd < 0 || !pending_found(fd, length, queued->data, queued->length, &written)) {
+    if (fd >= 0 && pending_passed(fd, length, queued->data, queued->length)) {
+        written = queued->length;
+        jsonl_mend(jsonl);
+    } else if (fd < 0 || !pending_found(fd, length, queued->data, queued->length, &written)) {
         /* Somebody has cut or changed the file: all that was queued is news to it. */
         written = 0;
         jsonl_mend(jsonl);

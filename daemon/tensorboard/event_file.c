@@ -74,7 +74,8 @@ fail:
     return NULL;
 }
 
-bool event_file_learn(struct event_file *file, const char **problem)
+/* Learns the last steps of the files whose names sort after this one. */
+static bool learn_after(struct event_file *file, const char *name, const char **problem)
 {
     struct folder_files files = {0};
     uint64_t whole;
@@ -82,7 +83,7 @@ bool event_file_learn(struct event_file *file, const char **problem)
 
     if (!folder_list(file->folder, &files, problem))
         return false;
-    for (size_t i = files.count; i > 0 && fine; i--) {
+    for (size_t i = files.count; i > 0 && fine && strcmp(files.names[i - 1], name) > 0; i--) {
         int fd = folder_read(file->folder, files.names[i - 1]);
 
         if (fd < 0)
@@ -94,6 +95,11 @@ bool event_file_learn(struct event_file *file, const char **problem)
     if (!fine)
         *problem = "out of memory";
     return fine;
+}
+
+bool event_file_learn(struct event_file *file, const char **problem)
+{
+    return learn_after(file, "", problem);
 }
 
 struct event_file *event_file_open(const char *directory, double wall, const char **problem)
@@ -339,6 +345,9 @@ static void take_up(struct carry *c, struct event_file *file, const char *name, 
             leftover_records(fd, length, queued->data, queued->length, &file->queue, file->tags);
         close(fd);
     }
+    /* Files that are newer hold what later checkpoints knew of, which a power failure took. */
+    if (!problem)
+        (void)learn_after(file, name, &problem);
     if (problem)
         carry_fail(c, problem);
 }

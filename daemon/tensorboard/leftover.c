@@ -1,8 +1,6 @@
 #include "daemon/tensorboard/leftover.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/tensorboard/resume.h"
@@ -38,18 +36,6 @@ static bool whole_records(int fd, struct tag_table *tags, uint64_t *whole)
     return lseek(fd, 0, SEEK_SET) == 0 && resume_file(tags, fd, whole);
 }
 
-/* The file holds all that was queued, and more. */
-static bool goes_on(int fd, uint64_t length, const uint8_t *queued, size_t n)
-{
-    struct stat status;
-    uint8_t *all = malloc(n + 1);
-    bool more = all && fstat(fd, &status) == 0 && (uint64_t)status.st_size > length + n &&
-                pending_read(fd, length, all, n) && memcmp(all, queued, n) == 0;
-
-    free(all);
-    return more;
-}
-
 /* A full disk had torn a record before the checkpoint was made: only its rest is queued. */
 static bool leftover_torn(int fd, uint64_t length, const uint8_t *queued, size_t n,
                           struct pending *to, struct tag_table *tags)
@@ -70,7 +56,7 @@ const char *leftover_records(int fd, uint64_t length, const uint8_t *queued, siz
     const uint8_t *payload;
     uint64_t whole;
 
-    if (goes_on(fd, length, queued, n))
+    if (pending_passed(fd, length, queued, n))
         return whole_records(fd, tags, &whole) ? NULL : "out of memory";
     if (!pending_found(fd, length, queued, n, &written))
         return "the event file is not as it was left";

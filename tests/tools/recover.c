@@ -1,6 +1,6 @@
-/* What the next embmond makes of a log folder that was left behind: each line of stdin is one, whose
- * run `load` is opened and closed; answered with what it keeps of its first rank, and -1 where it
- * knows none or cannot open it. For tests of what a power failure leaves. */
+/* What the next embmond makes of a log folder that was left behind: each line of stdin is one,
+ * whose run `load` is opened and closed; answered with what it keeps of its first rank, and -1
+ * where it knows none or cannot open it. For tests of what a power failure leaves. */
 #include <stdio.h>
 #include <string.h>
 

@@ -55,10 +55,10 @@ static void files_are_synced_and_the_mark_gets_its_name(void **state)
     int fds[] = {file_of("a"), file_of("mark")};
 
     (void)state;
-    assert_int_equal(awaited(syncer_start(syncer, fds, 2, folder, "mark", "durable")), 0);
+    assert_int_equal(awaited(syncer_start(syncer, fds, 2, folder, 0, "mark", "durable")), 0);
     assert_int_equal(access(folder_file("durable"), F_OK), 0);
     assert_int_equal(access(folder_file("mark"), F_OK), -1);
-    assert_int_equal(awaited(syncer_start(syncer, fds, 2, folder, NULL, NULL)), 0);
+    assert_int_equal(awaited(syncer_start(syncer, fds, 2, folder, 0, NULL, NULL)), 0);
     assert_int_equal(fcntl(fds[0], F_GETFD), 0); /* they stay the caller's */
     close(fds[0]);
     close(fds[1]);
@@ -72,9 +72,10 @@ static void what_fails_is_told_and_the_old_mark_stays(void **state)
     assert_int_equal(pipe(pipes), 0);
     assert_int_equal(folder_touch("mark"), 0);
     fds[1] = pipes[1]; /* nothing that can be synced */
-    assert_int_equal(awaited(syncer_start(syncer, fds, 2, folder, "mark", "durable")), EINVAL);
+    assert_int_equal(awaited(syncer_start(syncer, fds, 2, folder, 0, "mark", "durable")), EINVAL);
     assert_int_equal(access(folder_file("mark"), F_OK), 0);
-    assert_int_equal(awaited(syncer_start(syncer, fds, 1, folder, "missing", "durable")), ENOENT);
+    assert_int_equal(awaited(syncer_start(syncer, fds, 1, folder, 0, "missing", "durable")),
+                     ENOENT);
     close(fds[0]);
     close(pipes[0]);
     close(pipes[1]);
@@ -85,8 +86,8 @@ static void descriptors_that_are_none_are_no_job(void **state)
     const int none = -1;
 
     (void)state;
-    assert_null(syncer_start(syncer, &none, 1, folder, NULL, NULL));
-    assert_null(syncer_start(syncer, NULL, 0, -1, NULL, NULL));
+    assert_null(syncer_start(syncer, &none, 1, folder, 0, NULL, NULL));
+    assert_null(syncer_start(syncer, NULL, 0, -1, 0, NULL, NULL));
 }
 
 static void many_jobs_come_to_their_end_in_turn(void **state)
@@ -96,7 +97,7 @@ static void many_jobs_come_to_their_end_in_turn(void **state)
 
     (void)state;
     for (size_t i = 0; i < 50; i++)
-        jobs[i] = syncer_start(syncer, &fd, 1, folder, NULL, NULL);
+        jobs[i] = syncer_start(syncer, &fd, 1, folder, 0, NULL, NULL);
     for (size_t i = 0; i < 50; i++) {
         if (i % 2)
             syncer_forget(syncer, jobs[i]);
@@ -115,11 +116,11 @@ static void a_forgotten_job_renames_nothing_any_more(void **state)
     (void)state;
     for (size_t i = 0; i < 200; i++) {
         assert_int_equal(folder_touch("mark"), 0);
-        job = syncer_start(syncer, &fd, 1, folder, "mark", "durable");
+        job = syncer_start(syncer, &fd, 1, folder, 0, "mark", "durable");
         assert_non_null(job);
         syncer_forget(syncer, job);
         assert_int_equal(folder_touch("mark"), 0);
-        assert_int_equal(awaited(syncer_start(syncer, &fd, 1, folder, NULL, NULL)), 0);
+        assert_int_equal(awaited(syncer_start(syncer, &fd, 1, folder, 0, NULL, NULL)), 0);
         assert_int_equal(access(folder_file("mark"), F_OK), 0);
     }
     close(fd);

@@ -161,8 +161,8 @@ static void must_queue_the_rest(size_t kept, size_t count)
     struct tag_table *table = tag_table_new();
 
     assert_non_null(table);
-    assert_null(leftover_records(old, length, whole.data + length, FILE_BYTES - length, &rest,
-                                 table));
+    assert_null(
+        leftover_records(old, length, whole.data + length, FILE_BYTES - length, &rest, table));
     assert_int_equal(rest.length, FILE_BYTES - from);
     assert_memory_equal(rest.data, whole.data + from, rest.length);
     (void)pending_close(&rest);

@@ -1,0 +1,155 @@
+"""The power fails at any moment: 10,000 states that the disk may be in then, and in each of them the
+next embmond has all that was acknowledged as durable."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from exactly_once import Books, Rank  # noqa: E402
+from harness import BUILD  # noqa: E402
+from power_loss import Disk, operations, promised  # noqa: E402
+from trainers import Embmond, until  # noqa: E402
+
+STATES = 10000
+NANS = (5, 30, 60, 80, 110, 170, 260, 330)
+POSTS = len(Rank.LAYERS) + 2  # of a step
+LIVES = (60, 90, 0)  # writes after which an embmond is killed; 0: it ends well
+LIFE_STEPS, PACE = 150, 0.025
+
+
+class Recorded(Embmond):
+    """One whose operations on files are written down; it may be killed at its nth write."""
+
+    def live(self, writes):
+        self.env |= {"LD_PRELOAD": str(BUILD / "faults" / "shim.so"), "SHIM_ONLY": "embmond",
+                     "SHIM_RECORD": str(self.folder / "record"),
+                     "SHIM_FAULT": f"write:{writes}:KILL" if writes else ""}
+        self.start()
+
+
+def post(rank, step, dice):
+    values = {layer: [dice.uniform(-1, 1) for _ in range(dice.randrange(1, 30))]
+              for layer in Rank.LAYERS}
+    if step in NANS:
+        values["layer_00"][0] = float("nan")
+    rank.step(step, values)
+    rank.pump()
+
+
+def record(daemon, books):
+    """A training beside embmonds that are killed: what they have done to their files."""
+    dice, step = random.Random(1), 0
+    rank = Rank(books, daemon.socket, 0, 1)
+    try:
+        for writes in LIVES:
+            daemon.live(writes)
+            end = time.monotonic() + 20
+            last = step + LIFE_STEPS
+            while daemon.alive() and (writes or step < last):
+                assert time.monotonic() < end, "it was not killed"
+                post(rank, step, dice)
+                step += 1
+                time.sleep(PACE)
+        until(lambda: rank.pump(hurry=True) and rank.durable == rank.sequence, "durable")
+    finally:
+        rank.close()
+    daemon.stop()
+    return list(operations(daemon.folder / "record")), step
+
+
+def records(path):
+    """(tag, step, elements) of all whole histograms of gradients in an event file."""
+    data, at = path.read_bytes(), 0
+    while at + 12 <= len(data):
+        n = int.from_bytes(data[at:at + 8], "little")
+        if at + 16 + n > len(data):
+            return
+        event = Event.FromString(data[at + 12:at + 12 + n])
+        at += 16 + n
+        for value in event.summary.value:
+            if value.tag.startswith("gradients/"):
+                rows = np.frombuffer(value.tensor.tensor_content).reshape(-1, 3)
+                yield value.tag[len("gradients/"):], event.step, int(rows[:, 2].sum())
+
+
+def alerts(path):
+    """The lines that are whole: one that was torn stays so."""
+    for line in path.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            pass
+
+
+def check(folder, books, durable, kept):
+    """Everything up to the post of this number is recorded once, and nothing is twice."""
+    assert kept >= durable
+    last = dict.fromkeys(Rank.LAYERS, -1)
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for layer, step, elements in records(path):
+            assert step > last[layer], (path.name, layer, step)
+            posted = sum(books.elements[layer][s] for s in range(last[layer] + 1, step + 1))
+            safe = step * POSTS + 1 + Rank.LAYERS.index(layer) <= durable
+            assert elements == posted if safe else elements <= posted, (layer, step)
+            last[layer] = step
+    for i, layer in enumerate(Rank.LAYERS):
+        assert (last[layer] + 1) * POSTS + i + 1 > durable, (layer, last[layer], durable)
+    fired = [alert["step"] for alert in alerts(folder / "alerts.jsonl")
+             if (alert["detector"], alert["state"]) == ("gradient_nonfinite", "firing")]
+    for nan in (n for n in NANS if (n + 1) * POSTS <= durable):
+        assert fired.count(nan) == 1, (nan, fired)
+
+
+def try_states(moments, books, folder, dice):
+    """moments: the disk, what was promised by then, and how many of its states to try."""
+    recover = subprocess.Popen([BUILD / "tools" / "recover"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    tried = 0
+    with recover:
+        for disk, durable, times in moments:
+            for _ in range(times):
+                logdir = folder / "state"
+                disk.state(dice, logdir)
+                recover.stdin.write(f"{logdir}\n")
+                recover.stdin.flush()
+                kept = int(recover.stdout.readline())
+                if durable:
+                    check(logdir / "load" / "embmon", books, durable, kept)
+                shutil.rmtree(logdir)
+                tried += 1
+        recover.stdin.close()
+    return tried
+
+
+def moments(done, root, states):
+    """The disk after each operation, so many times that all together are the states."""
+    disk, durable = Disk(root), 0
+    for i, op in enumerate(done):
+        disk.take(op)
+        durable = max(durable, promised(op))
+        yield disk, durable, (i + 1) * states // len(done) - i * states // len(done)
+
+
+def test_10000_states(tmp_path, capsys):
+    books, began = Books(), time.monotonic()
+    daemon = Recorded()
+    try:
+        daemon.logdir.mkdir()
+        done, steps = record(daemon, books)
+        tried = try_states(moments(done, daemon.logdir, STATES), books, tmp_path,
+                           random.Random(2))
+    finally:
+        daemon.discard()
+    assert tried == STATES
+    with capsys.disabled():
+        print(f" power fails: {tried} states of the disk after {len(done)} operations of "
+              f"{len(LIVES)} embmonds, {steps} steps; all that was durable is there, "
+              f"{time.monotonic() - began:.0f} s")
