@@ -345,6 +345,35 @@ static void what_never_fitted_is_returned_as_lost(void **state)
     assert_int_equal(lost, pending - (60 - 51));
 }
 
+/* The power has failed, and the checkpoint of a later embmond is lost: its file is there. */
+static void steps_in_files_that_are_newer_are_known(void **state)
+{
+    struct event_file *file = opened(1700000000);
+    struct carry saved, loaded;
+    const char *problem;
+
+    (void)state;
+    assert_true(event_file_scalar(file, 1, 3, "loss", 1));
+    assert_true(event_file_flush(file));
+    carry_save(&saved, 1 << 20);
+    event_file_carry(&saved, file);
+    event_file_close(file);
+    file = opened(1700000001);
+    assert_true(event_file_scalar(file, 1, 5, "loss", 1));
+    event_file_close(file);
+
+    file = event_file_begin(folder_path, 1700000002, &problem);
+    assert_non_null(file);
+    carry_load(&loaded, saved.data, saved.length);
+    event_file_carry(&loaded, file);
+    assert_null(loaded.problem);
+    assert_int_equal(event_file_last_step(file, "loss"), 5);
+    assert_false(event_file_scalar(file, 1, 5, "loss", 1));
+    assert_true(event_file_scalar(file, 1, 6, "loss", 1));
+    event_file_close(file);
+    carry_free(&saved);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, folder_make, make_room)
 
 int main(void)
@@ -362,6 +391,7 @@ int main(void)
         TEST(a_full_disk_tears_no_record),
         TEST(histograms_go_first_then_scalars_then_texts),
         TEST(what_never_fitted_is_returned_as_lost),
+        TEST(steps_in_files_that_are_newer_are_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

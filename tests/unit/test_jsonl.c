@@ -197,6 +197,38 @@ static void a_change_is_in_the_file_once_it_is_flushed(void **state)
     jsonl_close(jsonl);
 }
 
+/* The power has failed, and a later checkpoint is lost: what it had written is there. */
+static void lines_that_the_file_has_already_are_not_written_again(void **state)
+{
+    struct alert_change change = a_change();
+    struct jsonl *jsonl = jsonl_open(folder_path);
+    struct carry saved, loaded;
+    char *before, *after;
+
+    (void)state;
+    assert_non_null(jsonl);
+    jsonl_write(jsonl, &change);
+    carry_save(&saved, 1 << 20);
+    jsonl_carry(&saved, jsonl);
+    change.step++;
+    jsonl_write(jsonl, &change);
+    jsonl_close(jsonl);
+    before = content();
+
+    jsonl = jsonl_begin(folder_path);
+    assert_non_null(jsonl);
+    carry_load(&loaded, saved.data, saved.length);
+    jsonl_carry(&loaded, jsonl);
+    assert_null(loaded.problem);
+    assert_int_equal(jsonl_waiting(jsonl), 0);
+    jsonl_close(jsonl);
+    after = content();
+    assert_string_equal(after, before);
+    free(before);
+    free(after);
+    carry_free(&saved);
+}
+
 /* A limit on the size of files stands in for a full disk. */
 static void limit_files(rlim_t bytes)
 {
@@ -274,6 +306,7 @@ int main(void)
         in_a_folder(what_is_there_is_kept_and_a_torn_line_is_ended),
         in_a_folder(whole_lines_get_no_empty_one_after_them),
         in_a_folder(a_change_is_in_the_file_once_it_is_flushed),
+        in_a_folder(lines_that_the_file_has_already_are_not_written_again),
         in_a_folder(on_a_full_disk_lines_wait_whole_and_beyond_8_mib_they_are_counted),
         in_a_folder(it_neither_follows_a_link_nor_waits_for_a_reader_of_a_fifo),
         cmocka_unit_test(without_its_folder_it_does_not_open),

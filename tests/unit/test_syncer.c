@@ -90,6 +90,25 @@ static void descriptors_that_are_none_are_no_job(void **state)
     assert_null(syncer_start(syncer, NULL, 0, -1, 0, NULL, NULL));
 }
 
+/* Whatever lies there: it is synced, or passed over. */
+static void all_files_around_and_the_folders_above_are_synced(void **state)
+{
+    int fd = file_of("a"), pipe_fd;
+
+    (void)state;
+    assert_int_equal(folder_touch("b"), 0);
+    assert_int_equal(mkfifo(folder_file("fifo"), 0600), 0);
+    assert_int_equal(symlink("nowhere", folder_file("link")), 0);
+    assert_int_equal(mkdir(folder_file("folder"), 0700), 0);
+    assert_int_equal(folder_touch("mark"), 0);
+    pipe_fd = open(folder_file("fifo"), O_RDONLY | O_NONBLOCK);
+    assert_int_equal(awaited(syncer_start(syncer, &fd, 1, folder, 2, "mark", "durable")), 0);
+    assert_int_equal(access(folder_file("durable"), F_OK), 0);
+    assert_int_equal(awaited(syncer_start(syncer, &fd, 1, folder, SIZE_MAX, NULL, NULL)), 0);
+    close(pipe_fd);
+    close(fd);
+}
+
 static void many_jobs_come_to_their_end_in_turn(void **state)
 {
     struct sync *jobs[50];
@@ -132,6 +151,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_are_synced_and_the_mark_gets_its_name, start, stop),
         cmocka_unit_test_setup_teardown(what_fails_is_told_and_the_old_mark_stays, start, stop),
         cmocka_unit_test_setup_teardown(descriptors_that_are_none_are_no_job, start, stop),
+        cmocka_unit_test_setup_teardown(all_files_around_and_the_folders_above_are_synced, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(many_jobs_come_to_their_end_in_turn, start, stop),
         cmocka_unit_test_setup_teardown(a_forgotten_job_renames_nothing_any_more, start, stop),
     };
