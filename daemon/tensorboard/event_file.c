@@ -11,6 +11,7 @@
 #include "daemon/tensorboard/leftover.h"
 #include "daemon/tensorboard/resume.h"
 #include "daemon/tensorboard/tag_table.h"
+#include "daemon/tensorboard/tfrecord.h"
 #include "proto/name.h"
 
 /* What may wait for the disk, by kind, so that an alert's text outlives the histograms. A queue
@@ -74,8 +75,7 @@ fail:
     return NULL;
 }
 
-/* Learns the last steps of the files whose names sort after this one. */
-static bool learn_after(struct event_file *file, const char *name, const char **problem)
+bool event_file_learn(struct event_file *file, const char **problem)
 {
     struct folder_files files = {0};
     uint64_t whole;
@@ -83,7 +83,7 @@ static bool learn_after(struct event_file *file, const char *name, const char **
 
     if (!folder_list(file->folder, &files, problem))
         return false;
-    for (size_t i = files.count; i > 0 && fine && strcmp(files.names[i - 1], name) > 0; i--) {
+    for (size_t i = files.count; i > 0 && fine; i--) {
         int fd = folder_read(file->folder, files.names[i - 1]);
 
         if (fd < 0)
@@ -95,11 +95,6 @@ static bool learn_after(struct event_file *file, const char *name, const char **
     if (!fine)
         *problem = "out of memory";
     return fine;
-}
-
-bool event_file_learn(struct event_file *file, const char **problem)
-{
-    return learn_after(file, "", problem);
 }
 
 struct event_file *event_file_open(const char *directory, double wall, const char **problem)
@@ -330,6 +325,62 @@ static void carry_stats(struct carry *c, struct event_file_stats *stats)
     carry_u64(c, &stats->invalid);
 }
 
+/* Where the first record of a file ends, its version. */
+static uint64_t version_end(int fd)
+{
+    uint8_t head[TFRECORD_HEADER];
+
+    return pending_read(fd, 0, head, sizeof head)
+               ? TFRECORD_HEADER + TFRECORD_FOOTER + ((uint64_t)head[0] | (uint64_t)head[1] << 8)
+               : 0;
+}
+
+/* A newer file began with what is queued now: only what it lacks stays queued. What is not like
+ * that is learnt. */
+static const char *pass_over(struct event_file *file, int fd)
+{
+    struct pending queued = file->queue;
+    const char *problem;
+    uint64_t whole;
+
+    file->queue = (struct pending)PENDING_INIT;
+    file->queue.fd = queued.fd;
+    file->queue.written = queued.written;
+    problem =
+        leftover_records(fd, version_end(fd), queued.data, queued.length, &file->queue, file->tags);
+    queued.fd = -1;
+    if (problem) {
+        (void)pending_close(&(struct pending){-1, file->queue.data, 0, 0, 0, 0});
+        queued.fd = file->queue.fd;
+        file->queue = queued;
+        return lseek(fd, 0, SEEK_SET) == 0 && resume_file(file->tags, fd, &whole) ? NULL : problem;
+    }
+    (void)pending_close(&queued);
+    return NULL;
+}
+
+/* Files that are newer than the one the checkpoint speaks of are of embmonds whose checkpoints a
+ * power failure took, or that came to none. */
+static const char *pass_newer(struct event_file *file, const char *name)
+{
+    struct folder_files files = {0};
+    const char *problem = NULL;
+
+    if (!folder_list(file->folder, &files, &problem))
+        return problem;
+    for (size_t i = 0; i < files.count && !problem; i++) {
+        bool newer = strcmp(files.names[i], name) > 0 && strcmp(files.names[i], file->name) != 0;
+        int fd = newer ? folder_read(file->folder, files.names[i]) : -1;
+
+        if (fd < 0)
+            continue;
+        problem = pass_over(file, fd);
+        close(fd);
+    }
+    folder_files_free(&files);
+    return problem;
+}
+
 /* Takes up what the file before this one was still to get. */
 static void take_up(struct carry *c, struct event_file *file, const char *name, uint64_t length,
                     const struct pending *queued)
@@ -345,9 +396,8 @@ static void take_up(struct carry *c, struct event_file *file, const char *name, 
             leftover_records(fd, length, queued->data, queued->length, &file->queue, file->tags);
         close(fd);
     }
-    /* Files that are newer hold what later checkpoints knew of, which a power failure took. */
     if (!problem)
-        (void)learn_after(file, name, &problem);
+        problem = pass_newer(file, name);
     if (problem)
         carry_fail(c, problem);
 }
