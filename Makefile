@@ -189,7 +189,8 @@ test-sanitize:
 	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools test-c replay
 
 # What breaks around the two promises: each call to the system fails once, the daemon is sick in every
-# way, trainers fork, threads race, ... : about 8 minutes on two busy cores.
+# way, it is killed, its disk loses power, trainers fork, threads race, ... : a quarter of an hour on two
+# busy cores.
 test-faults:
 	@tests/setup.sh faults
 	@$(MAKE) -s -j2 all tools build/faults/shim.so build/tests/test_torn_file
