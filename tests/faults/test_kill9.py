@@ -135,7 +135,7 @@ def train_and_kill(daemon, training, dice, kills):
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
-def test_200_kills(seed, undisturbed, capsys):
+def test_200_kills(seed, undisturbed, record_property):
     with Embmond() as daemon, Training(daemon) as training:
         slowest = train_and_kill(daemon, training, random.Random(seed), KILLS)
         counts = training.end()
@@ -145,7 +145,6 @@ def test_200_kills(seed, undisturbed, capsys):
         assert outline(run) == undisturbed[0]
         assert not daemon.lines("of no use") and not daemon.lines("no checkpoint"), daemon.log()
         assert slowest < READY
-        with capsys.disabled():
-            print(f" kill -9, run {seed + 1} of {RUNS}: {KILLS} kills, "
-                  f"{STEPS * WORLD * (len(Rank.LAYERS) + 2)} posts recorded once, "
-                  f"ready in {slowest:.2f} s")
+        record_property("figure", f"kill -9, run {seed + 1} of {RUNS}: {KILLS} kills, "
+                                  f"{STEPS * WORLD * (len(Rank.LAYERS) + 2)} posts recorded once, "
+                                  f"ready in {slowest:.2f} s")

@@ -86,11 +86,10 @@ def killed_at(call, number):
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_killed_at_each_call(call, capsys):
+def test_killed_at_each_call(call, record_property):
     began, numbers = time.monotonic(), range(1, LAST + 1)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for each in [pool.submit(killed_at, call, number) for number in numbers]:
             each.result()
-    with capsys.disabled():
-        print(f" killed at {call} 1 ... {LAST}, each recorded once, "
-              f"{time.monotonic() - began:.0f} s")
+    record_property("figure", f"killed at {call} 1 ... {LAST}: all recorded once, "
+                              f"{time.monotonic() - began:.0f} s")

@@ -160,7 +160,7 @@ def moments(done, root, states):
         yield disk, durable, (i + 1) * states // len(done) - i * states // len(done)
 
 
-def test_10000_states(tmp_path, capsys):
+def test_10000_states(tmp_path, record_property):
     books, began = Books(), time.monotonic()
     daemon = Recorded()
     try:
@@ -171,7 +171,6 @@ def test_10000_states(tmp_path, capsys):
     finally:
         daemon.discard()
     assert tried == STATES
-    with capsys.disabled():
-        print(f" power fails: {tried} states of the disk after {len(done)} operations of "
-              f"{len(LIVES)} embmonds, {steps} steps; all that was durable is there, "
-              f"{time.monotonic() - began:.0f} s")
+    record_property("figure", f"power fails: {tried} of {STATES} states have all that was durable; "
+                              f"{len(done)} operations of {len(LIVES)} embmonds, {steps} steps, "
+                              f"{time.monotonic() - began:.0f} s")
