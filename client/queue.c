@@ -20,7 +20,7 @@ enum { ORDINARY, PRECIOUS, LISTS };
 struct queue {
     struct list lists[LISTS];
     size_t bytes, bytes_max;
-    uint64_t count;
+    uint64_t count, unsent;
 };
 
 struct queue *queue_new(size_t bytes_max)
@@ -50,11 +50,17 @@ static size_t cost(size_t n)
     return sizeof(struct node) + n;
 }
 
+static bool is_sent(const struct list *list, const struct node *node)
+{
+    return list->last_sent && node->sequence <= list->last_sent->sequence;
+}
+
 /* Takes the node after `before` (NULL: the first) out of the list and frees it. */
 static void remove_after(struct queue *queue, struct list *list, struct node *before)
 {
     struct node *node = before ? before->next : list->first;
 
+    queue->unsent -= !is_sent(list, node);
     if (before)
         before->next = node->next;
     else
@@ -119,6 +125,7 @@ uint8_t *queue_push(struct queue *queue, uint64_t sequence, size_t n, bool preci
     list->last = node;
     queue->bytes += cost(n);
     queue->count++;
+    queue->unsent++;
     return node->bytes;
 }
 
@@ -153,8 +160,10 @@ void queue_sent(struct queue *queue)
 {
     struct list *list = next_list(queue);
 
-    if (list)
-        list->last_sent = first_unsent(list);
+    if (!list)
+        return;
+    list->last_sent = first_unsent(list);
+    queue->unsent--;
 }
 
 void queue_discard_next(struct queue *queue)
@@ -169,6 +178,7 @@ void queue_rewind(struct queue *queue)
 {
     for (size_t i = 0; i < LISTS; i++)
         queue->lists[i].last_sent = NULL;
+    queue->unsent = queue->count;
 }
 
 uint64_t queue_ack(struct queue *queue, uint64_t sequence)
@@ -214,4 +224,9 @@ size_t queue_bytes(const struct queue *queue)
 uint64_t queue_count(const struct queue *queue)
 {
     return queue->count;
+}
+
+uint64_t queue_unsent(const struct queue *queue)
+{
+    return queue->unsent;
 }

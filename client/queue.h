@@ -60,5 +60,6 @@ bool queue_is_half(const struct queue *queue);
 
 size_t queue_bytes(const struct queue *queue);
 uint64_t queue_count(const struct queue *queue);
+uint64_t queue_unsent(const struct queue *queue); /* of them */
 
 #endif

@@ -232,6 +232,14 @@ static void send_posts(struct sender *s)
     }
 }
 
+/* Posts that no connection has yet: in the inbox, and behind what was sent. */
+static uint64_t unsent(const struct sender *s, uint64_t in_flight)
+{
+    uint64_t sent = queue_count(s->queue) - queue_unsent(s->queue);
+
+    return in_flight > sent ? in_flight - sent : 0;
+}
+
 static bool put_heartbeat(struct sender *s, bool hurry)
 {
     struct message m = {.type = FRAME_HEARTBEAT};
@@ -241,6 +249,7 @@ static bool put_heartbeat(struct sender *s, bool hurry)
     m.heartbeat.dropped = counts.dropped;
     m.heartbeat.phase = (uint32_t)atomic_load(&s->state->phase);
     m.heartbeat.hurry = hurry;
+    m.heartbeat.unsent = unsent(s, counts.in_flight);
     return put(s, &m);
 }
 

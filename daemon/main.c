@@ -13,6 +13,7 @@
 #include "daemon/command.h"
 #include "daemon/config.h"
 #include "daemon/config_file.h"
+#include "daemon/file_system.h"
 #include "daemon/log.h"
 #include "daemon/places.h"
 #include "daemon/registry.h"
@@ -66,6 +67,7 @@ static int open_logdir(struct daemon *d)
     } else if (d->logdir && faccessat(AT_FDCWD, d->logdir, W_OK | X_OK, AT_EACCESS) == 0) {
         if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX))
             log_warn("every user may change what is in the logdir %s: chmod o-w it", logdir);
+        file_system_say(d->logdir);
         return 0;
     }
     log_error("cannot write to the logdir %s: %s: give --logdir a folder you may write", logdir,

@@ -20,6 +20,16 @@ void member_free(struct run_member *member)
     free(member);
 }
 
+uint64_t member_lost(const struct run_member *member)
+{
+    return member->dropped + (member->given_up ? member->unsent : 0);
+}
+
+void member_came(struct run_member *member)
+{
+    member->unsent -= member->unsent > 0;
+}
+
 bool member_map(struct run_member *member, uint32_t id, struct member_target target)
 {
     if (id >= TARGETS_MAX)
@@ -155,6 +165,8 @@ void member_carry(struct carry *c, struct run_member *member, uint32_t world_siz
     carry_u64(c, &member->acked);
     carry_u64(c, &member->rejected);
     carry_u64(c, &member->dropped);
+    carry_u64(c, &member->unsent);
+    carry_bool(c, &member->given_up);
     if (c->loading)
         member->kept = member->taken;
 }

@@ -104,17 +104,17 @@ static void carry_variables(struct carry *c, struct model *model)
     size_t count = carry_count(c, model->variable_count, VARIABLES_MAX);
 
     for (size_t i = 0; i < count && !c->problem; i++) {
-        struct variable *variable = c->loading ? NULL : &model->variables[i];
-        bool of_layer = variable && model->layers[variable->layer].table == i;
+        const struct variable *variables = model->variables; /* loading makes more of them */
+        bool of_layer = !c->loading && model->layers[variables[i].layer].table == i;
         int index = (int)i;
 
         carry_bool(c, &of_layer);
         if (c->loading)
             index = of_layer ? load_layer(c, model) : load_variable(c, model);
         else if (of_layer)
-            save_layer(c, &model->layers[variable->layer]);
+            save_layer(c, &model->layers[variables[i].layer]);
         else
-            save_variable(c, variable);
+            save_variable(c, &variables[i]);
         if (index != (int)i) {
             carry_fail(c, "a layer or variable cannot be declared again");
             return;

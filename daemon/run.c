@@ -251,16 +251,23 @@ static void renew_wishes(struct run *run, uint64_t step)
     }
 }
 
-static void close_step(struct run *run, const struct step *step, struct moment now)
+static struct record_losses losses_of(const struct run *run)
 {
     struct record_losses losses = {0, run->rejected};
+
+    for (size_t i = 0; i < run->member_count; i++)
+        losses.dropped += member_lost(run->members[i]);
+    return losses;
+}
+
+static void close_step(struct run *run, const struct step *step, struct moment now)
+{
+    struct record_losses losses = losses_of(run);
     bool training = step->phase == EMBMON_TRAIN;
 
     run->changes++;
     run->steps_closed++;
     run->closed_ms = now.ms;
-    for (size_t i = 0; i < run->member_count; i++)
-        losses.dropped += run->members[i]->dropped;
     if (!baseline_resize(&run->baseline, run->model.layer_count, run->model.variable_count))
         return;
     if (training) {
@@ -357,10 +364,14 @@ void run_tick(struct run *run, struct moment now)
 {
     bool deserted = !run->ended && moment_since(now, run->heard_ms) >= DESERTED_MS;
 
-    /* Who is not read from cannot be heard. */
     for (size_t i = 0; i < run->member_count; i++) {
-        if (run->members[i]->live && run_member_paused(run->members[i]))
-            run_heartbeat(run->members[i], NULL, now);
+        struct run_member *member = run->members[i];
+
+        /* Who is not read from cannot be heard. */
+        if (member->live && run_member_paused(member))
+            run_heartbeat(member, NULL, now);
+        if (moment_since(now, member->heard_ms) >= DESERTED_MS)
+            run_give_up(member);
     }
     run_process(run, now, false);
     judge_silence(run, now);
@@ -391,9 +402,13 @@ static void trim(struct run *run)
 
 void run_end(struct run *run, struct moment now)
 {
+    struct record_losses losses;
+
     if (run->suspended)
         return;
     run->ended = true;
+    for (size_t i = 0; i < run->member_count; i++)
+        run_give_up(run->members[i]);
     run_process(run, now, true);
     run->pace = (struct pace){0};
     for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
@@ -401,6 +416,8 @@ void run_end(struct run *run, struct moment now)
 
         alerts_close(run->alerts, phase, last > 0 ? (uint64_t)last : 0, now);
     }
+    losses = losses_of(run);
+    record_lost(run->record, &losses, now);
     record_finish(run->record, run->alerts, now);
     run->changes++;
     run_write(run, now);

@@ -98,7 +98,10 @@ uint64_t run_member_durable(const struct run_member *member);
 /* Its posts that were refused, each with a Nack. */
 uint64_t run_member_rejected(const struct run_member *member);
 
-/* Posts it has dropped, as it said last. */
+/* A post has come that was taken before. */
+void run_member_again(struct run_member *member);
+
+/* Posts it has lost: dropped, as it said last, or in its memory when it left. */
 uint64_t run_member_dropped(const struct run_member *member);
 
 /* True while this rank is 8 closed-for-it steps ahead of the ranks that are waited for. */
@@ -138,8 +141,8 @@ void run_keep(struct run *run, struct moment now);
 /* The same as soon as there is much to be written, or a member waits: after each message. */
 void run_relieve_files(struct run *run, struct moment now);
 
-/* Has what is kept reach the disk, once a second and never two at a time; what has is `durable`.
- * Call after run_flush(). */
+/* Has what is kept reach the disk, twice a second at most and never two at a time; what has is
+ * `durable`. Call after run_flush(). */
 struct syncer;
 void run_sync(struct run *run, struct syncer *syncer, struct moment now);
 

@@ -1,4 +1,5 @@
 /* Who takes part in a run, and what they post. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,7 +144,7 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
     pace_pause(&run->pace); /* what it trained while it was not connected is not known yet */
     member->live = true;
     member->phase = 0;
-    member->bye = false;
+    member->bye = member->given_up = false;
     member->events = (struct run_member_events){0};
     member_unmap(member);
     member->every = hello->every ? hello->every : 1;
@@ -184,12 +185,31 @@ uint64_t run_member_taken(const struct run_member *member)
 
 uint64_t run_member_dropped(const struct run_member *member)
 {
-    return member->dropped;
+    return member_lost(member);
+}
+
+void run_member_again(struct run_member *member)
+{
+    member_came(member);
 }
 
 bool run_member_paused(const struct run_member *member)
 {
     return steps_ahead(member->run->steps, member->rank);
+}
+
+void run_give_up(struct run_member *member)
+{
+    struct run *run = member->run;
+
+    if (member->live || member->given_up)
+        return;
+    member->given_up = true;
+    run->changes++;
+    if (member->unsent > 0)
+        log_warn("run %s: rank %" PRIu32 " is gone, and with it posts that were in its memory: "
+                 "%" PRIu64 " behind number %" PRIu64,
+                 run->name, member->rank, member->unsent, member->taken);
 }
 
 void run_member_leave(struct run_member *member, bool bye, struct moment now)
@@ -202,6 +222,8 @@ void run_member_leave(struct run_member *member, bool bye, struct moment now)
     member->live = false;
     member->bye = member->bye || bye;
     member->events = (struct run_member_events){0};
+    if (bye)
+        run_give_up(member);
     if (run->suspended)
         return;
     steps_leave(run->steps, member->rank, member->bye, now);
@@ -360,6 +382,7 @@ enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum na
     struct run *run = member->run;
 
     member->taken = sequence;
+    member_came(member);
     run->changes++;
     if (reason) {
         member->rejected++;
@@ -391,6 +414,7 @@ void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartb
         return;
     if (heartbeat->dropped > member->dropped)
         member->dropped = heartbeat->dropped;
+    member->unsent = heartbeat->unsent;
     member->run->hurry = member->run->hurry || heartbeat->hurry;
     if (member_trains(member) != (heartbeat->phase <= EMBMON_TRAIN))
         pause_training(member->run, now);

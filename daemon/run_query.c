@@ -50,7 +50,7 @@ void run_get_status(const struct run *run, struct run_status *status)
     };
     for (size_t i = 0; i < run->member_count; i++) {
         status->live = status->live || run->members[i]->live;
-        status->dropped += run->members[i]->dropped;
+        status->dropped += member_lost(run->members[i]);
     }
 }
 

@@ -84,6 +84,10 @@ void run_take_pace(struct run *run, uint32_t phase, struct moment now);
 /* Whoever posts to step after step without ending any is held to what may be open right away. */
 void run_relieve(struct run *run, struct moment now);
 
+/* Whoever is not connected is not waited for any more: what is in its memory is lost, and shown as
+ * that until it comes after all. */
+void run_give_up(struct run_member *member);
+
 /* Judges and closes the steps that are due; force: all of them. */
 void run_process(struct run *run, struct moment now, bool force);
 

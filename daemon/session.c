@@ -98,8 +98,10 @@ static void take_post(struct session *session, const struct message *message, st
     struct run_member *member = session->member;
     enum nack_reason reason;
 
-    if (sequence <= run_member_taken(member))
-        return; /* sent again after a reconnect: it was taken before */
+    if (sequence <= run_member_taken(member)) {
+        run_member_again(member); /* sent once more after a reconnect */
+        return;
+    }
     switch (message->type) {
     case FRAME_SAMPLE:
         reason = run_sample(member, &message->sample, now);

@@ -96,8 +96,9 @@ struct msg_layers {
 
 struct msg_heartbeat {
     uint64_t produced, dropped;
-    uint32_t phase; /* of what the client posts now; 0: it does not say */
-    bool hurry;     /* the client waits for what it has posted to be kept */
+    uint32_t phase;  /* of what the client posts now; 0: it does not say */
+    bool hurry;      /* the client waits for what it has posted to be kept */
+    uint64_t unsent; /* posts that are in its memory alone, and follow if it lives */
 };
 
 struct msg_sample {

@@ -16,7 +16,7 @@
 #define VARIABLE_FIELDS(N, T)  N(id) N(layer) T(name) N(dtype)
 #define THRESHOLD_FIELDS(N, T) T(detector) T(layers) T(key) N(value)
 #define IGNORE_FIELDS(N, T)    T(detector) T(layers)
-#define HEARTBEAT_FIELDS(N, T) N(produced) N(dropped) N(phase) N(hurry)
+#define HEARTBEAT_FIELDS(N, T) N(produced) N(dropped) N(phase) N(hurry) N(unsent)
 #define SUMMARY_FIELDS(N, T) \
     N(count) N(parts) N(zeros) N(nans) N(positive_infinities) N(negative_infinities) \
     N(min) N(max) N(sum) N(absolute_sum) N(square_sum)

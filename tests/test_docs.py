@@ -639,6 +639,25 @@ def test_every_module_is_in_the_architecture():
     assert sorted(listed) == sorted(there)
 
 
+def test_every_test_of_the_promises_is_in_the_architecture():
+    rows = table("docs/ARCHITECTURE.md", "file", "what is done", "what must hold")
+    there = {str(path.relative_to(ROOT)) for folder in ("faults", "long")
+             for path in (ROOT / "tests" / folder).glob("test_*.py")}
+    assert sorted(code_span(row[0]) for row in rows) == sorted(there)
+
+
+def test_what_is_promised_names_tests_that_are_there():
+    for promise, commands, measured in table("README.md", "promise", "what shows it", "measured"):
+        assert promise and measured
+        files = re.findall(r"tests/test_\w+\.py", commands)
+        files += [f"tests/faults/test_{only}.py" for only in re.findall(r"ONLY=(\w+)", commands)]
+        assert files, commands
+        for file in files:
+            assert (ROOT / file).exists(), file
+        for word in re.findall(r" -k (\w+)", commands):
+            assert any(re.search(rf"def test_\w*{word}", text(file)) for file in files), word
+
+
 def test_the_readmes_code_is_that_of_the_example():
     block = re.search(r"```c\n(.*?)```", text("README.md"), flags=re.S)[1]
     example = re.sub(r"\s+", " ", text("examples/skipgram.c"))

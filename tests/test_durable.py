@@ -2,10 +2,12 @@
 never been."""
 
 import random
+import select
 import time
 
 import pytest
 
+from harness import proto
 from trainers import ELEMENTS, Embmond, Load, environment, load, shown, until  # noqa: F401
 
 READY = 1.0  # seconds a new embmond may take to answer
@@ -185,3 +187,34 @@ def test_a_run_of_one_rank_goes_on_after_kill_9_as_if_nothing_had_been():
         assert counts[0]["rejected"] == 0
         check(daemon, counts, steps)
         assert not daemon.lines("of no use") and not daemon.lines("no checkpoint")
+
+
+def acks_of_a_training(trainer, seconds):
+    """(time, Ack) while a step is posted every 20 ms, by one who cannot wait."""
+    acks, step, began = [], 0, time.monotonic()
+    while (now := time.monotonic()) - began < seconds:
+        trainer.step(step)
+        step += 1
+        if step % 5 == 0:
+            trainer.send(proto.Heartbeat(hurry=True))
+        while select.select([trainer.socket], [], [], max(0, now + 0.02 - time.monotonic()))[0]:
+            message = trainer.receive()
+            if message.DESCRIPTOR.name == "Ack":
+                acks.append((time.monotonic(), message))
+    return acks
+
+
+def test_a_second_at_most_lies_between_kept_and_durable():
+    with Embmond() as daemon, daemon.trainer() as trainer:
+        acks = acks_of_a_training(trainer, 6)
+        trainer.bye()
+    kept, lags = 0, []
+    for began, ack in acks:
+        if ack.kept == kept:
+            continue
+        kept = ack.kept
+        synced = [at for at, later in acks if later.durable >= kept]
+        if synced:
+            lags.append(synced[0] - began)
+    print(f"{len(lags)} times kept, then durable: at most {max(lags):.2f} s later")
+    assert len(lags) > 20 and max(lags) <= 1.0

@@ -127,6 +127,7 @@ def post_much(trainer):
         time.sleep(0.005)
     counts = trainer.counts()
     assert counts["produced"] == MUCH_POSTS
+    print(counts)
     assert counts["dropped"] > 0
     assert counts["max_rss_kib"] < RSS_KIB
 
@@ -149,6 +150,7 @@ def test_after_an_overflow_the_newest_arrive_and_the_rest_is_counted(daemon):
         until(lambda: daemon.run().get("dropped") == counts["dropped"], "the daemon's count")
         trainer.end()
     run = daemon.recorded()
+    print(counts, run.scalars["embmond/dropped"][-1])
     assert run.steps("loss")[-1] == MUCH_STEPS - 1
     assert run.scalars["embmond/dropped"][-1] == (MUCH_STEPS - 1, counts["dropped"])
 

@@ -51,6 +51,29 @@ static void add_total(const struct recording *r, struct scalar_window *window, u
     add(r, window, (double)total, "embmond/", name);
 }
 
+static uint64_t events_lost(const struct record *record)
+{
+    struct event_file_stats stats;
+
+    event_file_get_stats(record->writer.file, &stats);
+    return stats.dropped_histograms + stats.dropped_scalars + stats.dropped_texts;
+}
+
+/* The same, behind all steps: those of a tag increase. */
+static void add_last_total(struct recording r, struct scalar_window *window, uint64_t total,
+                           const char *name)
+{
+    char tag[TAG_MAX];
+    int64_t last;
+
+    if ((double)total <= window->last)
+        return;
+    last = event_file_last_step(r.record->writer.file, tag_make(tag, r.phase, "embmond/%s", name));
+    if (last >= (int64_t)r.step)
+        r.step = (uint64_t)last + 1;
+    add_total(&r, window, total, name);
+}
+
 /* Ids out of range: as fed where more were; the framework may have moved them before the layer. */
 static double count_outside(const struct step *step, size_t layer)
 {
@@ -146,20 +169,17 @@ static void add_model(const struct recording *r, const struct record_losses *los
 {
     struct phase_windows *w = r->windows;
     const struct step *step = r->m->step;
-    struct event_file_stats stats;
 
     for (size_t s = 0; s < r->m->model->scalar_count && s < step->scalar_count; s++) {
         if (step->scalars[s].count > 0)
             add(r, &w->scalars[s], step_scalar(step, s), tags_scalar_group(r->m->model, s),
                 r->m->model->scalars[s]);
     }
-    event_file_get_stats(r->record->writer.file, &stats);
     if (!isnan(r->m->model_norm))
         add(r, &w->model_norm, r->m->nonfinite ? NAN : r->m->model_norm, "gradient_norm/", "all");
     add_total(r, &w->dropped, losses->dropped, "dropped");
     add_total(r, &w->rejected, losses->rejected, "rejected");
-    add_total(r, &w->lost, stats.dropped_histograms + stats.dropped_scalars + stats.dropped_texts,
-              "events_lost");
+    add_total(r, &w->lost, events_lost(r->record), "events_lost");
     add(r, &w->ranks, (double)step->ended.length, "embmond/", "ranks");
 }
 
@@ -272,6 +292,21 @@ void record_step(struct record *record, const struct measures *m, const struct b
     write_layout(&r);
     write_total(&r);
     write_texts(record, phase, r.step, alerts);
+}
+
+void record_lost(struct record *record, const struct record_losses *losses, struct moment now)
+{
+    struct recording r = {.record = record, .phase = EMBMON_TRAIN};
+    uint64_t events = events_lost(record);
+
+    if (losses->dropped + losses->rejected + events == 0 ||
+        !(r.windows = phase_windows(&record->phases[EMBMON_TRAIN - 1], record->model)))
+        return;
+    record->writer.wall = now.wall;
+    r.step = (uint64_t)(record->last_step[EMBMON_TRAIN - 1] + 1);
+    add_last_total(r, &r.windows->dropped, losses->dropped, "dropped");
+    add_last_total(r, &r.windows->rejected, losses->rejected, "rejected");
+    add_last_total(r, &r.windows->lost, events, "events_lost");
 }
 
 /* ---- alerts */

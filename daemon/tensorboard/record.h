@@ -63,6 +63,10 @@ void record_step(struct record *record, const struct measures *m, const struct b
                  const struct rules *rules, const struct alerts *alerts,
                  const struct record_losses *losses, struct moment now);
 
+/* Records what was lost since the last closed step, as no other may come that shows it: one step
+ * behind the last, where it is more than shown. */
+void record_lost(struct record *record, const struct record_losses *losses, struct moment now);
+
 /* Takes a change of an alert: its state line and its text. fired: alerts fired so far. A layer
  * whose alert goes pending or firing is recorded step by step for a while, without what its windows
  * have collected before. */

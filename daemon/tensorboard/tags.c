@@ -86,8 +86,8 @@ void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double befo
 
 /* ---- windows that are due */
 
-/* A run's own queue may grow faster than all are looked at: windows are to wait before histograms of
- * alerts and texts would be dropped. */
+/* A run's own queue may grow faster than all are looked at: windows are to wait before histograms
+ * of alerts and texts would be dropped. */
 enum { HISTOGRAMS_WAIT = EVENT_FILE_QUEUE / 2, SCALARS_WAIT = EVENT_FILE_QUEUE / 4 * 3 };
 
 static bool waits(const struct tag_writer *w, enum thrift kind)

@@ -152,7 +152,7 @@ static inline struct message one_of_each(size_t i)
     case FRAME_LAYERS:
         return one_layers();
     case FRAME_HEARTBEAT:
-        m.heartbeat = (struct msg_heartbeat){UINT64_MAX, 1, UINT32_MAX, true};
+        m.heartbeat = (struct msg_heartbeat){UINT64_MAX, 1, UINT32_MAX, true, 5};
         break;
     case FRAME_SAMPLE:
         return one_sample();

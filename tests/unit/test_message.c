@@ -244,6 +244,7 @@ static void the_unnumbered_messages_arrive_whole(void **state)
 
     (void)state;
     SAME(heartbeat.produced), SAME(heartbeat.dropped), SAME(heartbeat.phase);
+    SAME(heartbeat.hurry), SAME(heartbeat.unsent);
     sent = sent_and_got(FRAME_BYE);
     SAME(bye.undelivered);
     sent = sent_and_got(FRAME_ACK);

@@ -49,6 +49,38 @@ static void frames_are_sent_in_order_whatever_their_worth(void **state)
     queue_free(q);
 }
 
+static void what_is_not_sent_is_counted(void **state)
+{
+    struct queue *q = queue_new(6 * COST);
+
+    (void)state;
+    assert_int_equal(queue_unsent(q), 0);
+    for (uint64_t i = 1; i <= 6; i++)
+        push(q, i, i % 2);
+    assert_int_equal(queue_unsent(q), 6);
+    send_next(q), send_next(q), send_next(q);
+    assert_int_equal(queue_unsent(q), 3);
+    queue_ack(q, 1); /* one that was sent */
+    assert_int_equal(queue_unsent(q), 3);
+    queue_discard_next(q); /* 4 */
+    assert_int_equal(queue_unsent(q), 2);
+    assert_true(queue_nack(q, 3));
+    assert_int_equal(queue_unsent(q), 2);
+    push(q, 7, true), push(q, 8, true), push(q, 9, true);
+    assert_int_equal(queue_unsent(q), 5);
+    assert_int_equal(push(q, 10, true), 1); /* 2 goes, which was sent */
+    assert_int_equal(queue_unsent(q), 6);
+    assert_int_equal(push(q, 11, true), 1); /* 6 goes, which was not */
+    assert_int_equal(queue_unsent(q), 6);
+    send_next(q);
+    assert_int_equal(queue_unsent(q), 5);
+    queue_rewind(q);
+    assert_int_equal(queue_unsent(q), 6);
+    queue_ack(q, 11); /* taken on the connection before */
+    assert_int_equal(queue_unsent(q), 0);
+    queue_free(q);
+}
+
 static void an_ack_takes_all_up_to_its_number(void **state)
 {
     struct queue *q = queue_new(10 * COST);
@@ -189,6 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_sent_in_order_whatever_their_worth),
+        cmocka_unit_test(what_is_not_sent_is_counted),
         cmocka_unit_test(an_ack_takes_all_up_to_its_number),
         cmocka_unit_test(a_nack_takes_one_that_was_sent),
         cmocka_unit_test(room_is_made_before_a_frame_is_known),

@@ -358,6 +358,47 @@ static void at_the_end_open_windows_are_written(void **state)
     assert_int_equal(stats().late, 0);
 }
 
+/* What is lost when no step follows any more. */
+static void lose(uint64_t dropped, uint64_t rejected)
+{
+    struct record_losses losses = {dropped, rejected};
+
+    record_lost(training.record, &losses, training.now);
+    record_finish(training.record, training.alerts, training.now);
+}
+
+static void what_is_lost_behind_the_last_step_is_shown_behind_it(void **state)
+{
+    (void)state;
+    lose(0, 0);
+    must_have("embmond/dropped", 0, 0);
+    training.losses.dropped = 1;
+    for (int i = 0; i < 5; i++)
+        step_with(1, 1);
+    must_have("embmond/dropped", 5, 4);
+    lose(1, 0); /* is shown */
+    must_have("embmond/dropped", 5, 4);
+    lose(3, 0);
+    must_have("embmond/dropped", 6, 5);
+    must_have("embmond/rejected", 5, 4);
+    lose(3, 0);
+    must_have("embmond/dropped", 6, 5);
+    lose(4, 2); /* a trainer came, and went without a step */
+    must_have("embmond/dropped", 7, 6);
+    must_have("embmond/rejected", 6, 5);
+    assert_int_equal(record_last_step(training.record, EMBMON_TRAIN), 4);
+    must_have("loss", 5, 4);
+    assert_int_equal(stats().late, 0);
+}
+
+static void what_is_lost_without_a_step_is_shown_at_the_first(void **state)
+{
+    (void)state;
+    lose(9, 0);
+    must_have("embmond/dropped", 1, 0);
+    assert_int_equal(record_last_step(training.record, EMBMON_TRAIN), -1);
+}
+
 static void windows_that_wait_become_wider_and_lose_nothing(void **state)
 {
     (void)state;
@@ -463,6 +504,8 @@ int main(void)
             a_ranks_early_alert_is_no_later_than_the_steps_that_close_after_it, begin_2, end),
         recorded(thousands_of_alerts_at_once_leave_a_log_that_can_be_shown),
         recorded(at_the_end_open_windows_are_written),
+        recorded(what_is_lost_behind_the_last_step_is_shown_behind_it),
+        recorded(what_is_lost_without_a_step_is_shown_at_the_first),
         recorded(windows_that_wait_become_wider_and_lose_nothing),
         recorded(alerts_never_wait),
         recorded(closed_alerts_are_in_the_last_texts),

@@ -422,6 +422,54 @@ static void a_rank_that_leaves_and_comes_back_is_waited_for_again(void **state)
     assert_int_equal(status().ranks, 4);
 }
 
+static void beat(struct run_member *member, uint64_t dropped, uint64_t unsent, uint64_t ms)
+{
+    struct msg_heartbeat heartbeat = {.dropped = dropped, .unsent = unsent};
+
+    run_heartbeat(member, &heartbeat, at(ms));
+}
+
+static void what_a_trainer_still_had_is_lost_when_it_leaves(void **state)
+{
+    struct run_member *gone = join(1, 0, 0), *stays = join(2, 1, 0);
+    const char *problem = "";
+
+    (void)state;
+    assert_int_equal(declare(gone, 0, "a", &problem), 0);
+    beat(gone, 2, 5, 1);
+    assert_int_equal(status().dropped, 2); /* the others may come yet */
+    assert_int_equal(post(gone, 1, 0, 0, TENSOR(1), 2), 0);
+    assert_int_equal(post(gone, 2, 0, 0, TENSOR(1), 2), 0);
+    run_member_leave(gone, true, at(3));
+    assert_int_equal(status().dropped, 2 + 3);
+    assert_int_equal(run_member_dropped(gone), 2 + 3);
+    beat(stays, 0, 1, 4);
+    run_member_leave(stays, true, at(5));
+    assert_int_equal(status().dropped, 2 + 3 + 1);
+}
+
+static void a_trainer_that_says_no_goodbye_is_given_up_after_a_minute(void **state)
+{
+    struct run_member *gone = join(1, 0, 0), *stays = join(2, 1, 0);
+
+    (void)state;
+    beat(gone, 0, 7, 1000);
+    run_member_leave(gone, false, at(1500));
+    for (uint64_t ms = 2000; ms < 61000; ms += 1000) {
+        beat(stays, 0, 0, ms);
+        run_tick(run, at(ms));
+        assert_int_equal(status().dropped, 0);
+    }
+    run_tick(run, at(61000));
+    assert_int_equal(status().dropped, 7);
+    assert_false(status().ended);
+    assert_ptr_equal(join(1, 0, 62000), gone); /* it comes back, with all it had */
+    assert_int_equal(status().dropped, 0);
+    run_member_again(gone); /* one that was taken on its last connection */
+    run_member_leave(gone, true, at(62001));
+    assert_int_equal(status().dropped, 6);
+}
+
 static enum nack_reason set(struct run_member *member, const char *detector, double value,
                             const char **problem)
 {
@@ -525,6 +573,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(after_resume_only_the_first_loss_is_remembered, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_rank_that_leaves_and_comes_back_is_waited_for_again,
+                                        start_4, stop),
+        cmocka_unit_test_setup_teardown(what_a_trainer_still_had_is_lost_when_it_leaves, start_4,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_trainer_that_says_no_goodbye_is_given_up_after_a_minute,
                                         start_4, stop),
         cmocka_unit_test_setup_teardown(thresholds_hold_for_the_run_until_a_trainer_resumes_it,
                                         start, stop),

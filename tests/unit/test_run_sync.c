@@ -70,7 +70,7 @@ static void what_is_kept_becomes_durable(void **state)
     assert_int_equal(run_member_durable(run()->members[0]), 6);
 }
 
-static void it_is_synced_once_a_second_and_only_where_something_has_changed(void **state)
+static void it_is_synced_twice_a_second_and_only_where_something_has_changed(void **state)
 {
     uint64_t synced;
 
@@ -141,7 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_kept_becomes_durable, start, stop),
         cmocka_unit_test_setup_teardown(
-            it_is_synced_once_a_second_and_only_where_something_has_changed, start, stop),
+            it_is_synced_twice_a_second_and_only_where_something_has_changed, start, stop),
         cmocka_unit_test_setup_teardown(a_failure_is_counted_and_told, start, stop),
         cmocka_unit_test_setup_teardown(the_durable_one_is_taken_up_where_the_last_is_lost, start,
                                         stop),

@@ -408,6 +408,26 @@ static void bye_says_what_is_left_undelivered(void **to)
     fake_expect(w->fake, FRAME_HEARTBEAT, &m);
     assert_int_equal(m.heartbeat.produced, 4);
     assert_int_equal(m.heartbeat.dropped, 3);
+    assert_int_equal(m.heartbeat.unsent, 0); /* what is in flight was sent */
+    fake_expect(w->fake, FRAME_BYE, &m);
+    assert_int_equal(m.bye.undelivered, 4);
+}
+
+static void the_last_heartbeat_says_what_never_went_out(void **to)
+{
+    struct sender_world *w = *to;
+    struct message m;
+
+    world_layer(w, "a");
+    world_post(w, 0, 0);
+    world_greet(w, 0);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    fake_expect(w->fake, FRAME_SAMPLE, &m);
+    for (int i = 0; i < 3; i++)
+        world_post(w, 0, 0); /* in the inbox, and closed before its next turn */
+    sender_bye(w->sender);
+    fake_expect(w->fake, FRAME_HEARTBEAT, &m);
+    assert_int_equal(m.heartbeat.unsent, 3);
     fake_expect(w->fake, FRAME_BYE, &m);
     assert_int_equal(m.bye.undelivered, 4);
 }
@@ -451,6 +471,7 @@ int main(void)
         cmocka_unit_test(a_daemon_that_does_not_read_costs_drops_and_no_more),
         WITH_WORLD(the_sender_rests_longer_when_nothing_is_posted),
         WITH_WORLD(bye_says_what_is_left_undelivered),
+        WITH_WORLD(the_last_heartbeat_says_what_never_went_out),
         WITH_WORLD(without_a_daemon_ever_closing_looks_once_more),
     };
 

@@ -358,6 +358,24 @@ static void goodbye_ends_the_session_after_its_last_ack(void **state)
     assert_int_equal(registry_totals(registry)->sessions, 0);
 }
 
+static void what_never_came_counts_as_dropped_when_its_trainer_says_goodbye(void **state)
+{
+    struct message beat = {.type = FRAME_HEARTBEAT, .heartbeat = {.dropped = 2, .unsent = 4}};
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+
+    (void)state;
+    peer_say(&peer, &beat, 1);
+    peer_post(&peer, 0, 0, 1, 1);
+    peer.sequence--; /* and again, as after a reconnect */
+    peer_post(&peer, 0, 0, 1, 1);
+    assert_int_equal(registry_totals(registry)->dropped, 2);
+    peer_bye(&peer, 2);
+    assert_int_equal(registry_totals(registry)->dropped, 2 + 2);
+    assert_int_equal(status_of("run").dropped, 2 + 2);
+    assert_int_equal(status_of("run").acked, 1);
+    peer_close(&peer, 3);
+}
+
 static void posts_and_goodbye_in_one_piece_are_acked(void **state)
 {
     uint8_t stream[512];
@@ -474,6 +492,8 @@ int main(void)
                                         stop),
         cmocka_unit_test_setup_teardown(goodbye_ends_the_session_after_its_last_ack, start, stop),
         cmocka_unit_test_setup_teardown(posts_and_goodbye_in_one_piece_are_acked, start, stop),
+        cmocka_unit_test_setup_teardown(
+            what_never_came_counts_as_dropped_when_its_trainer_says_goodbye, start, stop),
         cmocka_unit_test_setup_teardown(a_peer_that_says_nothing_is_closed_after_five_seconds,
                                         start, stop),
         cmocka_unit_test_setup_teardown(
