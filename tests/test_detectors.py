@@ -23,9 +23,26 @@ def plain_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def settle(client):
-    """Waits until the daemon has answered: what it wishes is then known, so that runs are alike."""
+def ask(daemon, what, run=""):
+    with daemon.peer() as peer:
+        status, objects = peer.query(what, run)
+    assert status == 0, objects
+    return objects
+
+
+def answered(client):
     wait_for(lambda: client.stats().in_flight == 0, "the daemon to answer")
+
+
+def settle(daemon, client, run, step, before):
+    """Waits until the step is judged and, where an alert has changed since `before`, until the daemon
+    has answered: what it wishes is then known, so that runs are alike. Else it wishes nothing, and
+    would answer with the next checkpoint, a second later. Gives the alerts of now."""
+    wait_for(lambda: any(r["name"] == run and r["step"] == step for r in ask(daemon, "runs")),
+             "the step to close")
+    if (now := ask(daemon, "alerts", run)) != before:
+        answered(client)
+    return now
 
 
 def changes(daemon, run):
@@ -87,6 +104,7 @@ def batches():
 def train(daemon, run, shape_gradient):
     """The same training, its table's gradient posted in one of the formats."""
     weights = np.random.default_rng(1).normal(0, 1, (ROWS, WIDTH)).astype(np.float32)
+    alerts = []
     with embmon.Client(run=run, address=f"unix:{daemon.socket}") as client:
         client.layer("table", "embedding", rows=ROWS, columns=WIDTH, padding_id=0)
         client.layer("dense", "dense")
@@ -107,7 +125,7 @@ def train(daemon, run, shape_gradient):
             for name, value in (("loss", 1), ("learning_rate", 0.125), ("batch_size", 60)):
                 client.scalar(name, step, value)
             client.step(step)
-            settle(client)
+            alerts = settle(daemon, client, run, step, alerts)
         client.close()
 
 
@@ -237,7 +255,7 @@ def test_a_collapsed_table_is_found_after_its_epoch(model):
     model.run(150)
     model.table += 1000
     model.run(40)
-    settle(model.client)
+    answered(model.client)
     assert fired(model.daemon) == {}  # nobody has looked
     model.run(1, epoch=True)
     model.run(11)
@@ -257,7 +275,7 @@ def test_where_nothing_is_known_it_says_so(daemon):
             client.post_summary("hidden", "activation", step, summary)
             client.post_summary("table", "gradient", step, summary)
             client.step(step)
-        settle(client)
+        answered(client)
         silent = {x["layer"]: x["silent"] for x in daemon.ask("layers")}
     assert silent["hidden"]["activation_saturated"].startswith("units are not known")
     assert silent["table"]["padding_row_gradient"].startswith("no gradient was posted for this")

@@ -3,6 +3,7 @@ set, and nothing lost at its end. Nothing is suppressed."""
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,8 @@ from harness import ROOT  # noqa: E402
 
 WATCHED = ("valgrind --quiet --leak-check=full --show-leak-kinds=definite "
            "--errors-for-leak-kinds=definite --log-file={}/%p")
+# It knows no openat2(), says so, and answers ENOSYS, with which embmond goes on in another way.
+OPENAT2 = re.compile(r"--\d+-- WARNING: unhandled \S+ syscall: 437\n(--\d+-- .*\n){4}")
 # What is left out needs the speed that valgrind takes, or what it does to vfork().
 CHOICE = {
     "test_daemon_badinput.py": "", "test_server.py": "", "test_first_sight.py": "not charted",
@@ -42,7 +45,7 @@ def test_valgrind_finds_nothing(name, tmp_path):
          CHOICE[name], f"--basetemp={tmp_path}/pytest", ROOT / "tests" / name],
         cwd=ROOT, env={**os.environ, "EMBMON_UNDER": WATCHED.format(logs)}, capture_output=True,
         text=True, timeout=580, check=False)
-    said = [path.read_text() for path in logs.iterdir()]
+    said = [OPENAT2.sub("", path.read_text()) for path in logs.iterdir()]
     assert said, done.stdout
     assert not any(said), "\n".join(said)
     assert done.returncode == 0, done.stdout[-4000:]
