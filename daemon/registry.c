@@ -359,6 +359,11 @@ struct registry_scratch *registry_scratch(struct registry *registry)
     return &registry->scratch;
 }
 
+struct registry_refusals *registry_refusals(struct registry *registry)
+{
+    return &registry->refusals;
+}
+
 const struct ceilings *registry_ceilings(const struct registry *registry)
 {
     return &registry->ceilings;

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import random
+import stat
 import subprocess
 import threading
 import unicodedata
@@ -261,10 +262,16 @@ class Swapper:
                         for work in (self._swap_run, self._swap_folder, self._swap_files)]
 
     def seen(self):
-        """What is in the victim, and when it was changed last."""
-        return sorted((str(path), path.lstat().st_mtime_ns, path.lstat().st_nlink,
-                       path.read_bytes() if path.is_file() else b"")
-                      for path in [self.victim, *self.victim.rglob("*")])
+        """The victim's files and folders. Not their names and places: where one swap goes through the
+        link of another it moves them, and leaves links there."""
+        found = []
+        for path in [self.victim, *self.victim.rglob("*")]:
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((status.st_ino, status.st_mtime_ns, status.st_nlink, path.read_text()))
+            elif not stat.S_ISLNK(status.st_mode):
+                found.append((status.st_ino, oct(status.st_mode)))
+        return sorted(found, key=str)
 
     def _again(self, work):
         while not self.over.is_set():
