@@ -128,8 +128,8 @@ static int start_command(struct daemon *d)
     return status;
 }
 
-/* After the command has started: its own limits are not changed. Returns how many files may be open;
- * 0: it is not known. */
+/* After the command has started: its own limits are not changed. Returns how many files may be
+ * open; 0: it is not known. */
 static uint64_t raise_file_limit(void)
 {
     struct rlimit limit;
@@ -242,9 +242,10 @@ static void count_files(struct daemon *d)
 
     registry_usage(d->registry)->files = files;
     if (files && files < FILES_OWN + most->connections + FILES_RUN * most->runs)
-        log_warn("only %llu files may be open (ulimit -n): too few for all the connections and runs "
-                 "that the limits allow",
-                 (unsigned long long)files);
+        log_warn(
+            "only %llu files may be open (ulimit -n): too few for all the connections and runs "
+            "that the limits allow",
+            (unsigned long long)files);
 }
 
 static int serve(struct daemon *d)

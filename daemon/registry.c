@@ -107,9 +107,10 @@ static bool make_room(struct registry *registry, struct moment now, const char *
     }
     if (is_full(registry)) {
         registry->usage.runs.refused++;
-        *problem = registry->run_count >= registry->ceilings.runs
-                       ? "too many runs are being recorded: as many as the daemon's limits.runs allows"
-                       : "too many runs and connections for the files that the daemon may open";
+        *problem =
+            registry->run_count >= registry->ceilings.runs
+                ? "too many runs are being recorded: as many as the daemon's limits.runs allows"
+                : "too many runs and connections for the files that the daemon may open";
         return false;
     }
     if (registry->run_count == registry->run_capacity) {

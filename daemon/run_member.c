@@ -107,8 +107,8 @@ static bool is_held(const struct run *run, const struct msg_hello *hello)
     return false;
 }
 
-/* True when another session has ever had this rank: who does not resume is not its successor, also if
- * it gives the run's name. */
+/* True when another session has ever had this rank: who does not resume is not its successor, also
+ * if it gives the run's name. */
 static bool was_held(const struct run *run, const struct msg_hello *hello)
 {
     for (size_t i = 0; i < run->member_count; i++) {

@@ -9,8 +9,8 @@
 #include "daemon/registry.h"
 #include "daemon/session_struct.h"
 
-/* What is done for one peer at a time, as effort_of() counts it, for the others wait meanwhile: some
- * 10 ms. */
+/* What is done for one peer at a time, as effort_of() counts it, for the others wait meanwhile:
+ * some 10 ms. */
 enum { EFFORT_MAX = 2 * LAYERS_MAX };
 
 /* ---- what comes in */

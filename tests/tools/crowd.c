@@ -1,5 +1,5 @@
-/* A thousand trainers in one process, without libembmon's threads: each a connection of its own that
- * posts a step a second and reads its answers.
+/* A thousand trainers in one process, without libembmon's threads: each a connection of its own
+ * that posts a step a second and reads its answers.
  *
  *     crowd SOCKET --clients 1000 --runs 250 --layers 20 --seconds 60 --step-ms 1000
  *
@@ -117,11 +117,8 @@ static void say_layers(const struct crowd *crowd, struct client *c)
 
     for (long i = 0; i < crowd->layers; i++) {
         snprintf(paths[i], sizeof paths[i], "tower/layer_%ld", i);
-        layers[i] = (struct msg_layer){.id = (uint32_t)i,
-                                       .path = paths[i],
-                                       .kind = 2,
-                                       .activation = "",
-                                       .trainable = true};
+        layers[i] = (struct msg_layer){
+            .id = (uint32_t)i, .path = paths[i], .kind = 2, .activation = "", .trainable = true};
     }
     m.layers.layers = layers;
     m.layers.layer_count = (size_t)crowd->layers;
@@ -147,9 +144,15 @@ static void say_step(const struct crowd *crowd, struct client *c, int64_t now)
 
     for (size_t i = 0; i < 40; i++)
         counts[i] = 1 + i % 5;
-    *s = (struct summary){.count = 120, .parts = 1, .min = 0.01, .max = 1, .sum = 6,
-                          .absolute_sum = 6, .square_sum = 1.5};
-    s->positive = (struct summary_span){.first = 970, .length = 40, .counts = counts, .capacity = 40};
+    *s = (struct summary){.count = 120,
+                          .parts = 1,
+                          .min = 0.01,
+                          .max = 1,
+                          .sum = 6,
+                          .absolute_sum = 6,
+                          .square_sum = 1.5};
+    s->positive =
+        (struct summary_span){.first = 970, .length = 40, .counts = counts, .capacity = 40};
     for (long i = 0; i < crowd->layers; i++) {
         m.sample.sequence = ++c->sequence;
         m.sample.target = (uint32_t)i;
@@ -251,8 +254,8 @@ static void turn(struct crowd *crowd)
     for (long i = 0; i < crowd->clients; i++) {
         const struct client *c = &crowd->all[i];
 
-        crowd->polled[i] = (struct pollfd){
-            c->fd, (short)(POLLIN | (c->out_end > c->out_first ? POLLOUT : 0)), 0};
+        crowd->polled[i] =
+            (struct pollfd){c->fd, (short)(POLLIN | (c->out_end > c->out_first ? POLLOUT : 0)), 0};
     }
     if (poll(crowd->polled, (nfds_t)crowd->clients, 10) < 0 && errno != EINTR)
         die("poll");
@@ -359,8 +362,8 @@ static void report(const struct crowd *crowd)
 
 static void read_options(struct crowd *crowd, int argc, char **argv)
 {
-    *crowd = (struct crowd){.clients = 1000, .runs = 250, .layers = 20, .seconds = 10,
-                            .step_ms = 1000};
+    *crowd =
+        (struct crowd){.clients = 1000, .runs = 250, .layers = 20, .seconds = 10, .step_ms = 1000};
     if (argc < 2 || argc % 2 != 0)
         die("wrong options; they are in tests/tools/crowd.c");
     crowd->path = argv[1];
