@@ -48,3 +48,30 @@ def test_ends_of_steps_and_epochs_of_thousands_of_layers():
         print(f"{took:.1f} s for {STEPS} steps and epochs; the slowest answer took {slowest:.2f} s")
         assert answers == []
         assert slowest < max(1, took / 4)
+
+
+def test_patterns_that_almost_match_thousands_of_names():
+    """256 of them, and the worst there are for 4,000 names of 255 bytes: what is compared is bounded by
+    their lengths, not by the product of both."""
+    with Embmond("-q") as daemon, beside(daemon), daemon.trainer("globs") as trainer:
+        trainer.socket.settimeout(120)
+        trainer.send_bytes(layers(layers=[
+            with_bytes(proto.Layer(id=10 + i, kind=2), path=b"a" * 250 + b"%04d" % i)
+            for i in range(LAYERS)]))
+        trainer.send(proto.Layers(thresholds=[
+            proto.Threshold(detector="gradient_spike", layers="*?" + "a" * (110 + i // 8) + "b" *
+                            (1 + i % 8) + "*", key="layer", value=3) for i in range(256)]))
+        trainer.step(0)
+        assert trainer.settle() == []
+        began = time.monotonic()
+        for step in range(1, 4):  # a threshold that moves has all of them looked at again
+            trainer.send(proto.Layers(thresholds=[proto.Threshold(
+                detector="gradient_spike", layers="*?" + "a" * 110 + "b*", key="layer",
+                value=3 + step)]))
+            trainer.step(step)
+            with daemon.peer(timeout=60) as peer:
+                peer.query("status")
+        took = (time.monotonic() - began) / 3
+        print(f"{took:.2f} s for 256 patterns and {LAYERS} names")
+        assert took < 4
+        trainer.settle()
