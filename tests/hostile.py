@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import os
 import random
-import stat
 import subprocess
 import threading
 import unicodedata
@@ -238,10 +237,20 @@ def knock(connect, count, seed):
 
 # ---- folders that change
 
-def exchange(one, other):
-    """renameat2(RENAME_EXCHANGE): no moment at which either is not there. False: one is missing."""
+def exchange(folder, one, other):
+    """renameat2(RENAME_EXCHANGE) of two names in an open folder. False: one is missing."""
     call = ctypes.CDLL(None, use_errno=True).renameat2
-    return call(-100, os.fsencode(one), -100, os.fsencode(other), 2) == 0
+    return call(folder, os.fsencode(one), folder, os.fsencode(other), 2) == 0
+
+
+@contextlib.contextmanager
+def opened(name, folder=None):
+    """Never through a link: who swaps must not be led astray by his own."""
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class Swapper:
@@ -262,16 +271,10 @@ class Swapper:
                         for work in (self._swap_run, self._swap_folder, self._swap_files)]
 
     def seen(self):
-        """The victim's files and folders. Not their names and places: where one swap goes through the
-        link of another it moves them, and leaves links there."""
-        found = []
-        for path in [self.victim, *self.victim.rglob("*")]:
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                found.append((status.st_ino, status.st_mtime_ns, status.st_nlink, path.read_text()))
-            elif not stat.S_ISLNK(status.st_mode):
-                found.append((status.st_ino, oct(status.st_mode)))
-        return sorted(found, key=str)
+        """All that is in the victim, and when it was changed last."""
+        return sorted((str(path), path.lstat().st_mtime_ns, path.lstat().st_nlink,
+                       path.read_bytes() if path.is_file() else b"")
+                      for path in [self.victim, *self.victim.rglob("*")])
 
     def _again(self, work):
         while not self.over.is_set():
@@ -279,29 +282,28 @@ class Swapper:
                 work()
                 self.swaps += 1
 
-    def _swap(self, path, target):
-        beside_it = path.with_name(path.name + "-link")
+    def _swap(self, folder, name, target):
         with contextlib.suppress(FileExistsError):
-            beside_it.symlink_to(target)
-        if not exchange(path, beside_it):
-            path.symlink_to(target)
-            path.unlink()
-            return
-        exchange(path, beside_it)
+            os.symlink(target, name + "-link", dir_fd=folder)
+        if exchange(folder, name, name + "-link"):
+            exchange(folder, name, name + "-link")
+        else:  # it is not there yet
+            os.symlink(target, name, dir_fd=folder)
+            os.unlink(name, dir_fd=folder)
 
     def _swap_run(self):
-        self._swap(self.run, self.victim)
+        with opened(self.run.parent) as logdir:
+            self._swap(logdir, self.run.name, self.victim)
 
     def _swap_folder(self):
-        self._swap(self.run / "embmon", self.victim / "folder")
+        with opened(self.run) as run:
+            self._swap(run, "embmon", self.victim / "folder")
 
     def _swap_files(self):
-        for name in self.FILES:
-            path = self.run / "embmon" / name
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
-                path.symlink_to(self.victim / name)
-            with contextlib.suppress(OSError):
-                self._swap(path, self.victim / name)
+        with opened(self.run) as run, opened("embmon", run) as folder:
+            for name in self.FILES:
+                with contextlib.suppress(OSError):
+                    self._swap(folder, name, self.victim / name)
 
     def __enter__(self):
         for thread in self.threads:
@@ -315,16 +317,16 @@ class Swapper:
 
 
 def train_in(daemon, run):
-    """One training that resumes the run, and is flagged, as far as it is let."""
+    """One training that resumes the run, and is flagged, as far as it is let. True: it was welcomed."""
+    welcomed = False
     with contextlib.suppress(Closed, OSError, TimeoutError), \
             daemon.trainer(run, resume=True) as trainer:
-        trainer.socket.settimeout(3)
-        first = trainer.welcome.next_step
-        trainer.step(first, values=(float("nan"), 1.0))
+        welcomed = True
+        trainer.socket.settimeout(1.5)  # whoever takes away a checkpoint keeps its Ack away, too
+        trainer.step(trainer.welcome.next_step, values=(float("nan"), 1.0))
         trainer.settle()
         trainer.bye()
-        return True
-    return False
+    return welcomed
 
 
 # ---- and beside it

@@ -78,5 +78,5 @@ def test_links_that_come_and_go_lead_nowhere(tmp_path):
             hostile.Swapper(daemon.logdir, "raced", tmp_path / "victim") as swapper:
         joined = sum(hostile.train_in(daemon, "raced") for _ in range(30))
         assert swapper.swaps > 100
-    print(joined, "of 30 were recorded,", swapper.swaps, "swaps")
+    print(joined, "of 30 were welcomed,", swapper.swaps, "swaps")
     assert swapper.seen() == swapper.before

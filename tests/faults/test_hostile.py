@@ -73,6 +73,6 @@ def test_links_that_come_and_go_lead_nowhere(tmp_path):
         while time.monotonic() - began < SECONDS:
             joined += hostile.train_in(daemon, "raced")
             tried += 1
-    print(f"{joined} of {tried} were recorded, {swapper.swaps} swaps")
+    print(f"{joined} of {tried} were welcomed, {swapper.swaps} swaps")
     assert joined > 0 and swapper.swaps > 1000
     assert swapper.seen() == swapper.before
