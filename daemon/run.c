@@ -162,15 +162,14 @@ static bool learn(struct run *run, const char **problem)
     return true;
 }
 
-/* Why a checkpoint that cannot be taken up must be left as it is: what it holds is still wanted,
- * once there is memory, or when its own trainers come. NULL: it is of no use. */
+/* What such a checkpoint holds is still wanted: once there is memory, or when its trainers come. */
 static const char *why_not_now(const struct run_options *options, const char *why)
 {
-    if (why == run_no_memory)
-        return why;
-    return !options->resume && strcmp(why, step_other_world) == 0
-               ? "the run of this name has another world size"
-               : NULL;
+    bool others = !options->resume && strcmp(why, step_other_world) == 0;
+
+    return others                 ? "the run of this name has another world size"
+           : why == run_no_memory ? why
+                                  : NULL;
 }
 
 /* The run as an earlier process left it, or of which nothing is known yet. */
@@ -189,10 +188,8 @@ static struct run *begin_or_go_on(const struct run_options *options, struct mome
         if (!there)
             continue;
         run_destroy(run);
-        if (why_not_now(options, why)) {
-            *problem = why_not_now(options, why);
+        if ((*problem = why_not_now(options, why)))
             return NULL;
-        }
         log_warn("run %s: its checkpoint, the file %s, is of no use: %s", options->name, names[i],
                  why);
         run = begin(options, now, problem);
