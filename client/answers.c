@@ -58,7 +58,10 @@ static const char *on_welcome(struct sender *s, const struct msg_welcome *welcom
         return problem;
     count_lost_nacks(s, welcome->rejected);
     acknowledge(s, welcome->sequence);
-    sampling_ask(&s->state->sampling, welcome->every);
+    /* It is the largest that any rank asks for: less than we do would cost the trainer more than it
+     * has allowed. */
+    sampling_ask(&s->state->sampling,
+                 welcome->every > s->options.every ? welcome->every : s->options.every);
     if (atomic_load(&s->state->connected))
         return NULL; /* a rank that joined asks for another sampling: all else is as it was */
     s->frame_limit = welcome->frame_limit;

@@ -269,6 +269,7 @@ static void feed(struct connection *c, const uint8_t *data, size_t n)
         return;
     }
     count_held(c);
+    c->all->again |= result == SESSION_PAUSE && !session_paused(c->session);
     bool holds = session_held(c->session) > 0;
     if (c->all->favoured == c && !holds)
         c->all->favoured = NULL;

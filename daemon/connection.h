@@ -38,6 +38,7 @@ struct connections {
     struct connection *favoured; /* may go on where all hold too much, to the end of its frame */
     size_t count, stopped;       /* stopped: not read from */
     bool woken;                  /* a session wrote something while it was not fed */
+    bool again; /* somebody has more to be taken in, and others have their turn now: tick soon */
     uint64_t invalid_frames;
     struct log_seldom refused, full, slow, invalid, unproven_full, unproven_failed;
     char buffer[CONNECTION_READ_MAX]; /* one for all: read into and handed on in one callback */

@@ -26,6 +26,10 @@ enum door_answer door_enter(struct door *door, struct guest *guest, uint64_t now
     }
     if (!has_room(&usage->connections, most->connections))
         return DOOR_FULL;
+    if (usage_files_left(usage) == 0) {
+        usage->connections.refused++;
+        return DOOR_FULL;
+    }
     if (guest->tcp && !has_room(&usage->tcp_connections, most->tcp_connections))
         return DOOR_FULL_TCP;
     if (guest->guarded && !has_room(&usage->unproven_connections, most->unproven_connections))

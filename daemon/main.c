@@ -128,14 +128,20 @@ static int start_command(struct daemon *d)
     return status;
 }
 
-/* After the command has started: its own limits are not changed. */
-static void raise_file_limit(void)
+/* After the command has started: its own limits are not changed. Returns how many files may be
+ * open; 0: it is not known. */
+static uint64_t raise_file_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= FILES_WANTED)
-        return;
-    limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    if (limit.rlim_cur < FILES_WANTED) {
+        limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    return limit.rlim_cur;
 }
 
 /* Sockets and open files stay where they are: next is given the places of now. */
@@ -228,14 +234,28 @@ static void reload(void *context)
     }
 }
 
+/* More connections and runs than there are files for are turned away: that is to be known. */
+static void count_files(struct daemon *d)
+{
+    const struct ceilings *most = &d->config.ceilings;
+    uint64_t files = raise_file_limit();
+
+    registry_usage(d->registry)->files = files;
+    if (files && files < FILES_OWN + most->connections + FILES_RUN * most->runs)
+        log_warn(
+            "only %llu files may be open (ulimit -n): too few for all the connections and runs "
+            "that the limits allow",
+            (unsigned long long)files);
+}
+
 static int serve(struct daemon *d)
 {
-    raise_file_limit();
     d->registry = registry_new(d->logdir, moment_now());
     if (!d->registry) {
         log_error("out of memory");
         return EX_OSERR;
     }
+    count_files(d);
     configure(d);
     struct server_options options = {
         .listeners = d->places.listeners,

@@ -80,9 +80,16 @@ static void unload(struct registry *registry, size_t index, struct moment now)
     run_get_status(registry->runs[index], &status);
     registry->written += status.bytes_written + status.bytes_pending;
     run_close(registry->runs[index], now);
-    registry->run_count--;
+    registry->usage.runs.used = --registry->run_count;
     memmove(&registry->runs[index], &registry->runs[index + 1],
             (registry->run_count - index) * sizeof(struct run *));
+}
+
+/* One more would be more than there may be. */
+static bool is_full(const struct registry *registry)
+{
+    return registry->run_count >= registry->ceilings.runs ||
+           usage_files_left(&registry->usage) < FILES_RUN;
 }
 
 /* Makes room for one more run, at the cost of one that nobody is connected to. */
@@ -91,16 +98,19 @@ static bool make_room(struct registry *registry, struct moment now, const char *
     struct run_status status;
 
     /* More than one when there may be fewer than before. */
-    for (size_t i = 0; i < registry->run_count && registry->run_count >= registry->ceilings.runs;) {
+    for (size_t i = 0; i < registry->run_count && is_full(registry);) {
         run_get_status(registry->runs[i], &status);
         if (status.live)
             i++;
         else
             unload(registry, i, now);
     }
-    if (registry->run_count >= registry->ceilings.runs) {
+    if (is_full(registry)) {
         registry->usage.runs.refused++;
-        *problem = "too many runs are being recorded: as many as the daemon's limits.runs allows";
+        *problem =
+            registry->run_count >= registry->ceilings.runs
+                ? "too many runs are being recorded: as many as the daemon's limits.runs allows"
+                : "too many runs and connections for the files that the daemon may open";
         return false;
     }
     if (registry->run_count == registry->run_capacity) {
@@ -154,6 +164,7 @@ static struct run *load(struct registry *registry, const char *name, const char 
         run_configure(run, &registry->ceilings, registry->rules);
         run_set_thrift(run, registry->thrift);
         registry->runs[registry->run_count++] = run;
+        registry->usage.runs.used = registry->run_count;
         run_alerts(run, tell_firing, registry);
     }
     return run;
@@ -357,6 +368,11 @@ struct registry_totals *registry_totals(struct registry *registry)
 struct registry_scratch *registry_scratch(struct registry *registry)
 {
     return &registry->scratch;
+}
+
+struct registry_refusals *registry_refusals(struct registry *registry)
+{
+    return &registry->refusals;
 }
 
 const struct ceilings *registry_ceilings(const struct registry *registry)

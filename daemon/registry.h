@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "daemon/ceilings.h"
+#include "daemon/log.h"
 #include "daemon/moment.h"
 #include "daemon/run.h"
 #include "daemon/sinks.h"
@@ -21,6 +22,14 @@ struct registry_scratch {
     struct message_decoder *decoder;
     struct frame_codec inflater,
         deflater; /* what one inflated may be borrowed while another deflates */
+};
+
+/* Who is turned away before it joined a run can come as often as it likes: each reason is worth a
+ * line now and then. */
+enum { REFUSALS_KEPT = 32 };
+struct registry_refusals {
+    const char *reasons[REFUSALS_KEPT]; /* static sentences; the last place is for all others */
+    struct log_seldom seldom[REFUSALS_KEPT];
 };
 
 struct registry_totals {
@@ -85,6 +94,7 @@ struct run *registry_find(const struct registry *registry, const char *name);
 
 struct registry_totals *registry_totals(struct registry *registry);
 struct registry_scratch *registry_scratch(struct registry *registry);
+struct registry_refusals *registry_refusals(struct registry *registry);
 
 /* What holds at present, and what is used of it; the rim counts connections and their bytes. */
 const struct ceilings *registry_ceilings(const struct registry *registry);

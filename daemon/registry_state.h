@@ -15,6 +15,7 @@ struct registry {
     struct syncer *syncer;
     struct registry_totals totals;
     struct registry_scratch scratch;
+    struct registry_refusals refusals;
     struct usage usage;
     enum thrift thrift;
     uint64_t written;    /* to event files, by runs that are not loaded any more */

@@ -162,6 +162,16 @@ static bool learn(struct run *run, const char **problem)
     return true;
 }
 
+/* What such a checkpoint holds is still wanted: once there is memory, or when its trainers come. */
+static const char *why_not_now(const struct run_options *options, const char *why)
+{
+    bool others = !options->resume && strcmp(why, step_other_world) == 0;
+
+    return others                 ? "the run of this name has another world size"
+           : why == run_no_memory ? why
+                                  : NULL;
+}
+
 /* The run as an earlier process left it, or of which nothing is known yet. */
 static struct run *begin_or_go_on(const struct run_options *options, struct moment now,
                                   const char **problem)
@@ -178,10 +188,8 @@ static struct run *begin_or_go_on(const struct run_options *options, struct mome
         if (!there)
             continue;
         run_destroy(run);
-        if (why == run_no_memory) { /* the trainer asks again, and what was kept is still there */
-            *problem = why;
+        if ((*problem = why_not_now(options, why)))
             return NULL;
-        }
         log_warn("run %s: its checkpoint, the file %s, is of no use: %s", options->name, names[i],
                  why);
         run = begin(options, now, problem);

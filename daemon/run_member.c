@@ -107,6 +107,17 @@ static bool is_held(const struct run *run, const struct msg_hello *hello)
     return false;
 }
 
+/* True when another session has ever had this rank: who does not resume is not its successor, also
+ * if it gives the run's name. */
+static bool was_held(const struct run *run, const struct msg_hello *hello)
+{
+    for (size_t i = 0; i < run->member_count; i++) {
+        if (run->members[i]->rank == hello->rank)
+            return true;
+    }
+    return false;
+}
+
 /* One sampling for all ranks: the largest that any asks for. */
 static void raise_every(struct run *run, uint32_t every)
 {
@@ -128,7 +139,8 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
     if (is_held(run, hello) || (member && member->rank != hello->rank))
         return NULL;
     if (!member) {
-        if (hello->rank >= run->world_size || hello->world_size != run->world_size)
+        if (hello->rank >= run->world_size || hello->world_size != run->world_size ||
+            (!hello->resume && was_held(run, hello)))
             return NULL;
         if (hello->resume && run->member_count > 0)
             resume(run, hello, now);

@@ -28,6 +28,8 @@ struct server {
     union stream listeners[SERVER_LISTENERS_MAX];
     size_t listener_count;
     uv_timer_t tick;
+    uv_prepare_t turn; /* once a turn of the loop */
+    uv_idle_t again;   /* runs while the next turn must not wait */
     uv_signal_t signals[SIGNALS_MAX];
     size_t signal_count;
     struct connections connections;
@@ -93,6 +95,8 @@ static void finish(struct server *server)
     for (size_t i = 0; i < server->signal_count; i++)
         uv_close((uv_handle_t *)&server->signals[i], NULL);
     uv_close((uv_handle_t *)&server->tick, NULL);
+    uv_close((uv_handle_t *)&server->turn, NULL);
+    uv_close((uv_handle_t *)&server->again, NULL);
 }
 
 /* True while a peer has connected that was not accepted yet. */
@@ -219,6 +223,24 @@ static void on_tick(uv_timer_t *timer)
     finish_if_drained(server);
 }
 
+static void on_again(uv_idle_t *idle)
+{
+    struct server *server = idle->data;
+
+    server->connections.again = false;
+    connections_tick(&server->connections, moment_now(), false);
+}
+
+static void on_turn(uv_prepare_t *turn)
+{
+    struct server *server = turn->data;
+
+    if (server->connections.again)
+        uv_idle_start(&server->again, on_again);
+    else
+        uv_idle_stop(&server->again);
+}
+
 /* ---- starting */
 
 static int listen_on(struct server *server, struct listener *listener)
@@ -265,13 +287,17 @@ static int start(struct server *server, const struct server_options *options)
     int error = 0;
 
     uv_timer_init(&server->loop, &server->tick);
-    server->tick.data = server;
+    uv_prepare_init(&server->loop, &server->turn);
+    uv_idle_init(&server->loop, &server->again);
+    server->tick.data = server->turn.data = server->again.data = server;
     for (size_t i = 0; i < options->listener_count && !error; i++)
         error = listen_on(server, &options->listeners[i]);
     if (!error)
         error = hear_signals(server, options->signals->hangup_ignored);
     if (!error)
         error = uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
+    if (!error)
+        error = uv_prepare_start(&server->turn, on_turn);
     return error;
 }
 

@@ -9,6 +9,10 @@
 #include "daemon/registry.h"
 #include "daemon/session_struct.h"
 
+/* What is done for one peer at a time, as effort_of() counts it, for the others wait meanwhile:
+ * some 10 ms. */
+enum { EFFORT_MAX = 2 * LAYERS_MAX };
+
 /* ---- what comes in */
 
 static void take_hello(struct session *session, const struct msg_hello *hello, struct moment now)
@@ -253,11 +257,29 @@ static enum frame_result next_frame(struct session *session, struct frame *frame
     return FRAME_OK;
 }
 
+/* How much a message costs, in layers that are looked at: the end of a step judges all of them. */
+static size_t effort_of(const struct session *session, uint16_t type)
+{
+    size_t layers = session->member ? run_model(run_member_run(session->member))->layer_count : 0;
+
+    switch (type) {
+    case FRAME_STEP_END:
+    case FRAME_EPOCH:
+        return 1 + layers;
+    case FRAME_IDS:
+    case FRAME_SHAPE:
+        return 1 + layers / 4;
+    default:
+        return 1;
+    }
+}
+
 enum session_result session_feed(struct session *session, const uint8_t *data, size_t n,
                                  struct moment now)
 {
     struct bytes *in = &session->in;
     bool paused = false;
+    size_t effort = 0;
 
     if (n > 0) {
         if (!bytes_reserve(in, n))
@@ -266,7 +288,7 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
         in->length += n;
         session->heard_ms = now.ms;
     }
-    while (!session->closing && !(paused = session_paused(session))) {
+    while (!session->closing && !(paused = session_paused(session) || effort >= EFFORT_MAX)) {
         struct frame frame;
         size_t used;
         enum frame_result result = next_frame(session, &frame, &used);
@@ -283,9 +305,12 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
             take_frame(session, &frame, now);
         if (session->member)
             run_relieve_files(run_member_run(session->member), now);
+        effort += effort_of(session, frame.type);
+        session->heard_ms = now.ms; /* it may be long ago that this came */
         in->start += used;
         session->frame_since_ms = 0;
     }
+    paused = paused && (session_paused(session) || in->start < in->length);
     if (in->start == in->length)
         bytes_clear(in);
     else if (session->frame_since_ms == 0)

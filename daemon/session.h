@@ -32,7 +32,8 @@ const char *session_complaint(const struct session *session);
 
 enum session_result {
     SESSION_OPEN,  /* go on */
-    SESSION_PAUSE, /* do not read from this peer until session_paused() is false */
+    SESSION_PAUSE, /* do not read from this peer until session_paused() is false; it may be already,
+                      where enough was done for this peer at once: let others have a turn */
     SESSION_CLOSE, /* send what is in the output, then close */
 };
 

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "daemon/log.h"
 #include "daemon/notice.h"
@@ -21,20 +22,35 @@ void session_send(struct session *session, const struct message *message)
         session->closing = true; /* out of memory: the client comes back and asks again */
 }
 
+/* Of one that is no member yet; reason: a static sentence. */
+static void note_refusal(const struct session *session, const char *reason)
+{
+    struct registry_refusals *refusals = registry_refusals(session->registry);
+    char line[256];
+    size_t i = 0;
+
+    while (i < REFUSALS_KEPT - 1 && refusals->reasons[i] && refusals->reasons[i] != reason)
+        i++;
+    refusals->reasons[i] = reason;
+    (void)snprintf(line, sizeof line, "a connection was refused: %.200s", reason);
+    log_seldom(&refusals->seldom[i], session->opened.ms, line);
+}
+
 void session_nack(struct session *session, uint64_t sequence, enum nack_reason reason,
                   const char *detail)
 {
     struct message message = {.type = FRAME_NACK,
                               .nack = {.sequence = sequence, .reason = reason, .detail = detail}};
-    const char *run = session->member ? run_name(run_member_run(session->member)) : "(no run)";
 
     /* The first of its kind is worth a line; a trainer gone wrong could send millions. What was
-     * declared wrongly the run has said. A stranger can connect as often as it likes: the rim says
-     * that now and then. */
-    if (session->tcp && !session->member && reason == NACK_REFUSED)
+     * declared wrongly the run has said. Over tcp the rim says who it was. */
+    if (!session->member && session->tcp)
         session->complaint = detail;
+    else if (!session->member)
+        note_refusal(session, detail);
     else if ((sequence > 0 || reason == NACK_REFUSED) && session->nacks[reason]++ == 0)
-        log_warn("%s: a %s was refused: %s; later ones like it are only counted", run,
+        log_warn("run %s: a %s was refused: %s; later ones like it are only counted",
+                 run_name(run_member_run(session->member)),
                  reason == NACK_REFUSED ? "connection" : "post", detail);
     session_send(session, &message);
 }

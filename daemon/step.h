@@ -162,8 +162,9 @@ bool steps_full(const struct steps *steps);
 /* Bytes held by open steps. */
 size_t steps_bytes(const struct steps *steps);
 
-/* Over a restart; loading: into new ones of the same world size. Ranks are given time as in a young
- * run to come back. */
+/* Over a restart; loading: into new ones of the same world size, else it fails with this sentence.
+ * Ranks are given time as in a young run to come back. */
+extern const char step_other_world[];
 void steps_carry(struct carry *c, struct steps *steps, const struct model *model,
                  struct moment now);
 

@@ -160,13 +160,15 @@ static void carry_phase(struct carry *c, struct steps *steps, size_t phase,
     }
 }
 
+const char step_other_world[] = "it is of another world size";
+
 void steps_carry(struct carry *c, struct steps *steps, const struct model *model, struct moment now)
 {
     uint32_t world_size = steps->world_size;
 
     carry_u32(c, &world_size, RANKS_MAX);
     if (world_size != steps->world_size)
-        carry_fail(c, "it is of another world size");
+        carry_fail(c, step_other_world);
     for (size_t i = 0; i < STEP_PHASES; i++)
         carry_phase(c, steps, i, model, now);
     for (uint32_t rank = 0; rank < steps->world_size && !c->problem; rank++) {

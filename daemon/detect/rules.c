@@ -245,21 +245,18 @@ static void apply(const struct rule *rule, bool of_file, struct holding *holding
     }
 }
 
-static void apply_all(const struct rules *rules, bool of_file, const char *path,
-                      struct holding *holding)
+/* Which holds where: the layers' places `from` on; 0 is the whole model. */
+static void apply_all(const struct rules *of, bool of_file, struct rules *to,
+                      const struct model *model, size_t from)
 {
-    for (size_t i = 0; i < rules->count; i++) {
-        if (glob_match_path(rules->rules[i].layers, path))
-            apply(&rules->rules[i], of_file, holding);
-    }
-}
+    for (size_t i = 0; i < of->count; i++) {
+        struct glob glob;
 
-static void hold(const struct rules *rules, const char *path, struct holding *holding)
-{
-    *holding = (struct holding){.limits = limits_default};
-    if (rules->base)
-        apply_all(rules->base, true, path, holding);
-    apply_all(rules, false, path, holding);
+        glob_compile(&glob, of->rules[i].layers);
+        for (size_t place = from; place <= model->layer_count; place++)
+            if (glob_matches_path(&glob, place ? model->layers[place - 1].path : ""))
+                apply(&of->rules[i], of_file, &to->holdings[place]);
+    }
 }
 
 bool rules_resolve(struct rules *rules, const struct model *model)
@@ -276,11 +273,14 @@ bool rules_resolve(struct rules *rules, const struct model *model)
         rules->holdings = more;
         rules->holding_capacity = wanted;
     }
-    for (; rules->holding_count < wanted; rules->holding_count++) {
-        size_t place_of = rules->holding_count;
-
-        hold(rules, place_of ? model->layers[place_of - 1].path : "", &rules->holdings[place_of]);
-    }
+    if (rules->holding_count >= wanted)
+        return true;
+    for (size_t place = rules->holding_count; place < wanted; place++)
+        rules->holdings[place] = (struct holding){.limits = limits_default};
+    if (rules->base)
+        apply_all(rules->base, true, rules, model, rules->holding_count);
+    apply_all(rules, false, rules, model, rules->holding_count);
+    rules->holding_count = wanted;
     return true;
 }
 

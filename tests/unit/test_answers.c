@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "client/sender_struct.h"
 #include "tests/unit/sender_world.h"
 
 static void must_leave(struct sender_world *w, const char *reason)
@@ -112,6 +113,26 @@ static void welcome_is_kept_for_the_trainer(void **to)
     assert_int_equal(w->state.welcome.next_step, 77);
     assert_int_equal(atomic_load(&w->state.sampling.asked), 8);
     assert_int_equal(atomic_load(&w->state.sampling.every), 1); /* until the step ends */
+}
+
+/* What the trainer has allowed is not for the daemon to raise. */
+static void no_welcome_asks_for_more_steps_than_the_trainer_gives(void **to)
+{
+    struct sender_world *w = *to;
+    const uint32_t told[] = {0, 1, 8, 16, 64}, asked[] = {16, 16, 16, 16, 64};
+
+    w->sender->options.every = 16;
+    world_greet(w, 0);
+    assert_int_equal(atomic_load(&w->state.sampling.asked), 16);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        struct message m = {
+            .type = FRAME_WELCOME,
+            .welcome = {PROTOCOL_VERSION, "run", 0, told[i], 0, FRAME_PAYLOAD_MAX, 0}};
+
+        fake_send(w->fake, &m);
+        world_turn(w, 5);
+        assert_int_equal(atomic_load(&w->state.sampling.asked), asked[i]);
+    }
 }
 
 static void a_wish_reaches_the_sampling_with_its_layer(void **to)
@@ -289,6 +310,7 @@ int main(void)
         WITH_WORLD(nacks_that_were_lost_with_a_connection_are_counted),
         WITH_WORLD(lost_nacks_of_what_was_dropped_are_forgotten),
         WITH_WORLD(welcome_is_kept_for_the_trainer),
+        WITH_WORLD(no_welcome_asks_for_more_steps_than_the_trainer_gives),
         WITH_WORLD(a_wish_reaches_the_sampling_with_its_layer),
         WITH_WORLD(notices_are_kept_for_the_trainer),
         WITH_WORLD(unknown_frames_of_a_newer_daemon_are_passed_over),

@@ -45,6 +45,28 @@ static enum door_answer enter(struct guest *guest)
     return door_enter(&door, guest, START);
 }
 
+/* What runs and embmond itself need is never given to a connection. */
+static void files_are_left_for_checkpoints(void **state)
+{
+    struct guest guests[3] = {local(), local(), local()};
+
+    (void)state;
+    usage.files = FILES_OWN + FILES_RUN + 2;
+    usage.runs.used = 1;
+    assert_int_equal(enter(&guests[0]), DOOR_OPEN);
+    assert_int_equal(usage_files_left(&usage), 1);
+    assert_int_equal(enter(&guests[1]), DOOR_OPEN);
+    assert_int_equal(enter(&guests[2]), DOOR_FULL);
+    assert_int_equal(usage.connections.used, 2);
+    assert_int_equal(usage.connections.refused, 1);
+    usage.runs.used = 0;
+    assert_int_equal(enter(&guests[2]), DOOR_OPEN);
+    usage.runs.used = 100;
+    assert_int_equal(usage_files_left(&usage), 0); /* and no less */
+    usage.files = 0;
+    assert_true(usage_files_left(&usage) == UINT64_MAX);
+}
+
 static void three_connections_of_three_and_no_fourth(void **state)
 {
     struct guest guests[4] = {local(), local(), far("10.0.0.7", false), local()};
@@ -182,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(three_connections_of_three_and_no_fourth, begin),
+        cmocka_unit_test_setup(files_are_left_for_checkpoints, begin),
         cmocka_unit_test_setup(three_over_tcp_and_a_fourth_at_the_socket, begin),
         cmocka_unit_test_setup(three_without_a_proof_and_a_fourth_after_one, begin),
         cmocka_unit_test_setup(three_failures_of_a_machine_and_a_fourth_a_second_later, begin),

@@ -97,6 +97,57 @@ static void many_stars_take_no_time(void **state)
         assert_false(glob_match(pattern, text));
 }
 
+/* Both ways say the same, of short texts of few letters, where much matches. */
+static void made_ready_it_matches_the_same(void **state)
+{
+    static const char *const parts[] = {"a", "b", "*", "?", "/", "ab", "\xc3\xa9", "\xe5\xb1\xa4"};
+    uint32_t random = 1;
+    size_t matches = 0;
+    struct glob glob;
+
+    (void)state;
+    for (int i = 0; i < 200000; i++) {
+        char pattern[64] = "", text[64] = "";
+
+        for (random = random * 1664525 + 1013904223; (random >> 28) > 3;
+             random = random * 1664525 + 1013904223)
+            if (strlen(pattern) < 48)
+                strcat(pattern, parts[random >> 8 & 7]);
+        for (random = random * 1664525 + 1013904223; (random >> 28) > 3;
+             random = random * 1664525 + 1013904223)
+            if (strlen(text) < 48 && (random >> 8 & 6) != 2)
+                strcat(text, parts[random >> 8 & 7]);
+        glob_compile(&glob, pattern);
+        if (glob_matches_path(&glob, text) != glob_match_path(pattern, text))
+            fail_msg("'%s' and '%s'", pattern, text);
+        matches += glob_match_path(pattern, text);
+    }
+    assert_true(matches > 5000 && matches < 195000);
+}
+
+static void made_ready_it_is_as_long_as_it_may_be(void **state)
+{
+    char pattern[GLOB_MAX + 1] = "", text[NAME_LAYER_MAX + 1] = "";
+    struct glob glob;
+
+    (void)state;
+    memset(text, 'a', NAME_LAYER_MAX);
+    memset(pattern, 'a', GLOB_MAX);
+    glob_compile(&glob, pattern);
+    assert_true(glob_matches_path(&glob, text));
+    text[NAME_LAYER_MAX - 1] = 'b';
+    assert_false(glob_matches_path(&glob, text));
+    memset(pattern, '?', GLOB_MAX);
+    glob_compile(&glob, pattern);
+    assert_true(glob_matches_path(&glob, text));
+    pattern[GLOB_MAX - 1] = '*';
+    glob_compile(&glob, pattern);
+    assert_true(glob_matches_path(&glob, text));
+    memset(pattern, '*', GLOB_MAX);
+    glob_compile(&glob, pattern);
+    assert_true(glob_matches_path(&glob, text) && glob_matches_path(&glob, ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +157,8 @@ int main(void)
         cmocka_unit_test(a_pattern_without_a_slash_is_of_the_last_part),
         cmocka_unit_test(only_stars_match_the_whole_model),
         cmocka_unit_test(many_stars_take_no_time),
+        cmocka_unit_test(made_ready_it_matches_the_same),
+        cmocka_unit_test(made_ready_it_is_as_long_as_it_may_be),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

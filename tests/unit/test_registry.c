@@ -218,6 +218,46 @@ static void given_does_not_take_a_rank_from_a_session_that_is_there(void **state
     peer_close(&world, 2);
 }
 
+/* A name is no secret: only the session that was given it, or who resumes, goes on as that rank. */
+static void given_does_not_take_a_rank_of_a_session_that_is_away(void **state)
+{
+    struct peer a = joined(1, (struct hello){0}, 0), thief, heir;
+
+    (void)state;
+    peer_close(&a, 1);
+    thief = joined(2, (struct hello){.given = "run"}, 2);
+    assert_refused(&thief, "held by another session");
+    peer_close(&thief, 2);
+    restart(3);
+    thief = joined(2, (struct hello){.given = "run"}, 4);
+    assert_refused(&thief, "held by another session");
+    peer_close(&thief, 4);
+    a = joined(1, (struct hello){.given = "run"}, 5);
+    assert_run(a, "run");
+    peer_close(&a, 6);
+    heir = joined(3, (struct hello){.given = "run", .resume = true}, 7);
+    assert_run(heir, "run");
+    peer_close(&heir, 8);
+}
+
+/* What is kept of a run is not given up for somebody who only knows its name. */
+static void given_with_another_world_size_leaves_the_checkpoint(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){0}, 0), thief;
+
+    (void)state;
+    peer_step(&a, 0, 1, 1);
+    peer_close(&a, 2);
+    restart(3);
+    thief = joined(2, (struct hello){.given = "run", .world = 2, .rank = 1}, 4);
+    assert_refused(&thief, "has another world size");
+    peer_close(&thief, 4);
+    a = joined(1, (struct hello){.given = "run"}, 5);
+    assert_run(a, "run");
+    assert_int_equal(a.heard.sequence, 3); /* what was kept still is */
+    peer_close(&a, 6);
+}
+
 static void resume_continues_an_existing_folder(void **state)
 {
     struct peer a = peer_join(registry, 1, (struct hello){0}, 0), b;
@@ -462,6 +502,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_ranks_of_a_given_run_meet_in_it_again, start, stop),
         cmocka_unit_test_setup_teardown(given_does_not_take_a_rank_from_a_session_that_is_there,
                                         start, stop),
+        cmocka_unit_test_setup_teardown(given_does_not_take_a_rank_of_a_session_that_is_away, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(given_with_another_world_size_leaves_the_checkpoint, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(resume_continues_an_existing_folder, start, stop),
         cmocka_unit_test_setup_teardown(resume_continues_a_loaded_run_however_long_it_was_quiet,
                                         start, stop),

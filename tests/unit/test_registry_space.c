@@ -140,6 +140,28 @@ static void what_is_kept_of_runs_that_have_ended_goes_first(void **state)
     peer_close(&a, 3);
 }
 
+static void so_many_runs_as_there_are_files_for(void **state)
+{
+    struct peer a, b, c;
+
+    (void)state;
+    usage()->files = FILES_OWN + 2 * FILES_RUN + FILES_RUN - 1;
+    a = joined(1, (struct hello){.name = "a"}, 0);
+    b = joined(2, (struct hello){.name = "b"}, 0);
+    assert_true(is_in(&a) && is_in(&b));
+    c = joined(3, (struct hello){.name = "c"}, 0);
+    assert_refused(&c, "for the files that the daemon may open");
+    assert_int_equal(usage()->runs.refused, 1);
+    peer_close(&c, 1);
+    peer_close(&a, 1); /* one that nobody is connected to makes room */
+    c = joined(3, (struct hello){.name = "c"}, 2);
+    assert_true(is_in(&c));
+    assert_null(registry_find(registry, "a"));
+    assert_int_equal(usage()->runs.used, 2);
+    peer_close(&b, 3);
+    peer_close(&c, 3);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -149,6 +171,7 @@ int main(void)
         TEST(what_is_sent_to_a_layer_too_many_is_refused_and_all_else_is_taken),
         TEST(so_much_memory_has_the_process),
         TEST(what_is_kept_of_runs_that_have_ended_goes_first),
+        TEST(so_many_runs_as_there_are_files_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

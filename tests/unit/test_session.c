@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/unit/peer.h"
 #include "tests/unit/tree.h"
@@ -464,6 +465,38 @@ static void a_query_is_answered_without_a_hello_one_a_connection(void **state)
     peer_close(&peer, 2);
 }
 
+/* Who sends thousands of ends of steps at once lets others have their turn. */
+static void so_much_is_done_at_once_and_no_more(void **state)
+{
+    enum { ENDS = 5000 };
+    struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
+    struct message m = {.type = FRAME_STEP_END, .step_end = {.phase = 1}};
+    uint8_t *data = malloc(ENDS * 64);
+    unsigned turns = 1;
+    size_t n = 0;
+
+    (void)state;
+    assert_non_null(data);
+    for (uint64_t i = 0; i < ENDS; i++) {
+        m.step_end.sequence = i + 1;
+        m.step_end.step = i;
+        n += message_encode(&m, data + n);
+    }
+    assert_int_equal(session_feed(peer.session, data, n, at(1)), SESSION_PAUSE);
+    assert_false(session_paused(peer.session));
+    assert_true(session_held(peer.session) > 0);
+    for (uint64_t done = status_of("run").acked; session_held(peer.session) > 0; turns++) {
+        (void)session_feed(peer.session, NULL, 0, at(turns));
+        assert_true(status_of("run").acked > done);
+        done = status_of("run").acked;
+    }
+    assert_int_equal(turns, 2); /* (2 layers + 1) * 5000 of effort */
+    assert_int_equal(status_of("run").acked, ENDS);
+    assert_int_equal(session_feed(peer.session, NULL, 0, at(9)), SESSION_OPEN);
+    free(data);
+    peer_close(&peer, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(posts_and_goodbye_in_one_piece_are_acked, start, stop),
         cmocka_unit_test_setup_teardown(
             what_never_came_counts_as_dropped_when_its_trainer_says_goodbye, start, stop),
+        cmocka_unit_test_setup_teardown(so_much_is_done_at_once_and_no_more, start, stop),
         cmocka_unit_test_setup_teardown(a_peer_that_says_nothing_is_closed_after_five_seconds,
                                         start, stop),
         cmocka_unit_test_setup_teardown(

@@ -142,6 +142,32 @@ static void a_refusal_is_the_last_that_is_said(void **state)
     peer_close(&peer, 2);
 }
 
+/* Each reason on its own: a crowd of strangers hides no trainer that is turned away. */
+static void strangers_are_counted_by_reason(void **state)
+{
+    const struct registry_refusals *refusals = registry_refusals(registry);
+    static char reasons[REFUSALS_KEPT + 8][4];
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++) {
+        struct peer peer = peer_open(registry, 1, i);
+
+        session_refuse(peer.session, i == 500 ? "its rank is held" : "not ours");
+        peer_close(&peer, i);
+    }
+    assert_string_equal(refusals->reasons[0], "not ours");
+    assert_int_equal(refusals->seldom[0].count, 999);
+    assert_int_equal(refusals->seldom[0].next_ms, 60000); /* said once */
+    assert_int_equal(refusals->seldom[1].count, 1);
+    for (size_t i = 0; i < REFUSALS_KEPT + 8; i++) { /* more than there are places for */
+        struct peer peer = peer_open(registry, 1, 1000);
+
+        session_refuse(peer.session, reasons[i]);
+        peer_close(&peer, 1000);
+    }
+    assert_int_equal(refusals->seldom[REFUSALS_KEPT - 1].count, 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +176,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(advice_is_left_out_while_too_much_is_not_read, start, stop),
         cmocka_unit_test_setup_teardown(an_ack_is_sent_when_it_is_news, start, stop),
         cmocka_unit_test_setup_teardown(a_refusal_is_the_last_that_is_said, start, stop),
+        cmocka_unit_test_setup_teardown(strangers_are_counted_by_reason, start, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,207 @@
+"""Crowds: a thousand trainers at once, a million names, a thousand bombs, a thousand who do not read,
+and hardly a descriptor. embmond keeps to its memory, and a trainer beside them loses nothing.
+
+    CROWD_SECONDS=60 build/venv/bin/python -m pytest -s tests/faults/test_crowd.py
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import threading
+import time
+import zlib
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from harness import BUILD, DEFLATED, NUMBER, Closed, encode, frame, proto, wait_for  # noqa: E402
+from hostile import beside, layers, with_bytes  # noqa: E402
+from trainers import Embmond  # noqa: E402
+
+SECONDS = int(os.environ.get("CROWD_SECONDS", 20))
+MEMORY_KIB = 384 << 10  # limits.memory_bytes
+BUFFER_KIB = 256 << 10  # limits.buffer_bytes
+
+
+@pytest.fixture(autouse=True)
+def many_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("needs 4,096 files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def peak_kib(daemon):
+    status = pathlib.Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def processor_s(daemon):
+    fields = pathlib.Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def patient_peer(daemon):
+    """One that comes again while too many wait to be let in."""
+    for _ in range(1000):
+        with contextlib.suppress(BlockingIOError):
+            return daemon.peer(timeout=60)
+        time.sleep(0.01)
+    raise AssertionError("nobody is let in")
+
+
+def crowd(daemon, *arguments, timeout):
+    done = subprocess.run([BUILD / "tools" / "crowd", daemon.socket, *map(str, arguments)],
+                          capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.timeout(SECONDS + 180)
+@pytest.mark.parametrize("runs", [250, 4])
+def test_a_thousand_trainers(runs):
+    """A step a second of 20 layers each; as 250 runs of 4 ranks, and as 4 runs of 250."""
+    with Embmond("-q") as daemon, beside(daemon):
+        counts = crowd(daemon, "--clients", 1000, "--runs", runs, "--layers", 20, "--seconds",
+                       SECONDS, timeout=SECONDS + 150)
+        print(counts, f"{peak_kib(daemon)} KiB at most, {processor_s(daemon):.1f} s of processor")
+        assert counts["kept"] == counts["posted"] and counts["lost"] == counts["refused"] == 0
+        assert counts["steps"] > 1000 * SECONDS / 2  # it was a crowd
+        assert peak_kib(daemon) < MEMORY_KIB
+        assert daemon.ctl("status").returncode == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_million_names():
+    """A hundred trainers declare 10,000 layers each, and post 10,000 different scalars."""
+    refused = taken = 0
+    with Embmond("-q") as daemon, beside(daemon):
+        for number in range(100):
+            with contextlib.suppress(Closed), daemon.trainer(f"names{number}") as trainer:
+                for first in range(0, 10_000, 2500):
+                    trainer.send_bytes(layers(layers=[
+                        with_bytes(proto.Layer(id=10 + i % 5000, kind=2),
+                                   path=b"run%d/layer_%d" % (number, i))
+                        for i in range(first, first + 2500)]))
+                trainer.settle()
+                for first in range(0, 10_000, 2500):  # answers are read, or it would be given up
+                    trainer.send_bytes(b"".join(encode(trainer.scalar(0, f"scalar_{number}_{i}", 0.5))
+                                                for i in range(first, first + 2500)))
+                    refused += sum(m.sequence > 0 for m in trainer.settle())
+                trainer.send(trainer.step_end(0, 0))
+                trainer.settle()
+                taken += 1
+        limits = daemon.status()["limits"]
+        print(f"{taken} trainers, {refused} posts refused, {peak_kib(daemon)} KiB at most,",
+              {k: v for k, v in limits.items() if v["refused"]})
+        # No run is let in once the memory is used up, which its own trainers and others' hold.
+        assert taken == 100 - limits["memory_bytes"]["refused"] or limits["all_layers"]["refused"]
+        assert taken > 3 and refused > taken * 9000
+        assert limits["layers"]["refused"] > 0
+        assert limits["all_layers"]["used"] <= 65536
+        assert peak_kib(daemon) < MEMORY_KIB + BUFFER_KIB
+
+
+def bombs():
+    """Short on the wire, and long when they are inflated, unpacked, or both."""
+    empty = {name: getattr(proto, "Layers").DESCRIPTOR.fields_by_name[name].number << 3 | 2
+             for name in ("layers", "variables", "thresholds", "ignores")}
+    for tag in empty.values():
+        yield frame(NUMBER["Layers"], zlib.compress(bytes([tag, 0]) * (8 << 20), 9), flags=DEFLATED)
+        yield frame(NUMBER["Layers"], zlib.compress(bytes([tag, 0]) * (512 << 10), 9), flags=DEFLATED)
+    yield frame(NUMBER["Layers"], zlib.compress(bytes(256 << 20), 9), flags=DEFLATED)
+    yield frame(NUMBER["Sample"], b"\x08\x01" + b"\x3a\x00" * (1 << 20))
+    yield frame(NUMBER["Hello"], zlib.compress(bytes(64 << 20), 9), flags=DEFLATED)
+
+
+@pytest.mark.timeout(300)
+def test_a_thousand_bombs():
+    all_bombs = list(bombs())
+    print([len(bomb) for bomb in all_bombs])
+    with Embmond("-q") as daemon, beside(daemon):
+        before, began, refused = peak_kib(daemon), time.monotonic(), 0
+        with contextlib.ExitStack() as stack:
+            peers = [stack.enter_context(patient_peer(daemon)) for _ in range(900)]
+            for number, peer in enumerate(peers):
+                with contextlib.suppress(OSError):
+                    peer.send_bytes(all_bombs[number % len(all_bombs)])
+            for peer in peers:  # those that are not heard within 5 s are let go
+                refused += [m.reason for m in peer.receive_to_end()] == [5]
+        for number in range(100):  # and from those that are let in
+            with daemon.trainer("bomber", resume=True) as trainer:
+                trainer.send_bytes(all_bombs[number % len(all_bombs)])
+                trainer.send(proto.Bye())
+                trainer.receive_to_end()
+        print(f"{time.monotonic() - began:.1f} s, {refused} of 900 were heard, "
+              f"{peak_kib(daemon) - before} KiB more at most")
+        assert peak_kib(daemon) - before < BUFFER_KIB
+        assert daemon.status()["invalid_frames"] >= refused > 0
+
+
+@pytest.mark.timeout(300)
+def test_a_thousand_who_do_not_read():
+    with Embmond("-q") as daemon, beside(daemon):
+        with daemon.trainer("big") as trainer:
+            trainer.send(proto.Layers(layers=[
+                proto.Layer(id=10 + i, path=f"layer_{i}_" + "x" * 200, kind=2) for i in range(4000)]))
+            trainer.step(0)
+            trainer.settle()
+            began = time.monotonic()
+            with contextlib.ExitStack() as stack:
+                deaf = [stack.enter_context(patient_peer(daemon)) for _ in range(900)]
+                for number, peer in enumerate(deaf):
+                    peer.socket.setblocking(False)
+                    with contextlib.suppress(OSError):
+                        peer.send_bytes(encode(proto.Query(name="layers", run="big"))
+                                        if number % 30 == 0 else encode(proto.Heartbeat()) * 10_000)
+                wait_for(lambda: daemon.ctl("status").returncode == 0, "an answer", 60)
+                time.sleep(3)
+                held = daemon.status()["limits"]["buffer_bytes"]
+                print(f"{time.monotonic() - began:.1f} s, {peak_kib(daemon)} KiB at most, {held}")
+                assert held["used"] <= 256 << 20
+                trainer.step(1)
+                assert trainer.settle() == []
+            assert peak_kib(daemon) < MEMORY_KIB + BUFFER_KIB
+
+
+@pytest.mark.timeout(180)
+def test_64_descriptors(tmp_path):
+    """Of a daemon that may have 64 all are taken: it neither turns in circles nor dies, the trainer that
+    is there loses nothing, and others come in once there is room."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    with Embmond("-q", preexec_fn=limit) as daemon, beside(daemon) as trainer:
+        acked = trainer.counts()["acked"]
+        with contextlib.ExitStack() as stack:
+            peers = [stack.enter_context(patient_peer(daemon)) for _ in range(200)]
+            over = threading.Event()
+
+            def knock():  # and they come again and again
+                while not over.wait(0.01):
+                    with contextlib.suppress(OSError), daemon.peer() as peer:
+                        peer.send_bytes(encode(proto.Hello(
+                            protocol_min=1, protocol_max=1, session=os.urandom(16), name="late",
+                            world_size=1)))
+            knocker = threading.Thread(target=knock)
+            knocker.start()
+            began, before = time.monotonic(), processor_s(daemon)
+            time.sleep(5)
+            share = (processor_s(daemon) - before) / (time.monotonic() - began)
+            more = trainer.counts()["acked"] - acked
+            over.set()
+            knocker.join()
+            assert peers
+        print(f"{share:.0%} of a processor; {more} posts were kept meanwhile; {peak_kib(daemon)} KiB")
+        assert share < 0.3 and more > 0
+        wait_for(lambda: daemon.ctl("status").returncode == 0, "room again")
+        with daemon.trainer("afterwards") as late:
+            late.step(0)
+            late.settle()
