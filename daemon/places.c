@@ -80,7 +80,7 @@ void places_say(const struct places *places, const char *logdir)
     char text[ADDRESS_TEXT_MAX];
 
     if (geteuid() == 0 && is_shared(places))
-        log_info("running as root: only trainers that run as root can connect to its Unix sockets");
+        log_warn("running as root: only trainers that run as root can connect to its Unix sockets");
     for (size_t i = 0; i < places->count; i++) {
         const struct address *address = &places->listeners[i].address;
 
