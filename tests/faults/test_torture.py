@@ -23,7 +23,8 @@ FAULTS = {
     "malloc": ["ENOMEM"], "calloc": ["ENOMEM"], "realloc": ["ENOMEM"],
     "write": ["ENOSPC", "EIO", "SHORT"], "openat": ["EMFILE", "EACCES"], "open": ["EMFILE"],
     "mkdirat": ["ENOSPC"], "close": ["EIO"], "accept4": ["EMFILE"],
-    "read": ["EIO"], "socket": ["EMFILE"], "fcntl": ["EIO"], "send": ["EIO"], "fdatasync": ["EIO"],
+    "read": ["EIO"], "socket": ["EMFILE"], "fcntl": ["EIO"], "fdatasync": ["EIO"], "fsync": ["EIO"],
+    "renameat": ["ENOSPC", "EIO"], "linkat": ["ENOSPC"], "unlinkat": ["EIO"],
 }
 LAST = 60  # calls of each kind that are made to fail one by one; beyond, every 17th
 PER_FAULT_S = 60
@@ -100,6 +101,7 @@ def check(run, what):
 @pytest.mark.parametrize("call", FAULTS)
 def test_each_call_fails_once(call, tmp_path):
     count = calls(tmp_path)[call]
+    assert count > 0, f"embmond does not call {call}: nothing is tried"
     begin, done = time.monotonic(), 0
     for error in FAULTS[call]:
         for number in numbers(count):
