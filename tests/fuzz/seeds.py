@@ -60,6 +60,10 @@ def main():
     write("checkpoint", "training", b"\1" + state)
     write("checkpoint", "nothing", b"\1")
     write("checkpoint", "head", b"\0embmon\r\n" + struct.pack("<IIQ", 1, 0, 0))
+    example = (ROOT / "docs" / "embmond.yaml").read_bytes()
+    write("config", "example", b"".join(line for line in example.splitlines(True)
+                                        if line.strip() and not line.lstrip().startswith(b"#")))
+    write("config", "flow", b'{listen: ["unix:/a"], limits: {runs: 1}, layers: [{match: "*", detectors: {dead: {}}}]}')
     by_kind = dict(plain)
     welcome = by_kind[2]
     write("answers", "welcome", welcome)
