@@ -42,12 +42,21 @@ void checkpoint_seal(struct carry *c)
     put(c->data + AT_LENGTH, n, 8);
 }
 
-static const char *check(const uint8_t *data, size_t n)
+static const char *check_head(const uint8_t *data, size_t n)
 {
     if (n < CHECKPOINT_HEAD || memcmp(data, magic, sizeof magic) != 0)
         return "it is no checkpoint";
     if (get(data + AT_VERSION, 4) != CHECKPOINT_VERSION)
         return "it is of another version of embmond";
+    return NULL;
+}
+
+static const char *check(const uint8_t *data, size_t n)
+{
+    const char *problem = check_head(data, n);
+
+    if (problem)
+        return problem;
     if (get(data + AT_LENGTH, 8) != n - CHECKPOINT_HEAD)
         return "it is not as long as it says";
     if (get(data + AT_CRC, 4) != crc32c(0, data + CHECKPOINT_HEAD, n - CHECKPOINT_HEAD))
@@ -55,14 +64,22 @@ static const char *check(const uint8_t *data, size_t n)
     return NULL;
 }
 
-bool checkpoint_open(struct carry *c, const uint8_t *data, size_t n)
+static bool load(struct carry *c, const uint8_t *data, size_t n, const char *problem)
 {
-    const char *problem = check(data, n);
-
     carry_load(c, data + (problem ? 0 : CHECKPOINT_HEAD), problem ? 0 : n - CHECKPOINT_HEAD);
     if (problem)
         carry_fail(c, problem);
     return !problem;
+}
+
+bool checkpoint_open(struct carry *c, const uint8_t *data, size_t n)
+{
+    return load(c, data, n, check(data, n));
+}
+
+bool checkpoint_peek(struct carry *c, const uint8_t *data, size_t n)
+{
+    return load(c, data, n, check_head(data, n));
 }
 
 void checkpoint_end(struct carry *c)

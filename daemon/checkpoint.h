@@ -14,7 +14,7 @@
 
 #include "daemon/carry.h"
 
-enum { CHECKPOINT_VERSION = 2, CHECKPOINT_HEAD = 24, CHECKPOINT_BYTES_MAX = 512 << 20 };
+enum { CHECKPOINT_VERSION = 3, CHECKPOINT_HEAD = 24, CHECKPOINT_BYTES_MAX = 512 << 20 };
 
 /* Begins to save one; what is carried then, until the seal, is its content. */
 void checkpoint_begin(struct carry *c);
@@ -24,6 +24,9 @@ void checkpoint_seal(struct carry *c);
 
 /* Begins to load the content. False: c->problem says why these bytes are none. */
 bool checkpoint_open(struct carry *c, const uint8_t *data, size_t n);
+
+/* Begins to load the beginning of one, of which n bytes are there, unchecked. */
+bool checkpoint_peek(struct carry *c, const uint8_t *data, size_t n);
 
 /* The content must be used up now. */
 void checkpoint_end(struct carry *c);

@@ -6,6 +6,7 @@
 
 #include "daemon/log.h"
 #include "daemon/registry_state.h"
+#include "daemon/run_claim.h"
 #include "daemon/rundir.h"
 #include "embmon/embmon.h"
 #include "proto/name.h"
@@ -177,6 +178,8 @@ static struct run_member *join(struct run *run, const struct msg_hello *hello, s
 
     if (run && !member)
         *problem = "this rank of the run is held by another session, or the world size differs";
+    if (member)
+        run_keep_begun(run, now);
     return member;
 }
 
@@ -213,20 +216,36 @@ static struct run_member *join_resumed(struct registry *registry, const char *wa
     return join(load(registry, wanted, wanted, hello, true, now, problem), hello, now, problem);
 }
 
-/* The wanted name, or the first of <wanted>-2, -3, ... whose folder is not there. */
-static bool free_name(const struct registry *registry, const char *wanted,
-                      char name[NAME_RUN_MAX + 1])
+/* Of the wanted name, <wanted>-2, -3, ... up to the first that is free: the one that this session
+ * took part in before an embmond was killed, else the newest that it belongs to, else the free one.
+ * CLAIM_OTHERS: there is none of these. */
+static enum run_claim find_name(const struct registry *registry, const char *wanted,
+                                const struct msg_hello *hello, struct moment now,
+                                char name[NAME_RUN_MAX + 1])
 {
-    for (int suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
-        int n = suffix == 1 ? snprintf(name, NAME_RUN_MAX + 1, "%s", wanted)
-                            : snprintf(name, NAME_RUN_MAX + 1, "%s-%d", wanted, suffix);
+    enum run_claim found = CLAIM_OTHERS;
 
-        if (n > NAME_RUN_MAX || !name_is_run(name))
-            return false;
-        if (!registry_find(registry, name) && !rundir_exists(registry->logdir, name))
-            return true;
+    for (int suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
+        char each[NAME_RUN_MAX + 1];
+        int n = suffix == 1 ? snprintf(each, sizeof each, "%s", wanted)
+                            : snprintf(each, sizeof each, "%s-%d", wanted, suffix);
+        enum run_claim claim;
+
+        if (n > NAME_RUN_MAX || !name_is_run(each))
+            return found;
+        if (registry_find(registry, each))
+            continue;
+        claim = run_claim(registry->logdir, each, hello, now);
+        if (claim == CLAIM_OTHERS)
+            continue;
+        if (claim == CLAIM_FREE && found == CLAIM_LAUNCH)
+            return found;
+        memcpy(name, each, sizeof each);
+        found = claim;
+        if (claim != CLAIM_LAUNCH)
+            return found;
     }
-    return false;
+    return found;
 }
 
 struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
@@ -234,6 +253,7 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
 {
     const char *wanted = *hello->name ? hello->name : "run";
     char name[NAME_RUN_MAX + 1];
+    enum run_claim claim;
 
     if (hello->world_size > registry->ceilings.ranks) {
         registry->usage.ranks.refused++;
@@ -251,9 +271,12 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
         if (run_admits(registry->runs[i], hello, now))
             return join(registry->runs[i], hello, now, problem);
     }
+    claim = find_name(registry, wanted, hello, now, name);
+    if (claim == CLAIM_LAUNCH || claim == CLAIM_SESSION)
+        return join(load(registry, name, wanted, hello, false, now, problem), hello, now, problem);
     if (hello->resume && rundir_exists(registry->logdir, wanted))
         return join_resumed(registry, wanted, hello, now, problem);
-    if (!free_name(registry, wanted, name)) {
+    if (claim == CLAIM_OTHERS) {
         *problem = "no name is free for this run: its folder and all its suffixes exist";
         return NULL;
     }

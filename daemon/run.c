@@ -1,6 +1,5 @@
 #include "daemon/run.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,8 +8,6 @@
 #include "daemon/learn.h"
 #include "daemon/log.h"
 #include "daemon/run_state.h"
-#include "daemon/rundir.h"
-#include "daemon/state_file.h"
 #include "embmon/embmon.h"
 
 enum {
@@ -38,7 +35,7 @@ static void send_wish(struct run *run, const char *layer)
     }
 }
 
-static void on_change(void *context, const struct alert_change *change)
+void run_on_change(void *context, const struct alert_change *change)
 {
     struct run *run = context;
     struct moment now = {.ms = 0, .wall = change->time};
@@ -61,14 +58,9 @@ static void on_change(void *context, const struct alert_change *change)
         send_wish(run, change->layer);
 }
 
-/* ---- opening and closing */
-
-static void run_destroy(struct run *run)
+void run_destroy(struct run *run)
 {
     run_sync_forget(run);
-    for (size_t i = 0; i < run->member_count; i++)
-        member_free(run->members[i]);
-    free(run->members);
     record_close(run->record);
     alerts_free(run->alerts);
     jsonl_close(run->jsonl);
@@ -78,151 +70,8 @@ static void run_destroy(struct run *run)
     baseline_free(&run->baseline);
     steps_free(run->steps);
     model_clear(&run->model);
-    free(run->name);
-    free(run->wanted);
-    free(run->key);
+    run_free_head(run);
     free(run);
-}
-
-static const char *folder_problem(int error)
-{
-    switch (error) {
-    case EACCES:
-    case EPERM:
-        return "the run's folder cannot be written: permission denied";
-    case ENOSPC:
-    case EDQUOT:
-        return "the run's folder cannot be made: the disk is full";
-    case ENOTDIR:
-    case ELOOP:
-        return "a part of the run's name is not a folder below the logdir";
-    default:
-        return "the run's folder cannot be made";
-    }
-}
-
-/* Opens the files, without a look at what is in them. */
-static bool open_files(struct run *run, const char *logdir, struct moment now, const char **problem)
-{
-    char *directory = rundir_make(logdir, run->name);
-
-    if (!directory) {
-        *problem = folder_problem(errno);
-        return false;
-    }
-    run->record = record_begin(directory, &run->model, now, problem);
-    if (run->record && !(run->jsonl = jsonl_begin(directory)))
-        *problem = "alerts.jsonl cannot be opened in the run's folder";
-    free(directory);
-    if (!run->record || !run->jsonl)
-        return false;
-    record_hold(run->record);
-    return true;
-}
-
-/* A run of which nothing is known yet. */
-static struct run *begin(const struct run_options *options, struct moment now, const char **problem)
-{
-    struct run *run = calloc(1, sizeof *run);
-
-    *problem = "out of memory";
-    if (!run)
-        return NULL;
-    run->name = strdup(options->name);
-    run->wanted = strdup(options->wanted);
-    run->key = strdup(options->key);
-    run->world_size = options->world_size;
-    run->every = 1;
-    run->heard_ms = now.ms;
-    run->listener = options->listener;
-    run->listener_context = options->context;
-    run->room = options->room;
-    baseline_init(&run->baseline);
-    run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
-    if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
-        goto fail;
-    run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
-    run->alerts = alerts_new(run->name, on_change, run);
-    if (run->alerts && open_files(run, options->logdir, now, problem))
-        return run;
-
-fail:
-    run_destroy(run);
-    return NULL;
-}
-
-/* Without a checkpoint a run that goes on begins behind its last recorded step. */
-static bool learn(struct run *run, const char **problem)
-{
-    if (!record_learn(run->record, problem))
-        return false;
-    jsonl_mend(run->jsonl);
-    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++)
-        steps_set_closed(run->steps, phase, record_last_step(run->record, phase));
-    return true;
-}
-
-/* What such a checkpoint holds is still wanted: once there is memory, or when its trainers come. */
-static const char *why_not_now(const struct run_options *options, const char *why)
-{
-    bool others = !options->resume && strcmp(why, step_other_world) == 0;
-
-    return others                 ? "the run of this name has another world size"
-           : why == run_no_memory ? why
-                                  : NULL;
-}
-
-/* The run as an earlier process left it, or of which nothing is known yet. */
-static struct run *begin_or_go_on(const struct run_options *options, struct moment now,
-                                  const char **problem)
-{
-    const char *const names[] = {STATE_FILE, STATE_DURABLE};
-    struct run *run = begin(options, now, problem);
-    bool there;
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && run; i++) {
-        const char *why = run_take_up(run, names[i], now, &there);
-
-        if (there && !why)
-            return run;
-        if (!there)
-            continue;
-        run_destroy(run);
-        if ((*problem = why_not_now(options, why)))
-            return NULL;
-        log_warn("run %s: its checkpoint, the file %s, is of no use: %s", options->name, names[i],
-                 why);
-        run = begin(options, now, problem);
-    }
-    if (run && !learn(run, problem)) {
-        run_destroy(run);
-        return NULL;
-    }
-    if (run && run_next_step(run) > 0)
-        log_warn("run %s: without a checkpoint it goes on behind its last recorded step; what was "
-                 "open is lost",
-                 run->name);
-    return run;
-}
-
-struct run *run_open(const struct run_options *options, struct moment now, const char **problem)
-{
-    struct run *run = begin_or_go_on(options, now, problem);
-
-    if (!run)
-        return NULL;
-    if (options->resume && run->member_count == 0)
-        record_start(run->record);
-    log_info("run %s: recording into %s/%s/embmon", run->name, options->logdir, run->name);
-    return run;
-}
-
-void run_configure(struct run *run, const struct ceilings *ceilings, const struct rules *rules)
-{
-    run->byte_budget = ceilings->run_bytes;
-    run->idle_ms = ceilings->idle_seconds * 1000;
-    steps_set_budget(run->steps, (size_t)(ceilings->run_bytes / 2));
-    rules_set_base(&run->rules, rules);
 }
 
 /* ---- a step's way */
@@ -322,7 +171,7 @@ void run_process(struct run *run, struct moment now, bool force)
 
 /* ---- time passes */
 
-static bool is_live(const struct run *run)
+bool run_is_live(const struct run *run)
 {
     for (size_t i = 0; i < run->member_count; i++) {
         if (run->members[i]->live)
@@ -340,7 +189,7 @@ static bool is_training(const struct run *run)
         if (member->live && !member_trains(member))
             return false;
     }
-    return is_live(run);
+    return run_is_live(run);
 }
 
 /* A trainer that is there and posts no step: no step will close to say so. */
@@ -384,7 +233,7 @@ void run_tick(struct run *run, struct moment now)
     run_process(run, now, false);
     judge_silence(run, now);
     /* Trainers that were killed do not say goodbye: what their last steps left is recorded now. */
-    if (deserted && !is_live(run))
+    if (deserted && !run_is_live(run))
         run_end(run, now);
 }
 
@@ -395,7 +244,7 @@ void run_set_thrift(struct run *run, enum thrift thrift)
 
 bool run_idle(const struct run *run, struct moment now)
 {
-    return !is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;
+    return !run_is_live(run) && moment_since(now, run->heard_ms) >= run->idle_ms;
 }
 
 /* An ended run stays loaded for an hour, in case somebody goes on with it: small. */
@@ -434,7 +283,7 @@ void run_end(struct run *run, struct moment now)
 
 void run_suspend(struct run *run)
 {
-    run->suspended = run->suspended || is_live(run);
+    run->suspended = run->suspended || run_is_live(run);
 }
 
 void run_close(struct run *run, struct moment now)

@@ -138,6 +138,11 @@ void run_flush(struct run *run, struct moment now);
 
 /* The same at once, where posts wait to be kept: for a Bye. */
 void run_keep(struct run *run, struct moment now);
+
+/* The same of a new run, before its first member is told the name: whoever comes after a kill finds
+ * whose the folder is. */
+void run_keep_begun(struct run *run, struct moment now);
+
 /* The same as soon as there is much to be written, or a member waits: after each message. */
 void run_relieve_files(struct run *run, struct moment now);
 

@@ -20,6 +20,18 @@ static void carry_names(struct carry *c, struct run *run)
     carry_string(c, &run->key, NAME_LAYER_MAX);
 }
 
+static void carry_world(struct carry *c, struct run *run)
+{
+    uint32_t world_size = run->world_size;
+
+    carry_u32(c, &world_size, RANKS_MAX);
+    if (run->world_size > 0 && world_size != run->world_size)
+        carry_fail(c, step_other_world);
+    else if (world_size == 0)
+        carry_fail(c, "it is of no rank");
+    run->world_size = world_size;
+}
+
 static void carry_counters(struct carry *c, struct run *run)
 {
     carry_u32(c, &run->every, EVERY_MAX);
@@ -28,7 +40,6 @@ static void carry_counters(struct carry *c, struct run *run)
     carry_u64(c, &run->steps_closed);
     carry_u64(c, &run->wished_step);
     carry_bool(c, &run->wishing);
-    carry_bool(c, &run->ended);
     carry_u64(c, &run->acked);
     carry_u64(c, &run->rejected);
     carry_u64(c, &run->durable_acked);
@@ -57,13 +68,33 @@ static void carry_members(struct carry *c, struct run *run, struct moment now)
     }
 }
 
+void run_carry_head(struct carry *c, struct run *run, struct moment now)
+{
+    if (!c->loading)
+        run->awaited = run->suspended || run_is_live(run);
+    carry_names(c, run);
+    carry_world(c, run);
+    carry_bool(c, &run->awaited);
+    carry_bool(c, &run->ended);
+    carry_members(c, run, now);
+}
+
+void run_free_head(struct run *run)
+{
+    for (size_t i = 0; i < run->member_count; i++)
+        member_free(run->members[i]);
+    free(run->members);
+    free(run->name);
+    free(run->wanted);
+    free(run->key);
+}
+
 void run_carry(struct carry *c, struct run *run, struct moment now)
 {
-    carry_names(c, run);
+    run_carry_head(c, run, now);
     carry_counters(c, run);
     model_carry(c, &run->model);
     steps_carry(c, run->steps, &run->model, now);
-    carry_members(c, run, now);
     baseline_carry(c, &run->baseline, run->model.layer_count, run->model.variable_count);
     norms_carry(c, &run->norms, run->model.layer_count);
     pace_carry(c, &run->pace);

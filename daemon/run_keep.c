@@ -15,6 +15,7 @@ enum {
     KEEP_SOON_MS = 100,    /* where somebody waits for the next */
     WRITE_RETRY_MS = 1000, /* after a failure */
     QUEUE_MAX = 16 << 20,  /* bytes queued that cannot wait at all: more would soon be dropped */
+    SHOW_MS = 10 * 1000,   /* that somebody is connected, where nothing else is to be kept */
 };
 
 static size_t waiting(const struct run *run)
@@ -51,6 +52,13 @@ static bool is_due(const struct run *run, struct moment now)
            moment_since(now, run->kept_ms) >= (is_soon(run) ? KEEP_SOON_MS : KEEP_MS);
 }
 
+/* How old the checkpoint is says to the next process how long its trainers were not heard. */
+static void show_life(struct run *run, struct moment now)
+{
+    run->shown_ms = now.ms;
+    state_file_touch(record_folder(run->record), now.wall);
+}
+
 /* Returns 0 or an errno. */
 static int write_checkpoint(struct run *run, struct moment now)
 {
@@ -63,6 +71,8 @@ static int write_checkpoint(struct run *run, struct moment now)
     if (!c.problem)
         error = state_file_write(record_folder(run->record), c.data, c.length);
     carry_free(&c);
+    if (!error)
+        show_life(run, now);
     return error;
 }
 
@@ -134,12 +144,24 @@ void run_flush(struct run *run, struct moment now)
 {
     if (is_due(run, now) && (is_news(run) || waiting(run) > 0))
         run_write(run, now);
+    if (moment_since(now, run->shown_ms) >= SHOW_MS && run_is_live(run))
+        show_life(run, now);
 }
 
 void run_keep(struct run *run, struct moment now)
 {
     if (is_news(run) && (!run->write_error || now.ms >= run->retry_ms))
         run_write(run, now);
+}
+
+void run_keep_begun(struct run *run, struct moment now)
+{
+    if (run->begun)
+        return;
+    run->begun = true;
+    run_write(run, now);
+    run->kept_ms = 0; /* what its first member declares now is kept with the next tick */
+    run->changes++;
 }
 
 void run_relieve_files(struct run *run, struct moment now)

@@ -1,4 +1,4 @@
-/* What run.c, run_member.c and run_query.c share: the memory behind struct run. */
+/* What run.c and run_*.c share: the memory behind struct run. */
 #ifndef EMBMON_DAEMON_RUN_STATE_H
 #define EMBMON_DAEMON_RUN_STATE_H
 
@@ -50,6 +50,8 @@ struct run {
     bool wishing;
     bool ended;     /* run_end() was called, and nobody has joined since */
     bool suspended; /* its trainers will find it again: see run_suspend() */
+    bool begun;     /* it has been kept, by this process or an earlier one */
+    bool awaited;   /* as that says: somebody was connected when it was made, and may come back */
     uint64_t acked, rejected;
     char refused[RULES_SENTENCE];        /* of the last Layers message, for its Nack */
     uint32_t complaints[COMPLAINTS_MAX]; /* hashes of what was logged */
@@ -59,6 +61,7 @@ struct run {
     uint64_t kept_events;           /* queued for the event file, as in it */
     uint64_t kept_acked;            /* acked, as in it */
     uint64_t kept_ms;               /* when the last one was tried; 0: never */
+    uint64_t shown_ms;              /* when its file was last made to look new */
     bool hurry;                     /* somebody waits for the next */
     int write_error;                /* as last logged */
     uint64_t write_failures;
@@ -91,8 +94,20 @@ void run_give_up(struct run_member *member);
 /* Judges and closes the steps that are due; force: all of them. */
 void run_process(struct run *run, struct moment now, bool force);
 
-/* All that is to be found again after a restart, in one direction or the other. */
+/* Frees it as it is. */
+void run_destroy(struct run *run);
+
+/* What an alert's change sets off; context: the run. */
+void run_on_change(void *context, const struct alert_change *change);
+
+/* A session is connected. */
+bool run_is_live(const struct run *run);
+
+/* All that is to be found again after a restart, in one direction or the other; and its beginning,
+ * which says whose the run is. run_carry_head() needs of the run its name alone. */
 void run_carry(struct carry *c, struct run *run, struct moment now);
+void run_carry_head(struct carry *c, struct run *run, struct moment now);
+void run_free_head(struct run *run);
 
 /* Writes a checkpoint, and what is queued for the files, now. */
 void run_write(struct run *run, struct moment now);

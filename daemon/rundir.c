@@ -45,6 +45,11 @@ char *rundir_make(const char *logdir, const char *run)
     return path;
 }
 
+int rundir_open(const char *logdir, const char *run)
+{
+    return reach(logdir, run, false);
+}
+
 bool rundir_exists(const char *logdir, const char *run)
 {
     int folder = reach(logdir, run, false);

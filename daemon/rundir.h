@@ -11,6 +11,9 @@
  * it), or NULL with errno. */
 char *rundir_make(const char *logdir, const char *run);
 
+/* Opens the run's embmon folder as it is; -1 with errno. */
+int rundir_open(const char *logdir, const char *run);
+
 /* True when the run's embmon folder is there, or cannot be looked at. A folder without one is not a
  * run: it is the parent of one, or holds what the framework itself writes. */
 bool rundir_exists(const char *logdir, const char *run);

@@ -68,25 +68,24 @@ static int read_all(int fd, uint8_t *data, size_t n)
     return 0;
 }
 
-int state_file_read(int folder, const char *name, size_t most, uint8_t **data, size_t *n)
+/* At most `most` bytes: of a longer file the beginning, or none. */
+static int read_some(int folder, const char *name, size_t most, bool beginning, uint8_t **data,
+                     size_t *n, struct stat *status)
 {
-    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error;
-    struct stat status;
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error = 0;
 
     if (fd < 0)
         return errno;
     *data = NULL;
-    if (fstat(fd, &status) < 0)
+    if (fstat(fd, status) < 0)
         error = errno;
-    else if (!S_ISREG(status.st_mode))
+    else if (!S_ISREG(status->st_mode))
         error = EINVAL;
-    else if ((uint64_t)status.st_size > most)
+    else if ((uint64_t)status->st_size > most && !beginning)
         error = EFBIG;
-    else
-        error = (*data = malloc((size_t)status.st_size + 1)) ? 0 : ENOMEM;
     if (!error) {
-        *n = (size_t)status.st_size;
-        error = read_all(fd, *data, *n);
+        *n = (uint64_t)status->st_size > most ? most : (size_t)status->st_size;
+        error = (*data = malloc(*n + 1)) ? read_all(fd, *data, *n) : ENOMEM;
     }
     (void)close(fd);
     if (error) {
@@ -94,4 +93,29 @@ int state_file_read(int folder, const char *name, size_t most, uint8_t **data, s
         *data = NULL;
     }
     return error;
+}
+
+int state_file_read(int folder, const char *name, size_t most, uint8_t **data, size_t *n)
+{
+    struct stat status;
+
+    return read_some(folder, name, most, false, data, n, &status);
+}
+
+int state_file_peek(int folder, const char *name, size_t most, uint8_t **data, size_t *n,
+                    double *wall)
+{
+    struct stat status = {0};
+    int error = read_some(folder, name, most, true, data, n, &status);
+
+    *wall = (double)status.st_mtim.tv_sec + (double)status.st_mtim.tv_nsec / 1e9;
+    return error;
+}
+
+void state_file_touch(int folder, double wall)
+{
+    time_t seconds = wall >= 0 && wall < (double)UINT32_MAX ? (time_t)wall : 0;
+    const struct timespec times[] = {{0, UTIME_OMIT}, {seconds, 0}};
+
+    (void)utimensat(folder, STATE_FILE, times, AT_SYMLINK_NOFOLLOW);
 }

@@ -21,4 +21,11 @@ extern const char STATE_FILE[], STATE_MARKED[], STATE_DURABLE[];
  * where there is none. */
 int state_file_read(int folder, const char *name, size_t most, uint8_t **data, size_t *n);
 
+/* The same of its beginning alone; *wall: when it was written, or last said to be new. */
+int state_file_peek(int folder, const char *name, size_t most, uint8_t **data, size_t *n,
+                    double *wall);
+
+/* Says that the file is as new as that. */
+void state_file_touch(int folder, double wall);
+
 #endif

@@ -36,19 +36,18 @@ struct event_file {
 
 /* ---- opening and closing */
 
-static bool start_file(struct event_file *file, const char **problem)
+/* A new file and its version; -1 in queue->fd on failure. */
+static void start_file(struct event_file *file, struct pending *queue, const char **problem)
 {
     struct event_head head = {.wall = file->wall};
     struct folder_files files = {0};
 
     if (!folder_list(file->folder, &files, problem))
-        return false;
-    file->fresh = files.count == 0;
+        return;
     *problem = "out of memory";
-    if (event_version(&file->queue, LIMIT_TEXTS, &head))
-        file->queue.fd = folder_create(file->folder, &files, file->wall, file->name, problem);
+    if (event_version(queue, LIMIT_TEXTS, &head))
+        queue->fd = folder_create(file->folder, &files, file->wall, file->name, problem);
     folder_files_free(&files);
-    return file->queue.fd >= 0;
 }
 
 struct event_file *event_file_begin(const char *directory, double wall, const char **problem)
@@ -65,14 +64,39 @@ struct event_file *event_file_begin(const char *directory, double wall, const ch
     if (!file->tags)
         goto fail;
     file->folder = folder_open(directory, problem);
-    if (file->folder < 0 || !start_file(file, problem))
+    if (file->folder < 0)
         goto fail;
+    file->fresh = folder_vacant(file->folder);
     file->stats.events = 1;
-    pending_flush(&file->queue);
     return file;
 fail:
     event_file_close(file);
     return NULL;
+}
+
+bool event_file_create(struct event_file *file, const char **problem)
+{
+    struct pending queue = PENDING_INIT, meanwhile = file->queue;
+    uint8_t *room;
+
+    start_file(file, &queue, problem);
+    if (queue.fd < 0)
+        goto fail;
+    (void)pending_flush(&queue);
+    *problem = "out of memory";
+    room = pending_reserve(&queue, meanwhile.length);
+    if (!room)
+        goto fail;
+    if (meanwhile.length > 0)
+        memcpy(room, meanwhile.data, meanwhile.length);
+    pending_commit(&queue, meanwhile.length);
+    (void)pending_close(&meanwhile);
+    file->queue = queue;
+    return true;
+
+fail:
+    (void)pending_close(&queue);
+    return false;
 }
 
 bool event_file_learn(struct event_file *file, const char **problem)
@@ -101,7 +125,7 @@ struct event_file *event_file_open(const char *directory, double wall, const cha
 {
     struct event_file *file = event_file_begin(directory, wall, problem);
 
-    if (file && !event_file_learn(file, problem)) {
+    if (file && (!event_file_learn(file, problem) || !event_file_create(file, problem))) {
         event_file_close(file);
         file = NULL;
     }

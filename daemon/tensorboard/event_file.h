@@ -42,9 +42,11 @@ struct event_file_stats {
  * NULL and *problem, a sentence in a static buffer of the caller's thread, when that fails. */
 struct event_file *event_file_open(const char *directory, double wall, const char **problem);
 
-/* The same in two steps, for who knows the last steps from elsewhere: event_file_carry(). */
+/* The same in three steps, for who knows the last steps from elsewhere, event_file_carry(), or may
+ * find that the folder is not to be written to: there is no file before the last step. */
 struct event_file *event_file_begin(const char *directory, double wall, const char **problem);
 bool event_file_learn(struct event_file *file, const char **problem);
+bool event_file_create(struct event_file *file, const char **problem);
 
 /* Bytes that wait. */
 size_t event_file_pending(const struct event_file *file);
@@ -95,7 +97,7 @@ void event_file_tags(const struct event_file *file,
                      void (*each)(void *context, const char *tag, int64_t last_step),
                      void *context);
 
-/* True when the folder held no event file before. */
+/* True when the folder held no event before. */
 bool event_file_fresh(const struct event_file *file);
 
 void event_file_get_stats(const struct event_file *file, struct event_file_stats *stats);

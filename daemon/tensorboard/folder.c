@@ -16,7 +16,12 @@
 
 #define PREFIX "events.out.tfevents."
 
-enum { SECONDS_DIGITS = 10, HOST_BYTES = 64, ATTEMPTS = 100 };
+enum {
+    SECONDS_DIGITS = 10,
+    HOST_BYTES = 64,
+    ATTEMPTS = 100,
+    VERSION_MAX = 64, /* bytes of the record that a file begins with; no event fits behind it */
+};
 #define SECONDS_MAX 9999999999u
 
 __attribute__((format(printf, 1, 2))) static const char *problem_text(const char *format, ...)
@@ -125,6 +130,20 @@ void folder_files_free(struct folder_files *files)
         free(files->names[i]);
     free(files->names);
     *files = (struct folder_files){0};
+}
+
+bool folder_vacant(int folder)
+{
+    struct folder_files files;
+    const char *problem;
+    struct stat status;
+    bool vacant = folder_list(folder, &files, &problem);
+
+    for (size_t i = 0; i < files.count && vacant; i++)
+        vacant = fstatat(folder, files.names[i], &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                 S_ISREG(status.st_mode) && status.st_size <= VERSION_MAX;
+    folder_files_free(&files);
+    return vacant;
 }
 
 int folder_read(int folder, const char *name)

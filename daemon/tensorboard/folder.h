@@ -22,6 +22,10 @@ struct folder_files {
 bool folder_list(int folder, struct folder_files *files, const char **problem);
 void folder_files_free(struct folder_files *files);
 
+/* True when none of them holds an event: there is none, or its writer was killed before the first.
+ */
+bool folder_vacant(int folder);
+
 /* Opens a file for reading, -1 with errno; never waits for a pipe and never follows a link. */
 int folder_read(int folder, const char *name);
 

@@ -21,10 +21,12 @@ struct record; /* opaque */
 struct record *record_open(const char *directory, const struct model *model, struct moment now,
                            const char **problem);
 
-/* The same in two steps, for who knows from elsewhere where the run stands: record_carry(). */
+/* The same in three steps, for who knows from elsewhere where the run stands, record_carry(): see
+ * event_file_begin(). */
 struct record *record_begin(const char *directory, const struct model *model, struct moment now,
                             const char **problem);
 bool record_learn(struct record *record, const char **problem);
+bool record_create(struct record *record, const char **problem);
 
 /* Over a restart; loading: into one that has begun, with its model loaded. */
 void record_carry(struct carry *c, struct record *record);

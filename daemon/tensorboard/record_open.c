@@ -41,12 +41,17 @@ bool record_learn(struct record *record, const char **problem)
     return true;
 }
 
+bool record_create(struct record *record, const char **problem)
+{
+    return event_file_create(record->writer.file, problem);
+}
+
 struct record *record_open(const char *directory, const struct model *model, struct moment now,
                            const char **problem)
 {
     struct record *record = record_begin(directory, model, now, problem);
 
-    if (record && !record_learn(record, problem)) {
+    if (record && (!record_learn(record, problem) || !record_create(record, problem))) {
         record_close(record);
         record = NULL;
     }

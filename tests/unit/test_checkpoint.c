@@ -99,6 +99,24 @@ static void one_that_failed_is_not_sealed(void **state)
     carry_free(&c);
 }
 
+static void its_beginning_may_be_looked_at_alone(void **state)
+{
+    struct carry c = sealed(1, "content"), peek;
+    uint64_t number = 0;
+
+    (void)state;
+    assert_true(checkpoint_peek(&peek, c.data, CHECKPOINT_HEAD + 1));
+    carry_u64(&peek, &number);
+    assert_null(peek.problem);
+    assert_int_equal(number, 1);
+    carry_u64(&peek, &number);
+    assert_non_null(peek.problem); /* there is no more of it */
+    assert_false(checkpoint_peek(&peek, c.data, CHECKPOINT_HEAD - 1));
+    c.data[8]++;
+    assert_false(checkpoint_peek(&peek, c.data, c.length));
+    carry_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +124,7 @@ int main(void)
         cmocka_unit_test(every_cut_and_every_changed_byte_is_refused),
         cmocka_unit_test(the_reason_says_what_it_is_instead),
         cmocka_unit_test(one_that_failed_is_not_sealed),
+        cmocka_unit_test(its_beginning_may_be_looked_at_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

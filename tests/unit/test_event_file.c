@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "daemon/tensorboard/event_file.h"
+#include "daemon/tensorboard/folder.h"
 #include "daemon/tensorboard/tfrecord.h"
 #include "tests/unit/folder.h"
 
@@ -367,6 +368,7 @@ static void steps_in_files_that_are_newer_are_known(void **state)
     carry_load(&loaded, saved.data, saved.length);
     event_file_carry(&loaded, file);
     assert_null(loaded.problem);
+    assert_true(event_file_create(file, &problem));
     assert_int_equal(event_file_last_step(file, "loss"), 5);
     assert_false(event_file_scalar(file, 1, 5, "loss", 1));
     assert_true(event_file_scalar(file, 1, 6, "loss", 1));
@@ -400,11 +402,54 @@ static void what_a_newer_file_has_is_not_written_a_third_time(void **state)
         carry_load(&loaded, saved.data, saved.length);
         event_file_carry(&loaded, file);
         assert_null(loaded.problem);
+        assert_true(event_file_create(file, &problem));
         assert_int_equal(stats_of(file).bytes_pending, next == 1 ? waiting : 0);
         assert_true(event_file_scalar(file, 1, 5 + (uint64_t)next, "loss", 1));
         event_file_close(file);
     }
     carry_free(&saved);
+}
+
+static size_t files_in_the_folder(void)
+{
+    struct folder_files files;
+    const char *problem;
+    size_t count;
+    int folder = open(folder_path, O_RDONLY | O_DIRECTORY);
+
+    assert_true(folder >= 0 && folder_list(folder, &files, &problem));
+    count = files.count;
+    folder_files_free(&files);
+    close(folder);
+    return count;
+}
+
+static void who_looks_and_goes_leaves_no_file(void **state)
+{
+    const char *problem;
+    struct event_file *file = event_file_begin(folder_path, 1700000000, &problem);
+
+    (void)state;
+    assert_non_null(file);
+    assert_true(event_file_learn(file, &problem));
+    event_file_close(file);
+    assert_int_equal(files_in_the_folder(), 0);
+}
+
+static void where_only_a_version_was_written_the_run_is_still_to_begin(void **state)
+{
+    struct event_file *file = opened(1700000000);
+
+    (void)state;
+    event_file_close(file);
+    file = opened(1700000001);
+    assert_true(event_file_fresh(file));
+    assert_true(event_file_scalar(file, 1, 3, "loss", 1));
+    event_file_close(file);
+    file = opened(1700000002);
+    assert_false(event_file_fresh(file));
+    event_file_close(file);
+    assert_int_equal(files_in_the_folder(), 3);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, folder_make, make_room)
@@ -426,6 +471,8 @@ int main(void)
         TEST(what_never_fitted_is_returned_as_lost),
         TEST(steps_in_files_that_are_newer_are_known),
         TEST(what_a_newer_file_has_is_not_written_a_third_time),
+        TEST(who_looks_and_goes_leaves_no_file),
+        TEST(where_only_a_version_was_written_the_run_is_still_to_begin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,11 +214,39 @@ static void a_planted_name_is_never_followed(void **state)
     close(folder);
 }
 
+static void fill(const char *name, size_t n)
+{
+    static const char bytes[128];
+    int fd = open(folder_file(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, n), n);
+    close(fd);
+}
+
+static void it_is_vacant_until_there_is_more_than_a_version(void **state)
+{
+    int folder = open(folder_path, O_RDONLY | O_DIRECTORY);
+
+    (void)state;
+    assert_true(folder_vacant(folder));
+    fill("events.out.tfevents.1700000000.h.1.0", 40);
+    fill("state", 128);
+    assert_true(folder_vacant(folder));
+    fill("events.out.tfevents.1700000001.h.1.0", 80);
+    assert_false(folder_vacant(folder));
+    assert_int_equal(unlinkat(folder, "events.out.tfevents.1700000001.h.1.0", 0), 0);
+    assert_int_equal(symlinkat("state", folder, "events.out.tfevents.1700000001.h.1.0"), 0);
+    assert_false(folder_vacant(folder)); /* not ours */
+    close(folder);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, folder_make, folder_remove)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(it_is_vacant_until_there_is_more_than_a_version),
         TEST(a_name_has_seconds_host_process_and_number),
         TEST(the_next_name_sorts_behind_whatever_the_clock_says),
         TEST(a_name_of_few_digits_is_sorted_behind_too),

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/rundir.h"
 #include "tests/unit/peer.h"
 #include "tests/unit/tree.h"
 
@@ -80,6 +81,87 @@ static void the_same_name_again_gets_a_suffix(void **state)
         peer_close(&peer, (uint64_t)i);
     }
     assert_int_equal(registry_runs(registry), 11);
+}
+
+/* The daemon ends while trainers are connected, and another one begins. */
+static void restart_beneath(struct peer *peer, uint64_t ms)
+{
+    registry_suspend(registry);
+    peer_close(peer, ms);
+    restart(ms);
+}
+
+static void a_launch_is_one_run_whoever_comes_first_after_a_restart(void **state)
+{
+    const struct hello zero = {.world = 2, .key = "k"}, one = {.world = 2, .rank = 1, .key = "k"};
+    struct hello back = zero;
+    struct peer a, b;
+
+    (void)state;
+    back.given = "run";
+    for (int first = 0; first < 2; first++) {
+        a = joined(1, zero, 0);
+        assert_run(a, "run");
+        restart_beneath(&a, 10);
+        if (first == 0)
+            a = joined(1, back, 20);
+        b = joined(2, one, 30);
+        if (first == 1)
+            a = joined(1, back, 40);
+        assert_run(a, "run");
+        assert_run(b, "run");
+        assert_int_equal(registry_runs(registry), 1);
+        peer_bye(&a, 50);
+        peer_close(&a, 50);
+        peer_bye(&b, 50);
+        peer_close(&b, 50);
+        restart(60);
+        assert_int_equal(rename(tree_file("run"), tree_file(first ? "second" : "first")), 0);
+    }
+    assert_false(rundir_exists(tree_path, "run-2"));
+}
+
+/* Its Welcome was lost with the daemon. */
+static void a_session_finds_its_run_again_without_its_name(void **state)
+{
+    struct peer a = joined(1, (struct hello){0}, 0);
+
+    (void)state;
+    restart_beneath(&a, 10);
+    a = joined(1, (struct hello){0}, 20);
+    assert_run(a, "run");
+    assert_false(rundir_exists(tree_path, "run-2"));
+    peer_close(&a, 30);
+}
+
+static void the_newest_run_that_admits_it_is_found_again(void **state)
+{
+    struct peer a = joined(1, (struct hello){.world = 2, .key = "k"}, 0);
+    struct peer b = joined(2, (struct hello){.world = 2, .key = "l"}, 0), c, d;
+
+    (void)state;
+    assert_run(b, "run-2");
+    registry_suspend(registry);
+    peer_close(&a, 10);
+    peer_close(&b, 10);
+    restart(10);
+    c = joined(3, (struct hello){.world = 2, .rank = 1}, 20);
+    assert_run(c, "run-2");
+    d = joined(4, (struct hello){.world = 2, .rank = 1, .key = "k"}, 20);
+    assert_run(d, "run");
+    peer_close(&c, 30);
+    peer_close(&d, 30);
+}
+
+static void what_a_killed_daemon_had_not_begun_is_begun(void **state)
+{
+    struct peer a;
+
+    (void)state;
+    free(rundir_make(tree_path, "run"));
+    a = joined(1, (struct hello){0}, 0);
+    assert_run(a, "run");
+    peer_close(&a, 1);
 }
 
 static void a_folder_of_an_earlier_daemon_is_not_written_over(void **state)
@@ -490,6 +572,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_same_name_again_gets_a_suffix, start, stop),
         cmocka_unit_test_setup_teardown(a_folder_of_an_earlier_daemon_is_not_written_over, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(a_launch_is_one_run_whoever_comes_first_after_a_restart,
+                                        start, stop),
+        cmocka_unit_test_setup_teardown(a_session_finds_its_run_again_without_its_name, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(the_newest_run_that_admits_it_is_found_again, start, stop),
+        cmocka_unit_test_setup_teardown(what_a_killed_daemon_had_not_begun_is_begun, start, stop),
         cmocka_unit_test_setup_teardown(what_the_framework_writes_below_the_name_is_no_run, start,
                                         stop),
         cmocka_unit_test_setup_teardown(another_key_name_or_world_is_another_run, start, stop),

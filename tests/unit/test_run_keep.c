@@ -49,6 +49,39 @@ static off_t size_of(const char *name)
     return stat(tree_file(name), &status) == 0 ? status.st_size : -1;
 }
 
+static time_t age_of_state(uint64_t ms)
+{
+    struct stat status;
+
+    assert_int_equal(stat(tree_file("run/embmon/state"), &status), 0);
+    return (time_t)at(ms).wall - status.st_mtime;
+}
+
+static void a_run_is_kept_before_its_first_member_knows_it(void **state)
+{
+    (void)state;
+    assert_int_equal(peer.heard.count[FRAME_WELCOME], 1);
+    assert_true(size_of("run/embmon/state") > 0); /* without a tick */
+    assert_int_equal(age_of_state(0), 0);
+}
+
+/* The next embmond sees by it how lately the run was heard. */
+static void while_somebody_is_connected_the_checkpoint_stays_young(void **state)
+{
+    (void)state;
+    for (uint64_t ms = 1000; ms <= 100000; ms += 1000) {
+        peer_beat(&peer, 0, ms);
+        tick(ms);
+        assert_in_range(age_of_state(ms), 0, 10);
+    }
+    peer_close(&peer, 100000);
+    for (uint64_t ms = 101000; ms <= 130000; ms += 1000) {
+        registry_tick(registry, at(ms));
+        registry_flush(registry);
+    }
+    assert_in_range(age_of_state(130000), 29, 30);
+}
+
 static void posts_are_kept_once_a_second(void **state)
 {
     (void)state;
@@ -203,6 +236,10 @@ static void much_that_is_queued_does_not_wait_for_a_second(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_run_is_kept_before_its_first_member_knows_it, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(while_somebody_is_connected_the_checkpoint_stays_young,
+                                        start, stop),
         cmocka_unit_test_setup_teardown(posts_are_kept_once_a_second, start, stop),
         cmocka_unit_test_setup_teardown(the_first_after_a_pause_is_kept_at_the_next_tick, start,
                                         stop),

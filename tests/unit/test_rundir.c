@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static bool is_folder(const char *name)
 static void a_run_gets_its_folder_with_all_parents(void **state)
 {
     char *path = rundir_make(tree_path, "team/x.1/run-3");
+    int fd;
 
     (void)state;
     assert_non_null(path);
@@ -31,6 +33,11 @@ static void a_run_gets_its_folder_with_all_parents(void **state)
     assert_true(is_folder("team/x.1/run-3/embmon"));
     assert_true(rundir_exists(tree_path, "team/x.1/run-3"));
     free(path);
+    fd = rundir_open(tree_path, "team/x.1/run-3");
+    assert_true(fd >= 0 && faccessat(fd, "../embmon", F_OK, 0) == 0);
+    close(fd);
+    assert_int_equal(rundir_open(tree_path, "team/x.1/run-4"), -1);
+    assert_int_equal(errno, ENOENT);
     path = rundir_make(tree_path, "team/x.1/run-3"); /* once more */
     assert_non_null(path);
     free(path);

@@ -124,6 +124,26 @@ static void on_a_full_disk_the_old_one_stays(void **state)
     assert_int_equal(faccessat(folder, "state.new", F_OK, 0), -1); /* its room is given back */
 }
 
+static void its_beginning_is_read_with_its_age(void **state)
+{
+    uint8_t *data;
+    double wall;
+    size_t n;
+
+    (void)state;
+    assert_int_equal(state_file_peek(folder, STATE_FILE, 4, &data, &n, &wall), ENOENT);
+    assert_int_equal(put("0123456789"), 0);
+    state_file_touch(folder, 1.7e9 + 0.5);
+    assert_int_equal(state_file_peek(folder, STATE_FILE, 4, &data, &n, &wall), 0);
+    assert_int_equal(n, 4);
+    assert_memory_equal(data, "0123", 4);
+    assert_true(wall >= 1.7e9 && wall <= 1.7e9 + 0.5);
+    free(data);
+    assert_int_equal(state_file_peek(folder, STATE_FILE, 100, &data, &n, &wall), 0);
+    assert_int_equal(n, 10);
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +151,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_killed_writer_left_is_in_nobodys_way, start, stop),
         cmocka_unit_test_setup_teardown(links_are_replaced_and_not_followed, start, stop),
         cmocka_unit_test_setup_teardown(what_is_no_file_or_too_long_is_not_read, start, stop),
+        cmocka_unit_test_setup_teardown(its_beginning_is_read_with_its_age, start, stop),
         cmocka_unit_test_setup_teardown(on_a_full_disk_the_old_one_stays, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
