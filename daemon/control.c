@@ -115,8 +115,8 @@ static struct sums sum_up(const struct registry *registry)
         struct run_status status;
 
         run_get_status(registry_run(registry, i), &status);
-        sums.unkept += status.acked - status.kept;
-        sums.undurable += status.acked - status.durable;
+        sums.unkept += status.posts.acked - status.kept;
+        sums.undurable += status.posts.acked - status.durable;
         sums.pending += status.bytes_pending;
         sums.failures += status.write_failures;
         if (*status.write_error && !*sums.trouble)
@@ -131,15 +131,17 @@ static void answer_status(struct registry *registry, struct moment now, struct t
     const struct registry_totals *totals = registry_totals(registry);
     double uptime = (double)(now.ms - registry_started(registry).ms) / 1e3;
     const struct sums sums = sum_up(registry);
+    const struct run_posts posts = registry_posts(registry);
 
     json_t *object =
-        json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
+        json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
                   (int)getpid(), "logdir", json_text(registry_logdir(registry)), "uptime", uptime,
                   "runs", integer(registry_runs(registry)), "sessions", integer(totals->sessions),
-                  "acked", integer(totals->acked), "kept", without(totals->acked, sums.unkept),
-                  "durable", without(totals->acked, sums.undurable), "rejected",
-                  integer(totals->rejected), "dropped", integer(totals->dropped), "invalid_frames",
-                  integer(totals->invalid_frames), "unknown_frames",
+                  "produced", integer(posts.produced), "acked", integer(posts.acked), "kept",
+                  without(posts.acked, sums.unkept), "durable",
+                  without(posts.acked, sums.undurable), "rejected", integer(posts.rejected),
+                  "dropped", integer(posts.dropped), "in_flight", integer(posts.in_flight),
+                  "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
                   integer(totals->unknown_frames), "failed_proofs", integer(totals->failed_proofs),
                   "bytes_pending", integer(sums.pending), "write_failures", integer(sums.failures),
                   "write_error", sums.trouble, "sinks", sinks_array(registry_sinks(registry)));
@@ -156,15 +158,16 @@ static void answer_runs(struct registry *registry, struct text *text)
     for (size_t i = 0; i < registry_runs(registry); i++) {
         struct run_status s;
         run_get_status(registry_run(registry, i), &s);
-        add_line(text,
-                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
-                           "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
-                           integer(s.ranks), "layers", integer(s.layers), "firing",
-                           integer(s.firing), "steps", integer(s.steps), "acked", integer(s.acked),
-                           "kept", integer(s.kept), "durable", integer(s.durable), "rejected",
-                           integer(s.rejected), "dropped", integer(s.dropped), "bytes_pending",
-                           integer(s.bytes_pending), "write_failures", integer(s.write_failures),
-                           "write_error", s.write_error));
+        add_line(text, json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live",
+                                 s.live, "step", s.step < 0 ? json_null() : json_integer(s.step),
+                                 "ranks", integer(s.ranks), "layers", integer(s.layers), "firing",
+                                 integer(s.firing), "steps", integer(s.steps), "produced",
+                                 integer(s.posts.produced), "acked", integer(s.posts.acked), "kept",
+                                 integer(s.kept), "durable", integer(s.durable), "rejected",
+                                 integer(s.posts.rejected), "dropped", integer(s.posts.dropped),
+                                 "in_flight", integer(s.posts.in_flight), "bytes_pending",
+                                 integer(s.bytes_pending), "write_failures",
+                                 integer(s.write_failures), "write_error", s.write_error));
     }
 }
 

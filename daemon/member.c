@@ -20,14 +20,45 @@ void member_free(struct run_member *member)
     free(member);
 }
 
-uint64_t member_lost(const struct run_member *member)
+/* Posts of which it is known what became of them. */
+static uint64_t settled(const struct run_member *member)
 {
-    return member->dropped + (member->given_up ? member->unsent : 0);
+    return member->acked + member->rejected + member->dropped;
 }
 
-void member_came(struct run_member *member)
+/* Produced, and neither come nor dropped. */
+static uint64_t missing(const struct run_member *member)
 {
-    member->unsent -= member->unsent > 0;
+    return member->produced > settled(member) ? member->produced - settled(member) : 0;
+}
+
+void member_says(struct run_member *member, const struct msg_heartbeat *heartbeat)
+{
+    uint64_t known;
+
+    if (heartbeat->dropped > member->dropped)
+        member->dropped = heartbeat->dropped;
+    /* What was sent before this heartbeat has come before it. After a reconnect some of what is
+     * unsent has come, too; after a daemon without a checkpoint some was answered that is not known
+     * here: the lesser is right in either case. */
+    known = settled(member) + heartbeat->unsent;
+    member->produced =
+        heartbeat->produced > 0 && heartbeat->produced < known ? heartbeat->produced : known;
+}
+
+uint64_t member_produced(const struct run_member *member)
+{
+    return settled(member) + missing(member);
+}
+
+uint64_t member_lost(const struct run_member *member)
+{
+    return member->dropped + (member->given_up ? missing(member) : 0);
+}
+
+uint64_t member_in_flight(const struct run_member *member)
+{
+    return member->given_up ? 0 : missing(member);
 }
 
 bool member_map(struct run_member *member, uint32_t id, struct member_target target)
@@ -165,8 +196,12 @@ void member_carry(struct carry *c, struct run_member *member, uint32_t world_siz
     carry_u64(c, &member->acked);
     carry_u64(c, &member->rejected);
     carry_u64(c, &member->dropped);
-    carry_u64(c, &member->unsent);
+    carry_u64(c, &member->produced);
     carry_bool(c, &member->given_up);
-    if (c->loading)
-        member->kept = member->taken;
+    if (!c->loading)
+        return;
+    member->kept = member->taken;
+    member->before.acked = member->acked;
+    member->before.rejected = member->rejected;
+    member->before.dropped = member->dropped;
 }

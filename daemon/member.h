@@ -29,8 +29,12 @@ struct run_member {
     uint64_t kept;             /* and of those in the last checkpoint */
     uint64_t syncing, durable; /* and in the one that is being synced, and the last that was */
     uint64_t acked, rejected, dropped; /* its posts; dropped: as it says itself */
-    uint64_t unsent; /* in its memory alone, as it said last, less those that have come since */
-    bool given_up;   /* nobody waits for it any more: these are lost, too */
+    uint64_t
+        produced;  /* as it said last, but for those that are known to an earlier embmond alone */
+    bool given_up; /* nobody waits for it any more: what has not come is lost, too */
+    struct {
+        uint64_t acked, rejected, dropped;
+    } before; /* these counts when this process took them up */
     struct run_member_events events;
     struct member_target *targets; /* [id]; owned */
     size_t target_count;
@@ -41,11 +45,14 @@ bool member_trains(const struct run_member *member);
 
 void member_free(struct run_member *member);
 
-/* Posts that it has lost. */
-uint64_t member_lost(const struct run_member *member);
+/* What its heartbeat says of its posts. */
+void member_says(struct run_member *member, const struct msg_heartbeat *heartbeat);
 
-/* One more of its posts has come. */
-void member_came(struct run_member *member);
+/* At every moment its posts are: produced = acked + rejected + lost + in flight, those in flight
+ * being on their way or in its memory; of one that is given up these are lost. */
+uint64_t member_produced(const struct run_member *member);
+uint64_t member_lost(const struct run_member *member);
+uint64_t member_in_flight(const struct run_member *member);
 
 /* Sets what an id means. False: out of memory, or the id is above its ceiling. */
 bool member_map(struct run_member *member, uint32_t id, struct member_target target);

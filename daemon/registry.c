@@ -73,6 +73,15 @@ void registry_suspend(struct registry *registry)
         run_suspend(registry->runs[i]);
 }
 
+static void add_posts(struct run_posts *to, const struct run_posts *posts)
+{
+    to->produced += posts->produced;
+    to->acked += posts->acked;
+    to->rejected += posts->rejected;
+    to->dropped += posts->dropped;
+    to->in_flight += posts->in_flight;
+}
+
 static void unload(struct registry *registry, size_t index, struct moment now)
 {
     struct run_status status;
@@ -80,6 +89,7 @@ static void unload(struct registry *registry, size_t index, struct moment now)
     run_end(registry->runs[index], now);
     run_get_status(registry->runs[index], &status);
     registry->written += status.bytes_written + status.bytes_pending;
+    add_posts(&registry->posts, &status.here);
     run_close(registry->runs[index], now);
     registry->usage.runs.used = --registry->run_count;
     memmove(&registry->runs[index], &registry->runs[index + 1],
@@ -381,6 +391,19 @@ struct run *registry_find(const struct registry *registry, const char *name)
             return registry->runs[i];
     }
     return NULL;
+}
+
+struct run_posts registry_posts(const struct registry *registry)
+{
+    struct run_posts posts = registry->posts;
+
+    for (size_t i = 0; i < registry->run_count; i++) {
+        struct run_status status;
+
+        run_get_status(registry->runs[i], &status);
+        add_posts(&posts, &status.here);
+    }
+    return posts;
 }
 
 struct registry_totals *registry_totals(struct registry *registry)

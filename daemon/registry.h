@@ -33,11 +33,10 @@ struct registry_refusals {
 };
 
 struct registry_totals {
-    uint64_t acked, rejected, dropped; /* posts, over all runs since the start */
-    size_t sessions;                   /* welcomed and connected */
-    uint64_t invalid_frames;           /* frames that ended a connection */
-    uint64_t unknown_frames;           /* frames of a type we do not know, skipped */
-    uint64_t failed_proofs;            /* connections over tcp without the token */
+    size_t sessions;         /* welcomed and connected */
+    uint64_t invalid_frames; /* frames that ended a connection */
+    uint64_t unknown_frames; /* frames of a type we do not know, skipped */
+    uint64_t failed_proofs;  /* connections over tcp without the token */
 };
 
 /* logdir: made by the caller, borrowed. NULL when out of memory. */
@@ -91,6 +90,9 @@ bool registry_configure_sinks(struct registry *registry, const struct sink_optio
 size_t registry_runs(const struct registry *registry);
 struct run *registry_run(const struct registry *registry, size_t index);
 struct run *registry_find(const struct registry *registry, const char *name);
+
+/* What became of all posts since the start, over all runs. */
+struct run_posts registry_posts(const struct registry *registry);
 
 struct registry_totals *registry_totals(struct registry *registry);
 struct registry_scratch *registry_scratch(struct registry *registry);

@@ -18,8 +18,9 @@ struct registry {
     struct registry_refusals refusals;
     struct usage usage;
     enum thrift thrift;
-    uint64_t written;    /* to event files, by runs that are not loaded any more */
-    struct sinks *sinks; /* borrowed; NULL: none */
+    uint64_t written;       /* to event files, by runs that are not loaded any more */
+    struct run_posts posts; /* and theirs */
+    struct sinks *sinks;    /* borrowed; NULL: none */
 };
 
 /* True when the whole process has as much memory as it may have. */

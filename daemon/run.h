@@ -98,12 +98,6 @@ uint64_t run_member_durable(const struct run_member *member);
 /* Its posts that were refused, each with a Nack. */
 uint64_t run_member_rejected(const struct run_member *member);
 
-/* A post has come that was taken before. */
-void run_member_again(struct run_member *member);
-
-/* Posts it has lost: dropped, as it said last, or in its memory when it left. */
-uint64_t run_member_dropped(const struct run_member *member);
-
 /* True while this rank is 8 closed-for-it steps ahead of the ranks that are waited for. */
 bool run_member_paused(const struct run_member *member);
 
@@ -159,6 +153,12 @@ bool run_idle(const struct run *run, struct moment now);
 
 /* ---- what is asked about it */
 
+/* At every moment: produced = acked + rejected + dropped + in flight. Those in flight are on their
+ * way, or in the memory of a trainer that may still send them. */
+struct run_posts {
+    uint64_t produced, acked, rejected, dropped, in_flight;
+};
+
 struct run_status {
     const char *name;
     bool live;      /* a session is connected */
@@ -167,17 +167,17 @@ struct run_status {
     uint64_t steps; /* closed, all phases */
     size_t ranks;   /* that ever took part */
     size_t layers;
-    size_t firing;                     /* alerts firing now */
-    bool loss_posted;                  /* in some training step */
-    double loss;                       /* then of the last one that had it, may be NaN */
-    uint64_t closed_ms;                /* when the last step closed; meaningless before one did */
-    uint64_t acked, rejected, dropped; /* posts */
-    uint64_t kept, durable;            /* of those acked: in a checkpoint, and on the disk */
-    size_t bytes;                      /* memory held by open steps and windows */
-    size_t bytes_pending;              /* wait for the disk */
-    uint64_t bytes_written;            /* to event files */
-    const char *write_error;           /* "" while the last write succeeded */
-    uint64_t write_failures;           /* so far */
+    size_t firing;                /* alerts firing now */
+    bool loss_posted;             /* in some training step */
+    double loss;                  /* then of the last one that had it, may be NaN */
+    uint64_t closed_ms;           /* when the last step closed; meaningless before one did */
+    struct run_posts posts, here; /* here: since this process has the run */
+    uint64_t kept, durable;       /* of those acked: in a checkpoint, and on the disk */
+    size_t bytes;                 /* memory held by open steps and windows */
+    size_t bytes_pending;         /* wait for the disk */
+    uint64_t bytes_written;       /* to event files */
+    const char *write_error;      /* "" while the last write succeeded */
+    uint64_t write_failures;      /* so far */
 };
 void run_get_status(const struct run *run, struct run_status *status);
 

@@ -195,16 +195,6 @@ uint64_t run_member_taken(const struct run_member *member)
     return member->taken;
 }
 
-uint64_t run_member_dropped(const struct run_member *member)
-{
-    return member_lost(member);
-}
-
-void run_member_again(struct run_member *member)
-{
-    member_came(member);
-}
-
 bool run_member_paused(const struct run_member *member)
 {
     return steps_ahead(member->run->steps, member->rank);
@@ -213,15 +203,16 @@ bool run_member_paused(const struct run_member *member)
 void run_give_up(struct run_member *member)
 {
     struct run *run = member->run;
+    uint64_t lost = member_in_flight(member);
 
     if (member->live || member->given_up)
         return;
     member->given_up = true;
     run->changes++;
-    if (member->unsent > 0)
+    if (lost > 0)
         log_warn("run %s: rank %" PRIu32 " is gone, and with it posts that were in its memory: "
                  "%" PRIu64 " behind number %" PRIu64,
-                 run->name, member->rank, member->unsent, member->taken);
+                 run->name, member->rank, lost, member->taken);
 }
 
 void run_member_leave(struct run_member *member, bool bye, struct moment now)
@@ -394,7 +385,6 @@ enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum na
     struct run *run = member->run;
 
     member->taken = sequence;
-    member_came(member);
     run->changes++;
     if (reason) {
         member->rejected++;
@@ -424,9 +414,7 @@ void run_heartbeat(struct run_member *member, const struct msg_heartbeat *heartb
     steps_heard(member->run->steps, member->rank, now);
     if (!heartbeat)
         return;
-    if (heartbeat->dropped > member->dropped)
-        member->dropped = heartbeat->dropped;
-    member->unsent = heartbeat->unsent;
+    member_says(member, heartbeat);
     member->run->hurry = member->run->hurry || heartbeat->hurry;
     if (member_trains(member) != (heartbeat->phase <= EMBMON_TRAIN))
         pause_training(member->run, now);

@@ -20,6 +20,23 @@ static size_t count_ranks(const struct run *run)
     return count;
 }
 
+static void add_posts(struct run_posts *posts, const struct run_member *member)
+{
+    posts->produced += member_produced(member);
+    posts->acked += member->acked;
+    posts->rejected += member->rejected;
+    posts->dropped += member_lost(member);
+    posts->in_flight += member_in_flight(member);
+}
+
+static void subtract_before(struct run_posts *posts, const struct run_member *member)
+{
+    posts->produced -= member->before.acked + member->before.rejected + member->before.dropped;
+    posts->acked -= member->before.acked;
+    posts->rejected -= member->before.rejected;
+    posts->dropped -= member->before.dropped;
+}
+
 void run_get_status(const struct run *run, struct run_status *status)
 {
     struct event_file_stats stats;
@@ -36,10 +53,8 @@ void run_get_status(const struct run *run, struct run_status *status)
         .loss_posted = run->loss_posted,
         .loss = run->loss,
         .closed_ms = run->closed_ms,
-        .acked = run->acked,
         .kept = run->kept_acked,
         .durable = run->durable_acked,
-        .rejected = run->rejected,
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
         .bytes_pending = stats.bytes_pending,
         .bytes_written = stats.bytes_written,
@@ -50,8 +65,11 @@ void run_get_status(const struct run *run, struct run_status *status)
     };
     for (size_t i = 0; i < run->member_count; i++) {
         status->live = status->live || run->members[i]->live;
-        status->dropped += member_lost(run->members[i]);
+        add_posts(&status->posts, run->members[i]);
     }
+    status->here = status->posts;
+    for (size_t i = 0; i < run->member_count; i++)
+        subtract_before(&status->here, run->members[i]);
 }
 
 uint64_t run_next_step(const struct run *run)

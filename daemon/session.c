@@ -36,7 +36,6 @@ static void take_hello(struct session *session, const struct msg_hello *hello, s
     registry_totals(session->registry)->sessions++;
     session->acked = run_member_kept(session->member);
     session->durable = run_member_durable(session->member);
-    session->dropped = run_member_dropped(session->member);
     session_welcome(session);
     log_info("run %s: rank %" PRIu32 " of %" PRIu32 " joined",
              run_name(run_member_run(session->member)), hello->rank, hello->world_size);
@@ -75,16 +74,10 @@ static const char *const reason_texts[REASONS] = {
     [NACK_LIMIT] = "a limit of the run is reached",
 };
 
-static void count(struct session *session, uint64_t sequence, enum nack_reason reason)
+static void answer(struct session *session, uint64_t sequence, enum nack_reason reason)
 {
-    struct registry_totals *totals = registry_totals(session->registry);
-
-    if (reason) {
-        totals->rejected++;
+    if (reason)
         session_nack(session, sequence, reason, reason_texts[reason]);
-    } else {
-        totals->acked++;
-    }
 }
 
 static void take_layers(struct session *session, const struct msg_layers *layers)
@@ -102,10 +95,8 @@ static void take_post(struct session *session, const struct message *message, st
     struct run_member *member = session->member;
     enum nack_reason reason;
 
-    if (sequence <= run_member_taken(member)) {
-        run_member_again(member); /* sent once more after a reconnect */
-        return;
-    }
+    if (sequence <= run_member_taken(member))
+        return; /* sent once more after a reconnect */
     switch (message->type) {
     case FRAME_SAMPLE:
         reason = run_sample(member, &message->sample, now);
@@ -126,7 +117,7 @@ static void take_post(struct session *session, const struct message *message, st
         reason = run_epoch(member, &message->epoch, now);
         break;
     }
-    count(session, sequence, reason);
+    answer(session, sequence, reason);
 }
 
 /* Most have waited for their last Ack before: a thousand ranks that leave need no thousand
@@ -201,7 +192,6 @@ static void take_invalid(struct session *session, const struct message *message,
     if (sequence <= run_member_taken(session->member))
         return;
     run_reject(session->member, sequence);
-    registry_totals(session->registry)->rejected++;
     session_nack(session, sequence, NACK_INVALID, problem);
 }
 

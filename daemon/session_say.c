@@ -146,14 +146,11 @@ void session_listen(struct session *session)
 void session_ack(struct session *session)
 {
     struct message message = {.type = FRAME_ACK};
-    uint64_t kept, durable, dropped;
+    uint64_t kept, durable;
 
     if (!session->member)
         return;
     kept = run_member_kept(session->member);
-    dropped = run_member_dropped(session->member);
-    registry_totals(session->registry)->dropped += dropped - session->dropped;
-    session->dropped = dropped;
     durable = run_member_durable(session->member);
     if (kept == session->acked && durable == session->durable)
         return;

@@ -19,7 +19,6 @@ struct session {
     struct moment opened;
     uint64_t frame_since_ms; /* when the frame that is not whole yet began; 0: none */
     uint64_t acked, durable; /* the last Ack sent */
-    uint64_t dropped;        /* of the member's, already in the totals */
     bool greeted;            /* a Hello or a Query came */
     bool closing;
     uint32_t nacks[REASONS]; /* by reason, to log each kind once */

@@ -59,3 +59,69 @@ def test_a_trainer_that_ends_well_has_lost_nothing():
             trainer.steps(0, 199)
             assert trainer.end()["dropped"] == 0
         assert {value for _, value in shown(daemon, "load")} == {0}
+
+
+KEYS = ("produced", "acked", "rejected", "dropped", "in_flight")
+
+
+def conserved(counts):
+    """Of what embmonctl says: the counts, which must add up."""
+    counts = {key: counts[key] for key in KEYS}
+    assert counts["produced"] == sum(counts[key] for key in KEYS[1:]), counts
+    return counts
+
+
+def both(daemon, run="load"):
+    """Of the run and of all, at one moment after another."""
+    return conserved(daemon.run(run)), conserved(daemon.status())
+
+
+def agrees(daemon, counts):
+    """embmond and the trainer say the same of its posts: once it is settled, and has said so."""
+    expected = {key: counts[key] for key in KEYS}
+    wait_for(lambda: both(daemon) == (expected, expected), f"{expected}, not {both(daemon)}")
+
+
+def test_what_is_produced_is_acked_rejected_dropped_or_in_flight_at_every_moment():
+    with Embmond() as daemon, Load(daemon.address) as trainer:
+        trainer.run()
+        for step in range(0, 200, 10):
+            trainer.steps(step, step + 9)
+            both(daemon)
+        agrees(daemon, trainer.settle())
+        text = daemon.ctl("status").stdout.split()
+        assert text[text.index("produced") + 1] == "800"
+        assert text[text.index("in_flight") + 1] == "0"
+
+
+def test_who_is_given_up_without_goodbye_has_lost_what_was_in_flight():
+    """In the run, and in the totals that outlive it."""
+    with Daemon("-q") as daemon:
+        with daemon.trainer() as trainer:
+            trainer.step(0, 1)
+            trainer.send(proto.Heartbeat(produced=17, dropped=2, unsent=7))
+            trainer.settle()
+            trainer.send(proto.Heartbeat(produced=17, dropped=2, unsent=7))
+            wait_for(lambda: daemon.status()["in_flight"] == 7, "the heartbeat")
+        before = dict(produced=17, acked=8, rejected=0, dropped=2, in_flight=7)
+        assert conserved(daemon.status()) == before
+        after = before | dict(dropped=9, in_flight=0)
+        wait_for(lambda: conserved(daemon.status()) == after, "its end", timeout=90)
+        assert conserved(daemon.ask("runs")[0]) == after
+
+
+def test_posts_are_conserved_over_kill_9():
+    """The new embmond has the run's counts, and begins its totals anew."""
+    with Embmond() as daemon, Load(daemon.address) as trainer:
+        trainer.run()
+        trainer.steps(0, 99)
+        trainer.settle()
+        daemon.kill()
+        trainer.steps(100, 149)
+        daemon.start()
+        counts = trainer.settle()
+        assert counts["acked"] == 600
+        wait_for(lambda: conserved(daemon.run("load"))["acked"] == 600, "the posts")
+        assert conserved(daemon.run("load")) == {key: counts[key] for key in KEYS}
+        assert conserved(daemon.status()) == dict(produced=200, acked=200, rejected=0, dropped=0,
+                                                  in_flight=0)

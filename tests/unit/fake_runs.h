@@ -93,24 +93,23 @@ static struct layer fake_layers[] = {
 static char fake_no_activation[] = "", fake_relu[] = "relu";
 
 static struct run fake_run_list[] = {
-    {.status = {.name = "reviews",
-                .live = true,
-                .step = 96,
-                .steps = 97,
-                .ranks = 2,
-                .layers = 2,
-                .firing = 1,
-                .loss_posted = true,
-                .loss = NAN,
-                .closed_ms = 2000,
-                .acked = 400,
-                .kept = 380,
-                .durable = 300,
-                .rejected = 3,
-                .dropped = 1,
-                .bytes_pending = 10,
-                .write_failures = 2,
-                .write_error = "No space left on device"},
+    {.status =
+         {.name = "reviews",
+          .live = true,
+          .step = 96,
+          .steps = 97,
+          .ranks = 2,
+          .layers = 2,
+          .firing = 1,
+          .loss_posted = true,
+          .loss = NAN,
+          .closed_ms = 2000,
+          .posts = {.produced = 409, .acked = 400, .rejected = 3, .dropped = 1, .in_flight = 5},
+          .kept = 380,
+          .durable = 300,
+          .bytes_pending = 10,
+          .write_failures = 2,
+          .write_error = "No space left on device"},
      .model = {.layers = fake_layers, .layer_count = 2},
      .alerts = fake_alerts,
      .alert_count = 3},
@@ -126,7 +125,7 @@ static struct registry fake_registry(size_t runs)
         .count = runs,
         .logdir = "/logs",
         .ceilings = CEILINGS_DEFAULT,
-        .totals = {.acked = 400, .rejected = 3, .dropped = 1, .sessions = 2, .invalid_frames = 4},
+        .totals = {.sessions = 2, .invalid_frames = 4},
     };
 }
 
@@ -146,6 +145,12 @@ struct run *registry_find(const struct registry *registry, const char *name)
         if (strcmp(registry->runs[i].status.name, name) == 0)
             return &registry->runs[i];
     return NULL;
+}
+
+struct run_posts registry_posts(const struct registry *registry)
+{
+    (void)registry;
+    return fake_run_list[0].status.posts;
 }
 
 struct registry_totals *registry_totals(struct registry *registry)

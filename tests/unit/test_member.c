@@ -185,9 +185,69 @@ static void a_layer_too_many_is_refused_and_the_rest_stays(void **state)
     assert_int_equal(member_target(member, LAYERS_MAX).layer, 0);
 }
 
+static void says(uint64_t produced, uint64_t dropped, uint64_t unsent)
+{
+    struct msg_heartbeat beat = {.produced = produced, .dropped = dropped, .unsent = unsent};
+
+    member_says(member, &beat);
+}
+
+static void its_posts_are(uint64_t produced, uint64_t lost, uint64_t in_flight)
+{
+    assert_int_equal(member_produced(member), produced);
+    assert_int_equal(member_lost(member), lost);
+    assert_int_equal(member_in_flight(member), in_flight);
+    assert_int_equal(produced, member->acked + member->rejected + lost + in_flight);
+}
+
+static void what_it_has_produced_is_answered_lost_or_on_its_way(void **state)
+{
+    (void)state;
+    its_posts_are(0, 0, 0);
+    member->acked = 3; /* before its first heartbeat */
+    its_posts_are(3, 0, 0);
+    says(10, 1, 6);
+    its_posts_are(10, 1, 6);
+    member->acked = 7;
+    member->rejected = 1;
+    its_posts_are(10, 1, 1);
+    member->acked = 9; /* one more than it has said */
+    its_posts_are(11, 1, 0);
+    says(20, 1, 9);
+    member->given_up = true;
+    its_posts_are(20, 1 + 9, 0);
+    member->given_up = false; /* it comes after all */
+    its_posts_are(20, 1, 9);
+    says(20, 0, 9); /* what is lost does not come back */
+    its_posts_are(20, 1, 9);
+}
+
+static void what_comes_again_after_a_reconnect_is_counted_once(void **state)
+{
+    (void)state;
+    member->acked = 8;
+    says(10, 0, 5); /* three of these five have come before, unanswered */
+    its_posts_are(10, 0, 2);
+}
+
+/* It was answered by an embmond of which nothing is kept. */
+static void what_is_not_known_here_is_not_missed(void **state)
+{
+    (void)state;
+    says(1000, 10, 5);
+    its_posts_are(15, 10, 5);
+    member->acked = 5;
+    its_posts_are(15, 10, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_it_has_produced_is_answered_lost_or_on_its_way, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(what_comes_again_after_a_reconnect_is_counted_once, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(what_is_not_known_here_is_not_missed, start, stop),
         cmocka_unit_test_setup_teardown(ids_lead_to_layers_and_variables, start, stop),
         cmocka_unit_test_setup_teardown(inputs_and_shapes_come_along, start, stop),
         cmocka_unit_test_setup_teardown(a_refused_layer_does_not_take_the_others_with_it, start,

@@ -560,7 +560,7 @@ static void a_world_of_1024_ranks_joins_one_run(void **state)
     run_get_status(registry_find(registry, "run"), &status);
     assert_int_equal(status.ranks, 1024);
     assert_int_equal(status.step, 0);
-    assert_int_equal(status.acked, 1024);
+    assert_int_equal(status.posts.acked, 1024);
     for (uint32_t rank = 0; rank < 1024; rank++)
         peer_close(&peers[rank], 3);
 }

@@ -92,8 +92,8 @@ static void what_is_sent_to_a_layer_too_many_is_refused_and_all_else_is_taken(vo
     peer_post(&peer, 7, 0, 1, 1);
     assert_int_equal(peer.heard.nack_reason, NACK_UNKNOWN);
     peer_step(&peer, 0, 1, 2);
-    assert_int_equal(registry_totals(registry)->rejected, 1);
-    assert_int_equal(registry_totals(registry)->acked, 3);
+    assert_int_equal(registry_posts(registry).rejected, 1);
+    assert_int_equal(registry_posts(registry).acked, 3);
     peer_close(&peer, 3);
 }
 

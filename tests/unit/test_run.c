@@ -471,10 +471,10 @@ static void what_was_posted_is_conserved(void **state)
             peer_post(&peer, 77, step + 1, 1, step); /* unknown */
     }
     s = status();
-    assert_int_equal(s.acked, 600);
-    assert_int_equal(s.rejected, 67 + 40);
-    assert_int_equal(s.acked + s.rejected, peer.sequence);
-    assert_int_equal(peer.heard.count[FRAME_NACK], s.rejected);
+    assert_int_equal(s.posts.acked, 600);
+    assert_int_equal(s.posts.rejected, 67 + 40);
+    assert_int_equal(s.posts.acked + s.posts.rejected, peer.sequence);
+    assert_int_equal(peer.heard.count[FRAME_NACK], s.posts.rejected);
     peer_settle(&peer, 1000);
     assert_int_equal(peer.heard.kept, peer.sequence);
 }
@@ -513,8 +513,8 @@ static void an_ended_run_is_small_and_may_go_on(void **state)
     for (uint64_t step = 200; step < 300; step++)
         peer_step(&peer, step, 1, 300 + step);
     assert_int_equal(status().step, 299);
-    assert_int_equal(status().acked, 900);
-    assert_int_equal(status().rejected, 0);
+    assert_int_equal(status().posts.acked, 900);
+    assert_int_equal(status().posts.rejected, 0);
     assert_true(run->baseline.model.learnt == BASELINE_LEARN); /* what it knew it still knows */
 }
 

@@ -86,8 +86,8 @@ static void all_that_is_asked_about_comes_back(void **state)
     assert_int_equal(peer.heard.sequence, 40 * 4 + 1);
     assert_int_equal(after.step, before.step);
     assert_int_equal(after.steps, before.steps);
-    assert_int_equal(after.acked, before.acked);
-    assert_int_equal(after.rejected, before.rejected);
+    assert_int_equal(after.posts.acked, before.posts.acked);
+    assert_int_equal(after.posts.rejected, before.posts.rejected);
     assert_int_equal(after.ranks, 2);
     assert_int_equal(after.layers, before.layers);
     assert_true(after.loss_posted && after.loss == before.loss);

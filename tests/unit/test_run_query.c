@@ -45,7 +45,7 @@ static void a_new_run_has_nothing_to_say(void **state)
     assert_int_equal(status.ranks, 1);
     assert_int_equal(status.layers, 0);
     assert_int_equal(status.firing, 0);
-    assert_int_equal(status.acked + status.rejected + status.dropped, 0);
+    assert_int_equal(status.posts.acked + status.posts.rejected + status.posts.dropped, 0);
     assert_string_equal(status.write_error, "");
     assert_int_equal(run_next_step(run), 0);
     assert_int_equal(run_every(run), 4);
@@ -70,9 +70,9 @@ static void the_status_counts_over_all_members(void **state)
     c = peer_join(registry, 3, (struct hello){.world = 2, .rank = 1, .resume = true}, 3);
     run_get_status(registry_find(registry, "run"), &status);
     assert_int_equal(status.ranks, 2); /* rank 1 had two sessions */
-    assert_int_equal(status.acked, 6);
-    assert_int_equal(status.rejected, 1);
-    assert_int_equal(status.dropped, 7);
+    assert_int_equal(status.posts.acked, 6);
+    assert_int_equal(status.posts.rejected, 1);
+    assert_int_equal(status.posts.dropped, 7);
     assert_int_equal(status.layers, 2);
     assert_int_equal(status.steps, 1);
     assert_int_equal(status.step, 0);

@@ -63,8 +63,8 @@ static void posts_are_merged_acked_and_counted(void **state)
     assert_int_equal(peer.heard.kept, 3);
     assert_int_equal(peer.heard.count[FRAME_NACK], 0);
     assert_int_equal(status_of("run").step, 0);
-    assert_int_equal(status_of("run").acked, 3);
-    assert_int_equal(registry_totals(registry)->acked, 3);
+    assert_int_equal(status_of("run").posts.acked, 3);
+    assert_int_equal(registry_posts(registry).acked, 3);
     peer_close(&peer, 20);
 }
 
@@ -115,9 +115,9 @@ static void what_is_sent_again_after_a_reconnect_is_not_merged_twice(void **stat
     peer_step(&again, 1, 1, 40);
     peer_settle(&again, 2000);
     assert_int_equal(again.heard.kept, 6);
-    assert_int_equal(status_of("run").acked, 6);
-    assert_int_equal(status_of("run").rejected, 0);
-    assert_int_equal(registry_totals(registry)->acked, 6);
+    assert_int_equal(status_of("run").posts.acked, 6);
+    assert_int_equal(status_of("run").posts.rejected, 0);
+    assert_int_equal(registry_posts(registry).acked, 6);
     assert_int_equal(status_of("run").ranks, 1);
     peer_close(&again, 50);
 }
@@ -164,8 +164,8 @@ static void a_late_post_is_refused_and_counted(void **state)
     assert_int_equal(peer.heard.count[FRAME_NACK], 3);
     peer_settle(&peer, 1000);
     assert_int_equal(peer.heard.kept, 6);
-    assert_int_equal(registry_totals(registry)->rejected, 3);
-    assert_int_equal(status_of("run").rejected, 3);
+    assert_int_equal(registry_posts(registry).rejected, 3);
+    assert_int_equal(status_of("run").posts.rejected, 3);
     assert_int_equal(status_of("run").step, 5);
     peer_step(&peer, 6, 1, 20); /* the connection goes on */
     assert_int_equal(status_of("run").step, 6);
@@ -214,7 +214,7 @@ static void an_invalid_post_is_refused_and_the_connection_goes_on(void **state)
     peer_end(&peer, STEP_MAX - 1, 10);
     assert_int_equal(peer.heard.count[FRAME_NACK], 2);
     assert_int_equal(status_of("run").step, (int64_t)STEP_MAX - 1);
-    assert_int_equal(registry_totals(registry)->rejected, 2);
+    assert_int_equal(registry_posts(registry).rejected, 2);
     peer_close(&peer, 30);
 }
 
@@ -332,14 +332,14 @@ static void heartbeats_are_answered_and_tell_what_was_dropped(void **state)
     peer_beat(&peer, 7, 1000);
     peer_beat(&peer, 7, 2000);
     assert_int_equal(peer.heard.count[FRAME_HEARTBEAT], 2);
-    assert_int_equal(status_of("run").dropped, 7);
-    assert_int_equal(registry_totals(registry)->dropped, 7);
+    assert_int_equal(status_of("run").posts.dropped, 7);
+    assert_int_equal(registry_posts(registry).dropped, 7);
     peer_beat(&peer, 5, 3000); /* cannot become fewer */
     peer_close(&peer, 3000);
     again = peer_join(registry, 1, (struct hello){.given = "run"}, 4000);
     peer_beat(&again, 9, 5000);
-    assert_int_equal(registry_totals(registry)->dropped, 9);
-    assert_int_equal(status_of("run").dropped, 9);
+    assert_int_equal(registry_posts(registry).dropped, 9);
+    assert_int_equal(status_of("run").posts.dropped, 9);
     peer_close(&again, 6000);
 }
 
@@ -361,7 +361,8 @@ static void goodbye_ends_the_session_after_its_last_ack(void **state)
 
 static void what_never_came_counts_as_dropped_when_its_trainer_says_goodbye(void **state)
 {
-    struct message beat = {.type = FRAME_HEARTBEAT, .heartbeat = {.dropped = 2, .unsent = 4}};
+    struct message beat = {.type = FRAME_HEARTBEAT,
+                           .heartbeat = {.produced = 6, .dropped = 2, .unsent = 4}};
     struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
 
     (void)state;
@@ -369,11 +370,11 @@ static void what_never_came_counts_as_dropped_when_its_trainer_says_goodbye(void
     peer_post(&peer, 0, 0, 1, 1);
     peer.sequence--; /* and again, as after a reconnect */
     peer_post(&peer, 0, 0, 1, 1);
-    assert_int_equal(registry_totals(registry)->dropped, 2);
+    assert_int_equal(registry_posts(registry).dropped, 2);
     peer_bye(&peer, 2);
-    assert_int_equal(registry_totals(registry)->dropped, 2 + 2);
-    assert_int_equal(status_of("run").dropped, 2 + 2);
-    assert_int_equal(status_of("run").acked, 1);
+    assert_int_equal(registry_posts(registry).dropped, 2 + 3);
+    assert_int_equal(status_of("run").posts.dropped, 2 + 3);
+    assert_int_equal(status_of("run").posts.acked, 1);
     peer_close(&peer, 3);
 }
 
@@ -435,7 +436,7 @@ static void a_rank_eight_steps_ahead_is_not_read_from(void **state)
     peer_end(&slow, 0, 20);
     assert_false(session_paused(fast.session));
     peer_feed(&fast, NULL, 0, 21);
-    assert_int_equal(status_of("run").acked, 10); /* one of each frame that was read */
+    assert_int_equal(status_of("run").posts.acked, 10); /* one of each frame that was read */
     assert_int_equal(fast.result, SESSION_PAUSE);
     for (uint64_t step = 1; step < 10; step++)
         peer_end(&slow, step, 30);
@@ -485,13 +486,13 @@ static void so_much_is_done_at_once_and_no_more(void **state)
     assert_int_equal(session_feed(peer.session, data, n, at(1)), SESSION_PAUSE);
     assert_false(session_paused(peer.session));
     assert_true(session_held(peer.session) > 0);
-    for (uint64_t done = status_of("run").acked; session_held(peer.session) > 0; turns++) {
+    for (uint64_t done = status_of("run").posts.acked; session_held(peer.session) > 0; turns++) {
         (void)session_feed(peer.session, NULL, 0, at(turns));
-        assert_true(status_of("run").acked > done);
-        done = status_of("run").acked;
+        assert_true(status_of("run").posts.acked > done);
+        done = status_of("run").posts.acked;
     }
     assert_int_equal(turns, 2); /* (2 layers + 1) * 5000 of effort */
-    assert_int_equal(status_of("run").acked, ENDS);
+    assert_int_equal(status_of("run").posts.acked, ENDS);
     assert_int_equal(session_feed(peer.session, NULL, 0, at(9)), SESSION_OPEN);
     free(data);
     peer_close(&peer, 10);
