@@ -104,7 +104,7 @@ struct sums {
     uint64_t unkept, undurable; /* posts acked, not in a checkpoint or not on the disk yet */
     size_t pending;
     uint64_t failures;
-    char trouble[NAME_RUN_MAX + 128];
+    char trouble[NAME_RUN_MAX + 2048];
 };
 
 static struct sums sum_up(const struct registry *registry)
@@ -120,8 +120,8 @@ static struct sums sum_up(const struct registry *registry)
         sums.pending += status.bytes_pending;
         sums.failures += status.write_failures;
         if (*status.write_error && !*sums.trouble)
-            (void)snprintf(sums.trouble, sizeof sums.trouble, "%s: %s", status.name,
-                           status.write_error);
+            (void)snprintf(sums.trouble, sizeof sums.trouble, "%s: %s: %s", status.name,
+                           status.trouble, status.advice);
     }
     return sums;
 }
@@ -132,17 +132,17 @@ static void answer_status(struct registry *registry, struct moment now, struct t
     double uptime = (double)(now.ms - registry_started(registry).ms) / 1e3;
     const struct sums sums = sum_up(registry);
 
-    json_t *object =
-        json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
-                  (int)getpid(), "logdir", json_text(registry_logdir(registry)), "uptime", uptime,
-                  "runs", integer(registry_runs(registry)), "sessions", integer(totals->sessions),
-                  "acked", integer(totals->acked), "kept", without(totals->acked, sums.unkept),
-                  "durable", without(totals->acked, sums.undurable), "rejected",
-                  integer(totals->rejected), "dropped", integer(totals->dropped), "invalid_frames",
-                  integer(totals->invalid_frames), "unknown_frames",
-                  integer(totals->unknown_frames), "failed_proofs", integer(totals->failed_proofs),
-                  "bytes_pending", integer(sums.pending), "write_failures", integer(sums.failures),
-                  "write_error", sums.trouble, "sinks", sinks_array(registry_sinks(registry)));
+    json_t *object = json_pack(
+        "{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIsoso}", "version", EMBMON_VERSION, "pid", (int)getpid(),
+        "logdir", json_text(registry_logdir(registry)), "uptime", uptime, "runs",
+        integer(registry_runs(registry)), "sessions", integer(totals->sessions), "acked",
+        integer(totals->acked), "kept", without(totals->acked, sums.unkept), "durable",
+        without(totals->acked, sums.undurable), "rejected", integer(totals->rejected), "dropped",
+        integer(totals->dropped), "invalid_frames", integer(totals->invalid_frames),
+        "unknown_frames", integer(totals->unknown_frames), "failed_proofs",
+        integer(totals->failed_proofs), "bytes_pending", integer(sums.pending), "write_failures",
+        integer(sums.failures), "write_error", json_text(sums.trouble), "sinks",
+        sinks_array(registry_sinks(registry)));
 
     if (json_object_set_new(object, "limits", limits_object(registry)) != 0) {
         json_decref(object);

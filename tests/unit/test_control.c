@@ -31,14 +31,15 @@ static const char *ask(size_t runs, const char *name, const char *run, bool firi
 static void status_is_one_object(void **state)
 {
     (void)state;
-    char expected[512];
+    char expected[1024];
     const char *said = ask(2, "status", "", false, 0);
     snprintf(expected, sizeof expected,
              "{\"version\":\"" EMBMON_VERSION "\",\"pid\":%d,\"logdir\":\"/logs\",\"uptime\":2.5,"
              "\"runs\":2,\"sessions\":2,\"acked\":400,\"kept\":380,\"durable\":300,\"rejected\":3,"
              "\"dropped\":1,"
              "\"invalid_frames\":4,\"unknown_frames\":0,\"failed_proofs\":0,\"bytes_pending\":10,"
-             "\"write_failures\":2,\"write_error\":\"reviews: No space left on device\","
+             "\"write_failures\":2,\"write_error\":\"reviews: cannot write "
+             "/logs/reviews/embmon/state: No space left on device: make some space\","
              "\"sinks\":[{\"name\":\"pager\",\"kind\":\"exec\",\"delivered\":5,\"failed\":2,"
              "\"waiting\":3,\"dropped\":1,\"held\":4,\"last_error\":\"exit status 3\"}],"
              "\"limits\":{\"connections\":{\"used\":0,\"limit\":1024,\"refused\":0},",
