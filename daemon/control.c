@@ -133,7 +133,7 @@ static void answer_status(struct registry *registry, struct moment now, struct t
     const struct sums sums = sum_up(registry);
 
     json_t *object = json_pack(
-        "{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIsoso}", "version", EMBMON_VERSION, "pid", (int)getpid(),
+        "{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIsossso}", "version", EMBMON_VERSION, "pid", (int)getpid(),
         "logdir", json_text(registry_logdir(registry)), "uptime", uptime, "runs",
         integer(registry_runs(registry)), "sessions", integer(totals->sessions), "acked",
         integer(totals->acked), "kept", without(totals->acked, sums.unkept), "durable",
@@ -141,8 +141,8 @@ static void answer_status(struct registry *registry, struct moment now, struct t
         integer(totals->dropped), "invalid_frames", integer(totals->invalid_frames),
         "unknown_frames", integer(totals->unknown_frames), "failed_proofs",
         integer(totals->failed_proofs), "bytes_pending", integer(sums.pending), "write_failures",
-        integer(sums.failures), "write_error", json_text(sums.trouble), "sinks",
-        sinks_array(registry_sinks(registry)));
+        integer(sums.failures), "write_error", json_text(sums.trouble), "space",
+        registry_thrift(registry), "sinks", sinks_array(registry_sinks(registry)));
 
     if (json_object_set_new(object, "limits", limits_object(registry)) != 0) {
         json_decref(object);
@@ -156,15 +156,15 @@ static void answer_runs(struct registry *registry, struct text *text)
     for (size_t i = 0; i < registry_runs(registry); i++) {
         struct run_status s;
         run_get_status(registry_run(registry, i), &s);
-        add_line(text,
-                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
-                           "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
-                           integer(s.ranks), "layers", integer(s.layers), "firing",
-                           integer(s.firing), "steps", integer(s.steps), "acked", integer(s.acked),
-                           "kept", integer(s.kept), "durable", integer(s.durable), "rejected",
-                           integer(s.rejected), "dropped", integer(s.dropped), "bytes_pending",
-                           integer(s.bytes_pending), "write_failures", integer(s.write_failures),
-                           "write_error", s.write_error));
+        add_line(text, json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live",
+                                 s.live, "step", s.step < 0 ? json_null() : json_integer(s.step),
+                                 "ranks", integer(s.ranks), "layers", integer(s.layers), "firing",
+                                 integer(s.firing), "steps", integer(s.steps), "acked",
+                                 integer(s.acked), "kept", integer(s.kept), "durable",
+                                 integer(s.durable), "rejected", integer(s.rejected), "dropped",
+                                 integer(s.dropped), "deleted", integer(s.deleted), "bytes_pending",
+                                 integer(s.bytes_pending), "write_failures",
+                                 integer(s.write_failures), "write_error", s.write_error));
     }
 }
 

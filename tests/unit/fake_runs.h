@@ -110,7 +110,7 @@ static struct run fake_run_list[] = {
                 .dropped = 1,
                 .bytes_pending = 10,
                 .write_failures = 2,
-                .deleted = 0,
+                .deleted = 7,
                 .write_error = "No space left on device",
                 .trouble = "cannot write /logs/reviews/embmon/state: No space left on device",
                 .advice = "make some space"},
@@ -164,6 +164,12 @@ const struct ceilings *registry_ceilings(const struct registry *registry)
 struct usage *registry_usage(struct registry *registry)
 {
     return &registry->usage;
+}
+
+const char *registry_thrift(const struct registry *registry)
+{
+    (void)registry;
+    return "the disk is nearly full";
 }
 
 const char *registry_logdir(const struct registry *registry)
