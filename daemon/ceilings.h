@@ -42,9 +42,11 @@ enum { RUN_BYTES_DEFAULT = 128 << 20 };
     ROW(run_bytes, MIB(1), GIB(1024), RUN_BYTES_DEFAULT)                                           \
     ROW(memory_bytes, MIB(64), GIB(1024), MIB(384))                                                \
     ROW(idle_seconds, 60, 2592000, 3600)                                                           \
-    /* What is to stay free on the disk, and may be written and wait for it: see thrift.h. */      \
+    /* An event file, until it is followed by the next one. */                                     \
+    ROW(file_bytes, KIB(64), GIB(1024), MIB(256))                                                  \
+    /* What is to stay free on the disk, event files may take, and may wait: see thrift.h. */      \
     ROW(keep_free_bytes, 0, GIB(1024), GIB(1))                                                     \
-    ROW(written_bytes, MIB(16), GIB(1048576), GIB(10))                                             \
+    ROW(logdir_bytes, MIB(16), GIB(1048576), GIB(10))                                              \
     ROW(pending_bytes, MIB(1), GIB(1024), MIB(64))
 
 struct ceilings {

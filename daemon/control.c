@@ -104,7 +104,7 @@ struct sums {
     uint64_t unkept, undurable; /* posts acked, not in a checkpoint or not on the disk yet */
     size_t pending;
     uint64_t failures;
-    char trouble[NAME_RUN_MAX + 128];
+    char trouble[NAME_RUN_MAX + 2048];
 };
 
 static struct sums sum_up(const struct registry *registry)
@@ -120,8 +120,8 @@ static struct sums sum_up(const struct registry *registry)
         sums.pending += status.bytes_pending;
         sums.failures += status.write_failures;
         if (*status.write_error && !*sums.trouble)
-            (void)snprintf(sums.trouble, sizeof sums.trouble, "%s: %s", status.name,
-                           status.write_error);
+            (void)snprintf(sums.trouble, sizeof sums.trouble, "%s: %s: %s", status.name,
+                           status.trouble, status.advice);
     }
     return sums;
 }
@@ -133,18 +133,18 @@ static void answer_status(struct registry *registry, struct moment now, struct t
     const struct sums sums = sum_up(registry);
     const struct run_posts posts = registry_posts(registry);
 
-    json_t *object =
-        json_pack("{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIsIsIssso}", "version", EMBMON_VERSION, "pid",
-                  (int)getpid(), "logdir", json_text(registry_logdir(registry)), "uptime", uptime,
-                  "runs", integer(registry_runs(registry)), "sessions", integer(totals->sessions),
-                  "produced", integer(posts.produced), "acked", integer(posts.acked), "kept",
-                  without(posts.acked, sums.unkept), "durable",
-                  without(posts.acked, sums.undurable), "rejected", integer(posts.rejected),
-                  "dropped", integer(posts.dropped), "in_flight", integer(posts.in_flight),
-                  "invalid_frames", integer(totals->invalid_frames), "unknown_frames",
-                  integer(totals->unknown_frames), "failed_proofs", integer(totals->failed_proofs),
-                  "bytes_pending", integer(sums.pending), "write_failures", integer(sums.failures),
-                  "write_error", sums.trouble, "sinks", sinks_array(registry_sinks(registry)));
+    json_t *object = json_pack(
+        "{sssisosfsIsIsIsIsIsIsIsIsIsIsIsIsIsIsossso}", "version", EMBMON_VERSION, "pid",
+        (int)getpid(), "logdir", json_text(registry_logdir(registry)), "uptime", uptime, "runs",
+        integer(registry_runs(registry)), "sessions", integer(totals->sessions), "produced",
+        integer(posts.produced), "acked", integer(posts.acked), "kept",
+        without(posts.acked, sums.unkept), "durable", without(posts.acked, sums.undurable),
+        "rejected", integer(posts.rejected), "dropped", integer(posts.dropped), "in_flight",
+        integer(posts.in_flight), "invalid_frames", integer(totals->invalid_frames),
+        "unknown_frames", integer(totals->unknown_frames), "failed_proofs",
+        integer(totals->failed_proofs), "bytes_pending", integer(sums.pending), "write_failures",
+        integer(sums.failures), "write_error", json_text(sums.trouble), "space",
+        registry_thrift(registry), "sinks", sinks_array(registry_sinks(registry)));
 
     if (json_object_set_new(object, "limits", limits_object(registry)) != 0) {
         json_decref(object);
@@ -158,16 +158,17 @@ static void answer_runs(struct registry *registry, struct text *text)
     for (size_t i = 0; i < registry_runs(registry); i++) {
         struct run_status s;
         run_get_status(registry_run(registry, i), &s);
-        add_line(text, json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live",
-                                 s.live, "step", s.step < 0 ? json_null() : json_integer(s.step),
-                                 "ranks", integer(s.ranks), "layers", integer(s.layers), "firing",
-                                 integer(s.firing), "steps", integer(s.steps), "produced",
-                                 integer(s.posts.produced), "acked", integer(s.posts.acked), "kept",
-                                 integer(s.kept), "durable", integer(s.durable), "rejected",
-                                 integer(s.posts.rejected), "dropped", integer(s.posts.dropped),
-                                 "in_flight", integer(s.posts.in_flight), "bytes_pending",
-                                 integer(s.bytes_pending), "write_failures",
-                                 integer(s.write_failures), "write_error", s.write_error));
+        add_line(text,
+                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
+                           "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
+                           integer(s.ranks), "layers", integer(s.layers), "firing",
+                           integer(s.firing), "steps", integer(s.steps), "produced",
+                           integer(s.posts.produced), "acked", integer(s.posts.acked), "kept",
+                           integer(s.kept), "durable", integer(s.durable), "rejected",
+                           integer(s.posts.rejected), "dropped", integer(s.posts.dropped),
+                           "in_flight", integer(s.posts.in_flight), "deleted", integer(s.deleted),
+                           "bytes_pending", integer(s.bytes_pending), "write_failures",
+                           integer(s.write_failures), "write_error", s.write_error));
     }
 }
 

@@ -31,9 +31,11 @@ struct registry *registry_new(const char *logdir, struct moment now)
     registry->ceilings = (struct ceilings)CEILINGS_DEFAULT;
     registry->logdir = strdup(logdir);
     registry->syncer = syncer_new();
+    registry->census = census_new(logdir);
     registry->scratch.decoder = message_decoder_new();
-    if (!registry->logdir || !registry->syncer || !registry->scratch.decoder) {
+    if (!registry->logdir || !registry->syncer || !registry->census || !registry->scratch.decoder) {
         syncer_free(registry->syncer);
+        census_free(registry->census);
         message_decoder_free(registry->scratch.decoder);
         free(registry->logdir);
         free(registry);
@@ -59,6 +61,7 @@ void registry_free(struct registry *registry, struct moment now)
     for (size_t i = 0; i < registry->run_count; i++)
         run_close(registry->runs[i], now);
     syncer_free(registry->syncer);
+    census_free(registry->census);
     message_decoder_free(registry->scratch.decoder);
     frame_codec_free(&registry->scratch.inflater);
     frame_codec_free(&registry->scratch.deflater);
@@ -434,6 +437,11 @@ struct usage *registry_usage(struct registry *registry)
 const char *registry_logdir(const struct registry *registry)
 {
     return registry->logdir;
+}
+
+const char *registry_thrift(const struct registry *registry)
+{
+    return registry->why ? registry->why : "";
 }
 
 struct moment registry_started(const struct registry *registry)

@@ -103,6 +103,8 @@ const struct ceilings *registry_ceilings(const struct registry *registry);
 struct usage *registry_usage(struct registry *registry);
 
 const char *registry_logdir(const struct registry *registry);
+/* Why something is to wait for space, and what to do about it; "" where nothing is. */
+const char *registry_thrift(const struct registry *registry);
 struct moment registry_started(const struct registry *registry);
 
 #endif

@@ -36,16 +36,20 @@ void registry_save_space(struct registry *registry, struct space space)
     const char *why;
     enum thrift thrift;
 
-    space.written = registry->written;
+    uint64_t written = registry->written;
+
     space.pending = 0;
     for (size_t i = 0; i < registry->run_count; i++) {
         struct run_status status;
 
         run_get_status(registry->runs[i], &status);
-        space.written += status.bytes_written;
+        written += status.bytes_written;
         space.pending += status.bytes_pending;
     }
+    census_look(registry->census, registry->now, registry->usage.thrift != 0, written);
+    space.logdir = census_bytes(registry->census, written);
     thrift = thrift_of(&space, &registry->ceilings, &registry->usage, &why);
+    registry->why = why;
     if (thrift == registry->thrift)
         return;
     if (thrift > registry->thrift)

@@ -2,6 +2,7 @@
 #ifndef EMBMON_DAEMON_REGISTRY_STATE_H
 #define EMBMON_DAEMON_REGISTRY_STATE_H
 
+#include "daemon/census.h"
 #include "daemon/registry.h"
 #include "daemon/syncer.h"
 
@@ -17,7 +18,9 @@ struct registry {
     struct registry_scratch scratch;
     struct registry_refusals refusals;
     struct usage usage;
+    struct census *census; /* of event files in the logdir */
     enum thrift thrift;
+    const char *why;        /* something waits, static; NULL or "": nothing does */
     uint64_t written;       /* to event files, by runs that are not loaded any more */
     struct run_posts posts; /* and theirs */
     struct sinks *sinks;    /* borrowed; NULL: none */

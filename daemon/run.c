@@ -71,6 +71,7 @@ void run_destroy(struct run *run)
     steps_free(run->steps);
     model_clear(&run->model);
     run_free_head(run);
+    free(run->logdir);
     free(run);
 }
 

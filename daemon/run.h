@@ -177,6 +177,9 @@ struct run_status {
     size_t bytes_pending;         /* wait for the disk */
     uint64_t bytes_written;       /* to event files */
     const char *write_error;      /* "" while the last write succeeded */
+    const char *trouble, *advice; /* which file that is about, and what to do; else "" */
+    uint64_t deleted;             /* posts acked whose files somebody has deleted */
+    uint64_t file_bytes, files;   /* in the newest event file, and how many were begun */
     uint64_t write_failures;      /* so far */
 };
 void run_get_status(const struct run *run, struct run_status *status);

@@ -2,9 +2,11 @@
  * once it is in a checkpoint; whatever the files still lack when embmond is killed is in there,
  * too, and is written by the next one. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/advice.h"
 #include "daemon/checkpoint.h"
 #include "daemon/log.h"
 #include "daemon/run_state.h"
@@ -60,7 +62,7 @@ static void show_life(struct run *run, struct moment now)
 }
 
 /* Returns 0 or an errno. */
-static int write_checkpoint(struct run *run, struct moment now)
+int run_write_checkpoint(struct run *run, struct moment now)
 {
     struct carry c;
     int error = ENOMEM; /* or it is too large: what the ceilings of a run do not allow */
@@ -91,7 +93,7 @@ static void tell_members(struct run *run)
 
 static int keep(struct run *run, struct moment now)
 {
-    int error = is_news(run) ? write_checkpoint(run, now) : 0;
+    int error = is_news(run) ? run_write_checkpoint(run, now) : 0;
 
     if (error)
         return error;
@@ -120,10 +122,16 @@ static void note_error(struct run *run, int error, const char *name)
         return;
     run->write_error = error;
     if (error)
-        log_error("run %s: cannot write %s: %s; trying again every second", run->name, name,
-                  strerror(error));
+        run_trouble(run, "write", name, error, "every second");
     else
         log_info("run %s: writing again", run->name);
+}
+
+void run_trouble(struct run *run, const char *what, const char *name, int error, const char *often)
+{
+    (void)snprintf(run->trouble, sizeof run->trouble, "cannot %s %s/%s/embmon/%s: %s", what,
+                   run->logdir, run->name, name, strerror(error));
+    log_error("run %s: %s; trying again %s: %s", run->name, run->trouble, often, advice_for(error));
 }
 
 void run_write(struct run *run, struct moment now)
@@ -134,7 +142,9 @@ void run_write(struct run *run, struct moment now)
     run->retry_ms = now.ms + WRITE_RETRY_MS;
     run->kept_ms = now.ms ? now.ms : 1;
     run->hurry = false;
-    error = keep(run, now);
+    error = run_files_deleted(run) ? run_open_files_again(run) : 0;
+    if (!error)
+        error = keep(run, now);
     if (!error)
         error = write_files(run, &name);
     note_error(run, error, name);
@@ -142,7 +152,7 @@ void run_write(struct run *run, struct moment now)
 
 void run_flush(struct run *run, struct moment now)
 {
-    if (is_due(run, now) && (is_news(run) || waiting(run) > 0))
+    if (!run_sync_refused(run) && is_due(run, now) && (is_news(run) || waiting(run) > 0))
         run_write(run, now);
     if (moment_since(now, run->shown_ms) >= SHOW_MS && run_is_live(run))
         show_life(run, now);
@@ -150,7 +160,7 @@ void run_flush(struct run *run, struct moment now)
 
 void run_keep(struct run *run, struct moment now)
 {
-    if (is_news(run) && (!run->write_error || now.ms >= run->retry_ms))
+    if (!run_sync_refused(run) && is_news(run) && (!run->write_error || now.ms >= run->retry_ms))
         run_write(run, now);
 }
 

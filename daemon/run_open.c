@@ -27,10 +27,9 @@ static const char *folder_problem(int error)
 }
 
 /* Opens the folder, without a look at what is in it. */
-static bool open_folder(struct run *run, const char *logdir, struct moment now,
-                        const char **problem)
+static bool open_folder(struct run *run, struct moment now, const char **problem)
 {
-    char *directory = rundir_make(logdir, run->name);
+    char *directory = rundir_make(run->logdir, run->name);
 
     if (!directory) {
         *problem = folder_problem(errno);
@@ -43,6 +42,7 @@ static bool open_folder(struct run *run, const char *logdir, struct moment now,
     if (!run->record || !run->jsonl)
         return false;
     record_hold(run->record);
+    record_limit(run->record, run->file_bytes);
     return true;
 }
 
@@ -57,6 +57,7 @@ static struct run *begin(const struct run_options *options, struct moment now, c
     run->name = strdup(options->name);
     run->wanted = strdup(options->wanted);
     run->key = strdup(options->key);
+    run->logdir = strdup(options->logdir);
     run->world_size = options->world_size;
     run->every = 1;
     run->heard_ms = now.ms;
@@ -65,11 +66,12 @@ static struct run *begin(const struct run_options *options, struct moment now, c
     run->room = options->room;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
-    if (!run->name || !run->wanted || !run->key || !run->steps || !model_init(&run->model))
+    if (!run->name || !run->wanted || !run->key || !run->logdir || !run->steps ||
+        !model_init(&run->model))
         goto fail;
     run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
     run->alerts = alerts_new(run->name, run_on_change, run);
-    if (run->alerts && open_folder(run, options->logdir, now, problem))
+    if (run->alerts && open_folder(run, now, problem))
         return run;
 
 fail:
@@ -153,6 +155,9 @@ void run_configure(struct run *run, const struct ceilings *ceilings, const struc
 {
     run->byte_budget = ceilings->run_bytes;
     run->idle_ms = ceilings->idle_seconds * 1000;
+    run->file_bytes = ceilings->file_bytes;
     steps_set_budget(run->steps, (size_t)(ceilings->run_bytes / 2));
     rules_set_base(&run->rules, rules);
+    if (run->record)
+        record_limit(run->record, run->file_bytes);
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "daemon/advice.h"
 #include "daemon/run_state.h"
 #include "embmon/embmon.h"
 
@@ -39,6 +40,7 @@ static void subtract_before(struct run_posts *posts, const struct run_member *me
 
 void run_get_status(const struct run *run, struct run_status *status)
 {
+    int error = run->write_error ? run->write_error : run->sync_error;
     struct event_file_stats stats;
 
     record_stats(run->record, &stats);
@@ -58,9 +60,12 @@ void run_get_status(const struct run *run, struct run_status *status)
         .bytes = steps_bytes(run->steps) + record_bytes(run->record),
         .bytes_pending = stats.bytes_pending,
         .bytes_written = stats.bytes_written,
-        .write_error = run->write_error || run->sync_error
-                           ? strerror(run->write_error ? run->write_error : run->sync_error)
-                           : "",
+        .write_error = error ? strerror(error) : "",
+        .trouble = error ? run->trouble : "",
+        .advice = error ? advice_for(error) : "",
+        .deleted = run->deleted_acked,
+        .file_bytes = stats.file_bytes,
+        .files = stats.files,
         .write_failures = run->write_failures,
     };
     for (size_t i = 0; i < run->member_count; i++) {

@@ -18,10 +18,11 @@
 enum {
     COMPLAINTS_MAX = 16,         /* different lines about what trainers declared */
     MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
+    TROUBLE_MAX = 1024,
 };
 
 struct run {
-    char *name, *wanted, *key;
+    char *name, *wanted, *key, *logdir;
     uint32_t world_size;
     uint32_t every; /* sampled steps are multiples of this */
     struct model model;
@@ -38,6 +39,7 @@ struct run {
     uint64_t closed_ms;   /* when the last step closed */
     uint64_t byte_budget; /* of open steps and windows */
     uint64_t idle_ms;     /* without a word until it may be closed */
+    uint64_t file_bytes;  /* of an event file until the next one is begun */
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;
@@ -64,8 +66,10 @@ struct run {
     uint64_t shown_ms;              /* when its file was last made to look new */
     bool hurry;                     /* somebody waits for the next */
     int write_error;                /* as last logged */
+    char trouble[TROUBLE_MAX];      /* what that was about, or the last error of a sync */
     uint64_t write_failures;
-    uint64_t retry_ms; /* after a failure: when to write again */
+    uint64_t deleted_acked; /* posts acked whose files somebody has deleted */
+    uint64_t retry_ms;      /* after a failure: when to write again */
     /* what is on the disk: run_sync.c */
     struct syncer *syncer;                 /* borrowed */
     struct sync *sync;                     /* under way, or NULL */
@@ -73,6 +77,7 @@ struct run {
     uint64_t synced_ms;                    /* when it was begun, or the last one was */
     uint64_t synced;                       /* kept_changes, as in it */
     uint64_t syncing_acked, durable_acked; /* kept_acked, as in it, and as in the last that was */
+    struct event_file_mark syncing_mark;   /* how far the event files were written, as in it */
     int sync_error;                        /* as last logged */
 };
 
@@ -109,8 +114,21 @@ void run_carry(struct carry *c, struct run *run, struct moment now);
 void run_carry_head(struct carry *c, struct run *run, struct moment now);
 void run_free_head(struct run *run);
 
+/* Somebody has deleted its files; then: opens new ones, for what comes. Returns 0 or an errno. */
+bool run_files_deleted(const struct run *run);
+int run_open_files_again(struct run *run);
+
+/* Something cannot be done to a file of the run: keeps and logs a sentence about it. */
+void run_trouble(struct run *run, const char *what, const char *name, int error, const char *often);
+
+/* Writes a checkpoint, of which nobody is told. Returns 0 or an errno. */
+int run_write_checkpoint(struct run *run, struct moment now);
+
 /* Writes a checkpoint, and what is queued for the files, now. */
 void run_write(struct run *run, struct moment now);
+
+/* True while the disk has refused to sync what was written. */
+bool run_sync_refused(const struct run *run);
 
 /* Gives up what is under way. */
 void run_sync_forget(struct run *run);

@@ -4,7 +4,6 @@
  * there. The first time all else is synced, too, that it stands on: the files of embmonds that were
  * killed before they had synced them, and the folders. */
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "daemon/log.h"
@@ -15,12 +14,23 @@
  * tick that sees its end, and shall be durable within a second. */
 enum { SYNC_MS = 500 };
 
+/* What was written may be lost, and so nothing more is acknowledged until it is on the disk. Where
+ * syncing is not possible at all, or could not be begun, there is no more than no `durable`. */
+bool run_sync_refused(const struct run *run)
+{
+    static const int refusals[] = {EIO, ENOSPC, EDQUOT, EROFS, ESTALE};
+
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (run->sync_error == refusals[i])
+            return true;
+    return false;
+}
+
 static void note_error(struct run *run, int error)
 {
     run->write_failures += error != 0;
     if (error && error != run->sync_error)
-        log_error("run %s: cannot sync its files: %s; trying again every second", run->name,
-                  strerror(error));
+        run_trouble(run, "sync", "*", error, "twice a second");
     else if (!error && run->sync_error)
         log_info("run %s: syncing again", run->name);
     run->sync_error = error;
@@ -36,22 +46,36 @@ static size_t folders_above(const struct run *run)
     return count;
 }
 
+/* Once the disk has refused to sync a file it takes what it has lost for written: all that is not
+ * durable is written to it again, and the checkpoint is made anew. */
 static void begin(struct run *run, struct moment now)
 {
-    int folder = record_folder(run->record), fds[3];
-    bool linked = false;
+    int folder = record_folder(run->record);
+    bool again = run_sync_refused(run), linked = false;
+    struct sync_file files[3] = {{record_file(run->record), SYNC_NOTHING_AGAIN},
+                                 {jsonl_file(run->jsonl), SYNC_NOTHING_AGAIN},
+                                 {-1, SYNC_NOTHING_AGAIN}};
+    int error = again ? run_write_checkpoint(run, now) : 0;
 
     run->synced_ms = now.ms;
-    fds[0] = record_file(run->record);
-    fds[1] = jsonl_file(run->jsonl);
-    fds[2] = state_file_mark(folder, &linked);
-    if (fds[2] >= 0)
-        run->sync = syncer_start(run->syncer, fds, 3, folder, run->settled ? 0 : folders_above(run),
-                                 linked ? STATE_MARKED : NULL, STATE_DURABLE);
+    if (error) {
+        note_error(run, error);
+        return;
+    }
+    if (again) {
+        files[0].again = record_durable(run->record);
+        files[1].again = 0;
+    }
+    run->syncing_mark = record_mark(run->record);
+    files[2].fd = state_file_mark(folder, &linked);
+    if (files[2].fd >= 0)
+        run->sync =
+            syncer_start(run->syncer, files, 3, folder, run->settled ? 0 : folders_above(run),
+                         linked ? STATE_MARKED : NULL, STATE_DURABLE);
     if (!run->sync)
         note_error(run, errno);
-    if (fds[2] >= 0)
-        (void)close(fds[2]);
+    if (files[2].fd >= 0)
+        (void)close(files[2].fd);
     for (size_t i = 0; run->sync && i < run->member_count; i++)
         run->members[i]->syncing = run->members[i]->kept;
     if (run->sync) {
@@ -69,6 +93,7 @@ static void end(struct run *run, int error)
         return;
     }
     run->settled = true;
+    record_synced(run->record, run->syncing_mark);
     run->durable_acked = run->syncing_acked;
     for (size_t i = 0; i < run->member_count; i++) {
         struct run_member *member = run->members[i];
@@ -91,7 +116,7 @@ void run_sync(struct run *run, struct syncer *syncer, struct moment now)
             return;
         end(run, error);
     }
-    if (!run->write_error && run->synced != run->kept_changes &&
+    if (!run->write_error && (run->synced != run->kept_changes || record_unsealed(run->record)) &&
         moment_since(now, run->synced_ms) >= SYNC_MS)
         begin(run, now);
 }

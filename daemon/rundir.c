@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/beneath.h"
@@ -21,6 +22,8 @@ static int reach(const char *logdir, const char *run, bool make)
     }
     (void)snprintf(path, sizeof path, "%s/embmon", run);
     folder = open(logdir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 && errno == ENOENT && make && mkdir(logdir, 0777) == 0) /* it was deleted */
+        folder = open(logdir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return -1;
     fd = make ? beneath_make(folder, path) : beneath_open(folder, path);

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes the run's folder with its parents. Returns the path of its embmon folder (the caller frees
- * it), or NULL with errno. */
+/* Makes the run's folder with its parents, the logdir itself where it is gone. Returns the path of
+ * its embmon folder (the caller frees it), or NULL with errno. */
 char *rundir_make(const char *logdir, const char *run);
 
 /* Opens the run's embmon folder as it is; -1 with errno. */

@@ -12,7 +12,7 @@
 
 struct sync {
     struct sync *next;
-    int fds[SYNC_FILES_MAX]; /* owned, as is the folder */
+    struct sync_file files[SYNC_FILES_MAX]; /* owned, as is the folder */
     size_t count, above;
     int folder;
     const char *from, *to;
@@ -30,7 +30,7 @@ struct syncer {
 static void sync_free(struct sync *sync)
 {
     for (size_t i = 0; i < sync->count; i++)
-        (void)close(sync->fds[i]);
+        (void)close(sync->files[i].fd);
     if (sync->folder >= 0)
         (void)close(sync->folder);
     free(sync);
@@ -74,12 +74,36 @@ static int sync_around(const struct sync *sync)
     return error;
 }
 
+/* Copies the file onto itself, from the offset on; what is appended meanwhile may be left out. By a
+ * descriptor of its own: the other one appends. 0, or an errno. */
+static int write_again(const struct sync_file *file)
+{
+    uint8_t bytes[16 << 10];
+    char path[32];
+    off_t at = (off_t)file->again;
+    ssize_t n = 0, put = 0;
+    int fd, error;
+
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    while (put >= 0 && (n = pread(fd, bytes, sizeof bytes, at)) > 0 &&
+           (put = pwrite(fd, bytes, (size_t)n, at)) >= 0)
+        at += put;
+    error = n < 0 || put < 0 ? errno : 0;
+    (void)close(fd);
+    return error;
+}
+
 static int sync_files(const struct sync *sync)
 {
     int error = sync->above > 0 ? sync_around(sync) : 0;
 
     for (size_t i = 0; i < sync->count && !error; i++)
-        error = fdatasync(sync->fds[i]) < 0 ? errno : 0;
+        error = sync->files[i].again != SYNC_NOTHING_AGAIN ? write_again(&sync->files[i]) : 0;
+    for (size_t i = 0; i < sync->count && !error; i++)
+        error = fdatasync(sync->files[i].fd) < 0 ? errno : 0;
     return error ? error : fsync(sync->folder) < 0 ? errno : 0;
 }
 
@@ -194,22 +218,23 @@ void syncer_free(struct syncer *syncer)
     pthread_mutex_unlock(&syncer->mutex); /* the thread frees it */
 }
 
-static bool copy_descriptors(struct sync *sync, const int *fds, size_t count, int folder)
+static bool copy_descriptors(struct sync *sync, const struct sync_file *files, size_t count,
+                             int folder)
 {
     for (size_t i = 0; i < count; i++) {
-        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+        int fd = fcntl(files[i].fd, F_DUPFD_CLOEXEC, 0);
 
         if (fd < 0)
             return false;
-        sync->fds[sync->count++] = fd;
+        sync->files[sync->count++] = (struct sync_file){fd, files[i].again};
     }
     /* A descriptor of its own: a copy would keep the folder's lock when the run is gone. */
     sync->folder = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return sync->folder >= 0;
 }
 
-struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, int folder,
-                          size_t above, const char *from, const char *to)
+struct sync *syncer_start(struct syncer *syncer, const struct sync_file *files, size_t count,
+                          int folder, size_t above, const char *from, const char *to)
 {
     struct sync *sync = calloc(1, sizeof *sync);
 
@@ -219,7 +244,7 @@ struct sync *syncer_start(struct syncer *syncer, const int *fds, size_t count, i
     sync->above = above < SYNC_ABOVE_MAX ? above : SYNC_ABOVE_MAX;
     sync->from = from;
     sync->to = to;
-    if (!copy_descriptors(sync, fds, count, folder) || !start(syncer)) {
+    if (!copy_descriptors(sync, files, count, folder) || !start(syncer)) {
         sync_free(sync);
         return NULL;
     }

@@ -32,7 +32,7 @@ static void note(struct gauge *gauge, uint64_t used, bool was, bool is)
 enum thrift thrift_of(const struct space *space, const struct ceilings *ceilings,
                       struct usage *usage, const char **why)
 {
-    uint64_t keep = ceilings->keep_free_bytes, written = ceilings->written_bytes,
+    uint64_t keep = ceilings->keep_free_bytes, most_files = ceilings->logdir_bytes,
              pending = ceilings->pending_bytes;
     enum thrift disk = THRIFT_NONE, file, queue, most;
 
@@ -40,18 +40,22 @@ enum thrift thrift_of(const struct space *space, const struct ceilings *ceilings
         keep = space->size / SHARE_KEPT;
     if (space->size > 0 && space->free < keep) /* scalars are small, and wait where it is full */
         disk = THRIFT_HISTOGRAMS;
-    file = grade(space->written, written, written + written / 16);
+    file = grade(space->logdir, most_files - most_files / 16, most_files);
     /* One run's queue is cut at 28 MiB: what waits here must wait before that. */
     queue = grade(space->pending, pending / 4, pending / 8 * 3);
     note(&usage->keep_free_bytes, space->free, usage->thrift & 1, disk != THRIFT_NONE);
-    note(&usage->written_bytes, space->written, usage->thrift & 2, file != THRIFT_NONE);
+    note(&usage->logdir_bytes, space->logdir, usage->thrift & 2, file != THRIFT_NONE);
     note(&usage->pending_bytes, space->pending, usage->thrift & 4, queue != THRIFT_NONE);
     usage->thrift = (disk ? 1u : 0) | (file ? 2u : 0) | (queue ? 4u : 0);
     most = disk > file ? disk : file;
     most = queue > most ? queue : most;
-    *why = disk    ? "less is free in the logdir than limits.keep_free_bytes, or a twentieth of it"
-           : file  ? "more was written than limits.written_bytes"
-           : queue ? "a quarter of limits.pending_bytes waits for the disk"
+    *why = disk ? "less is free on the logdir's disk than limits.keep_free_bytes, or a twentieth "
+                  "of it: make some space there"
+           : file
+               ? "event files in the logdir take as much as limits.logdir_bytes, or nearly: move "
+                 "old runs elsewhere, or raise it"
+           : queue ? "a quarter of limits.pending_bytes waits for the disk, which is full or slow: "
+                     "see write_error"
                    : "";
     return most;
 }

@@ -3,6 +3,7 @@ kept, and embmond goes on by itself."""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -121,11 +122,12 @@ def test_writing_resumes_by_itself_and_nothing_is_torn(disk, tmp_path):
             assert run["bytes_pending"] > 0
             status = daemon.status()
             assert status["bytes_pending"] == run["bytes_pending"]
-            assert status["write_error"] == "load: No space left on device"
+            assert re.fullmatch(r"load: cannot write /\S+/load/embmon/\S+: No space left on device: "
+                                r"make some space on that disk, .*", status["write_error"]), status
             assert status["write_failures"] >= 1
             # The alert reaches the log although no file can take it.
             assert len(daemon.lines("critical firing: gradient_nonfinite layer_00, step 60")) == 1
-            assert len(daemon.lines("No space left on device; trying again every second")) == 1
+            assert len(daemon.lines("No space left on device; trying again every second: ")) == 1
             grown = sum(path.stat().st_size for path in daemon.event_files("load")) - size
             assert grown <= 2 * 4096  # what was left of the last page
             full = live.both()["load/embmon"]
@@ -256,7 +258,7 @@ def test_what_waits_is_bounded_and_histograms_wait_first(disk, tmp_path):
     assert run.steps("gradients/layer_07")[-1] == run.steps("loss")[-1] == steps + 80
     gaps = {kind: max(b - a for a, b in zip(run.steps(tag), run.steps(tag)[1:]))
             for kind, tag in (("histogram", "gradients/layer_07"), ("scalar", "loss"))}
-    assert gaps["histogram"] > steps / 4 and gaps["histogram"] >= gaps["scalar"], gaps
+    assert gaps["histogram"] > steps / 2 and gaps["histogram"] >= gaps["scalar"], gaps
     assert sum(rows[:, 2].sum() for _, rows in run.histograms["gradients/layer_07"]) == (
         steps + 81) * ELEMENTS
     assert any("gradient_nonfinite" in text for _, text in run.texts["alerts/log"])

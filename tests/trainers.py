@@ -57,6 +57,13 @@ class Embmond(harness.Daemon):
         super().__init__(*options, start=False, **named)
         self.arguments = [*map(str, prefix), *self.arguments]
 
+    def limit(self, **limits):
+        """Sets keys of `limits` in its configuration file; before it is started."""
+        config = self.folder / "config.yaml"
+        config.write_text(json.dumps({"limits": limits}))  # which is YAML, too
+        self.arguments += ["-c", str(config)]
+        return self
+
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, stderr=log,

@@ -150,6 +150,29 @@ void jsonl_write(struct jsonl *jsonl, const struct alert_change *change)
     json_decref(object);
 }
 
+bool jsonl_deleted(const struct jsonl *jsonl)
+{
+    struct stat status;
+
+    return fstat(jsonl->out.fd, &status) == 0 && status.st_nlink == 0;
+}
+
+bool jsonl_again(struct jsonl *jsonl, const char *directory)
+{
+    struct jsonl *next = jsonl_deleted(jsonl) ? jsonl_begin(directory) : NULL;
+
+    if (!next)
+        return !jsonl_deleted(jsonl);
+    (void)close(jsonl->out.fd);
+    (void)close(jsonl->folder);
+    jsonl->out.fd = next->out.fd;
+    jsonl->out.written = 0;
+    jsonl->folder = next->folder;
+    jsonl->base = next->base;
+    free(next);
+    return true;
+}
+
 size_t jsonl_waiting(const struct jsonl *jsonl)
 {
     return jsonl->out.length;

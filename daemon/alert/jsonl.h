@@ -38,4 +38,9 @@ void jsonl_trim(struct jsonl *jsonl);
 /* Lines that could not be kept. */
 uint64_t jsonl_lost(const struct jsonl *jsonl);
 
+/* Somebody has deleted the file. Then: goes on in a new one, in the folder of this name; false with
+ * errno: all is as it was. */
+bool jsonl_deleted(const struct jsonl *jsonl);
+bool jsonl_again(struct jsonl *jsonl, const char *directory);
+
 #endif

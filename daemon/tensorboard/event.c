@@ -188,3 +188,47 @@ bool event_layout(struct pending *queue, size_t limit, const struct event_head *
 {
     return append_string(queue, limit, head, layout, n, "custom_scalars");
 }
+
+/* What TensorBoard shows a value with. */
+static const char *plugin_of(const Tensorboard__Summary__Value *value)
+{
+    if (value->value_case == TENSORBOARD__SUMMARY__VALUE__VALUE_SIMPLE_VALUE)
+        return "scalars";
+    if (strcmp(value->tag, "custom_scalars__config__") == 0)
+        return "custom_scalars";
+    return value->value_case == TENSORBOARD__SUMMARY__VALUE__VALUE_TENSOR &&
+                   value->tensor->dtype == TENSORBOARD__DATA_TYPE__DT_DOUBLE
+               ? "histograms"
+               : "text";
+}
+
+bool event_describe(struct pending *queue, const uint8_t *bytes, size_t n)
+{
+    Tensorboard__Event *event = tensorboard__event__unpack(NULL, n, bytes);
+    Tensorboard__Summary__Value *value;
+    Tensorboard__SummaryMetadata *own;
+    struct event_head head;
+    const char *plugin;
+    bool fine;
+
+    if (!event)
+        return false;
+    if (event->what_case == TENSORBOARD__EVENT__WHAT_FILE_VERSION) {
+        fine = true;
+    } else if (event->what_case != TENSORBOARD__EVENT__WHAT_SUMMARY ||
+               event->summary->n_value != 1) {
+        fine = append(queue, SIZE_MAX, event);
+    } else {
+        value = event->summary->value[0];
+        plugin = plugin_of(value);
+        head = (struct event_head){event->wall_time, (uint64_t)event->step, value->tag, true};
+        own = value->metadata;
+        fine = append_value(queue, SIZE_MAX, &head, value, plugin,
+                            strcmp(plugin, "scalars") == 0
+                                ? TENSORBOARD__DATA_CLASS__DATA_CLASS_SCALAR
+                                : TENSORBOARD__DATA_CLASS__DATA_CLASS_TENSOR);
+        value->metadata = own; /* to be freed */
+    }
+    tensorboard__event__free_unpacked(event, NULL);
+    return fine;
+}

@@ -41,4 +41,8 @@ bool event_text(struct pending *queue, size_t limit, const struct event_head *he
 bool event_layout(struct pending *queue, size_t limit, const struct event_head *head,
                   const uint8_t *layout, size_t n);
 
+/* The same event again, n bytes as they were packed, with metadata in any case; the version of a
+ * file is left out. False also where it is none of ours. */
+bool event_describe(struct pending *queue, const uint8_t *event, size_t n);
+
 #endif

@@ -5,50 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/pending.h"
 #include "daemon/tensorboard/event.h"
-#include "daemon/tensorboard/folder.h"
-#include "daemon/tensorboard/leftover.h"
+#include "daemon/tensorboard/event_file_state.h"
 #include "daemon/tensorboard/resume.h"
-#include "daemon/tensorboard/tag_table.h"
-#include "daemon/tensorboard/tfrecord.h"
 #include "proto/name.h"
 
-/* What may wait for the disk, by kind, so that an alert's text outlives the histograms. A queue
- * that has no reason to wait is written out long before. */
-enum {
-    LIMIT_HISTOGRAMS = 28 << 20,
-    LIMIT_SCALARS = 30 << 20,
-    LIMIT_TEXTS = EVENT_FILE_QUEUE,
-    TEXT_BYTES_MAX = 1 << 20,
-};
-
-struct event_file {
-    int folder; /* owned; holds the lock */
-    struct pending queue;
-    struct tag_table *tags;
-    struct event_file_stats stats; /* counters; the rest is filled in when asked */
-    double wall;                   /* the last finite one */
-    bool fresh;
-    bool held; /* nothing is written but when asked */
-    char name[FOLDER_NAME_MAX];
-};
-
 /* ---- opening and closing */
-
-/* A new file and its version; -1 in queue->fd on failure. */
-static void start_file(struct event_file *file, struct pending *queue, const char **problem)
-{
-    struct event_head head = {.wall = file->wall};
-    struct folder_files files = {0};
-
-    if (!folder_list(file->folder, &files, problem))
-        return;
-    *problem = "out of memory";
-    if (event_version(queue, LIMIT_TEXTS, &head))
-        queue->fd = folder_create(file->folder, &files, file->wall, file->name, problem);
-    folder_files_free(&files);
-}
 
 struct event_file *event_file_begin(const char *directory, double wall, const char **problem)
 {
@@ -72,31 +34,6 @@ struct event_file *event_file_begin(const char *directory, double wall, const ch
 fail:
     event_file_close(file);
     return NULL;
-}
-
-bool event_file_create(struct event_file *file, const char **problem)
-{
-    struct pending queue = PENDING_INIT, meanwhile = file->queue;
-    uint8_t *room;
-
-    start_file(file, &queue, problem);
-    if (queue.fd < 0)
-        goto fail;
-    (void)pending_flush(&queue);
-    *problem = "out of memory";
-    room = pending_reserve(&queue, meanwhile.length);
-    if (!room)
-        goto fail;
-    if (meanwhile.length > 0)
-        memcpy(room, meanwhile.data, meanwhile.length);
-    pending_commit(&queue, meanwhile.length);
-    (void)pending_close(&meanwhile);
-    file->queue = queue;
-    return true;
-
-fail:
-    (void)pending_close(&queue);
-    return false;
 }
 
 bool event_file_learn(struct event_file *file, const char **problem)
@@ -285,7 +222,11 @@ bool event_file_layout(struct event_file *file, double wall, uint64_t step, cons
 
 bool event_file_flush(struct event_file *file)
 {
-    return pending_flush(&file->queue);
+    bool done = event_file_open_for_more(file) && pending_flush(&file->queue);
+
+    if (done)
+        event_file_note_full(file);
+    return done;
 }
 
 void event_file_trim(struct event_file *file)
@@ -321,7 +262,8 @@ bool event_file_fresh(const struct event_file *file)
 void event_file_get_stats(const struct event_file *file, struct event_file_stats *stats)
 {
     *stats = file->stats;
-    stats->bytes_written = file->queue.written;
+    stats->bytes_written = file->earlier + file->queue.written;
+    stats->file_bytes = file->queue.written;
     stats->bytes_pending = file->queue.length;
     stats->error = file->queue.error;
     stats->name = file->name;
@@ -335,111 +277,4 @@ int event_file_descriptor(const struct event_file *file)
 int event_file_folder(const struct event_file *file)
 {
     return file->folder;
-}
-
-/* ---- over a restart */
-
-static void carry_stats(struct carry *c, struct event_file_stats *stats)
-{
-    carry_u64(c, &stats->events);
-    carry_u64(c, &stats->late);
-    carry_u64(c, &stats->dropped_histograms);
-    carry_u64(c, &stats->dropped_scalars);
-    carry_u64(c, &stats->dropped_texts);
-    carry_u64(c, &stats->invalid);
-}
-
-/* Where the first record of a file ends, its version. */
-static uint64_t version_end(int fd)
-{
-    uint8_t head[TFRECORD_HEADER];
-
-    return pending_read(fd, 0, head, sizeof head)
-               ? TFRECORD_HEADER + TFRECORD_FOOTER + ((uint64_t)head[0] | (uint64_t)head[1] << 8)
-               : 0;
-}
-
-/* A newer file began with what is queued now: only what it lacks stays queued. What is not like
- * that is learnt. */
-static const char *pass_over(struct event_file *file, int fd)
-{
-    struct pending queued = file->queue;
-    const char *problem;
-    uint64_t whole;
-
-    file->queue = (struct pending)PENDING_INIT;
-    file->queue.fd = queued.fd;
-    file->queue.written = queued.written;
-    problem =
-        leftover_records(fd, version_end(fd), queued.data, queued.length, &file->queue, file->tags);
-    queued.fd = -1;
-    if (problem) {
-        (void)pending_close(&(struct pending){-1, file->queue.data, 0, 0, 0, 0});
-        queued.fd = file->queue.fd;
-        file->queue = queued;
-        return lseek(fd, 0, SEEK_SET) == 0 && resume_file(file->tags, fd, &whole) ? NULL : problem;
-    }
-    (void)pending_close(&queued);
-    return NULL;
-}
-
-/* Files that are newer than the one the checkpoint speaks of are of embmonds whose checkpoints a
- * power failure took, or that came to none. */
-static const char *pass_newer(struct event_file *file, const char *name)
-{
-    struct folder_files files = {0};
-    const char *problem = NULL;
-
-    if (!folder_list(file->folder, &files, &problem))
-        return problem;
-    for (size_t i = 0; i < files.count && !problem; i++) {
-        bool newer = strcmp(files.names[i], name) > 0 && strcmp(files.names[i], file->name) != 0;
-        int fd = newer ? folder_read(file->folder, files.names[i]) : -1;
-
-        if (fd < 0)
-            continue;
-        problem = pass_over(file, fd);
-        close(fd);
-    }
-    folder_files_free(&files);
-    return problem;
-}
-
-/* Takes up what the file before this one was still to get. */
-static void take_up(struct carry *c, struct event_file *file, const char *name, uint64_t length,
-                    const struct pending *queued)
-{
-    const char *problem = "the event file cannot be opened";
-    int fd;
-
-    if (c->problem)
-        return;
-    fd = strchr(name, '/') ? -1 : folder_read(file->folder, name);
-    if (fd >= 0) {
-        problem =
-            leftover_records(fd, length, queued->data, queued->length, &file->queue, file->tags);
-        close(fd);
-    }
-    if (!problem)
-        problem = pass_newer(file, name);
-    if (problem)
-        carry_fail(c, problem);
-}
-
-void event_file_carry(struct carry *c, struct event_file *file)
-{
-    struct pending queued = PENDING_INIT;
-    uint64_t length = file->queue.written;
-    char name[FOLDER_NAME_MAX];
-
-    memcpy(name, file->name, sizeof name);
-    carry_text(c, name, sizeof name);
-    carry_u64(c, &length);
-    pending_carry(c, c->loading ? &queued : &file->queue);
-    carry_bool(c, &file->fresh);
-    carry_stats(c, &file->stats);
-    tag_table_carry(c, file->tags);
-    if (c->loading)
-        take_up(c, file, name, length, &queued);
-    (void)pending_close(&queued);
 }

@@ -1,7 +1,8 @@
 /* The event files of one run: `<logdir>/<run>/embmon/events.out.tfevents.*`.
  *
  * One writer per folder (it holds a lock on it), always into a file of its own: what an earlier
- * writer left is read once, for the last step of each tag, and never touched. Records go out whole
+ * writer left is read once, for the last step of each tag, and never touched; one that is long
+ * enough is followed by the next one (event_file_limit()). Records go out whole
  * and in order; on a full disk the unwritten suffix waits, at most 32 MiB; above that histograms,
  * then scalars, then texts are dropped and counted. The steps of a tag strictly increase: a value
  * at or below the tag's last step is refused and counted as late.
@@ -27,12 +28,14 @@ enum {
 
 struct event_file_stats {
     uint64_t events;        /* queued, the file's own header included */
-    uint64_t bytes_written; /* reached the file */
+    uint64_t files;         /* begun so far */
+    uint64_t file_bytes;    /* in the newest of them */
+    uint64_t bytes_written; /* reached the files */
     size_t bytes_pending;   /* wait for the disk */
     uint64_t late;          /* refused: at or below the tag's last step */
     uint64_t dropped_histograms, dropped_scalars, dropped_texts; /* disk full for too long */
     int error;        /* errno of the last write, 0 when it succeeded */
-    const char *name; /* of the file, borrowed until event_file_close() */
+    const char *name; /* of the newest, borrowed; it changes with the file */
     uint64_t invalid; /* refused: no valid tag or text, a step or edge out of range */
 };
 
@@ -54,6 +57,28 @@ size_t event_file_pending(const struct event_file *file);
 /* From now on nothing is written but by event_file_flush() and event_file_close(): what is queued
  * must be in a checkpoint first. */
 void event_file_hold(struct event_file *file);
+
+/* From how many bytes on a file is followed by the next one; 0: none is. */
+void event_file_limit(struct event_file *file, uint64_t most);
+
+/* True while a file is long enough, and has to be synced to the disk before the next one is begun.
+ * What is queued meanwhile waits, 4 MiB at most: then it is written on. */
+bool event_file_unsealed(const struct event_file *file);
+
+/* How far the files are written; and that so much has been synced to the disk. */
+struct event_file_mark {
+    uint64_t file, length;
+};
+struct event_file_mark event_file_mark(const struct event_file *file);
+void event_file_synced(struct event_file *file, struct event_file_mark mark);
+/* So much of the newest file is synced. */
+uint64_t event_file_durable(const struct event_file *file);
+
+/* Somebody has deleted the file, or the folder. */
+bool event_file_deleted(const struct event_file *file);
+/* Then: goes on in a new file, in the folder of this name where the old one is gone, with what
+ * waits, each value with its metadata. False and *problem: all is as it was. */
+bool event_file_again(struct event_file *file, const char *directory, const char **problem);
 
 /* Over a restart; loading: into one that has begun. What is queued goes on in the new file, but for
  * the records that the old one holds already. An old file that is not as it was left is a problem.

@@ -34,6 +34,15 @@ void record_carry(struct carry *c, struct record *record);
 /* From now on nothing is written but by record_flush() and record_close(). */
 void record_hold(struct record *record);
 
+/* One event file after the other: see event_file.h. */
+void record_limit(struct record *record, uint64_t file_bytes);
+bool record_unsealed(const struct record *record);
+struct event_file_mark record_mark(const struct record *record);
+void record_synced(struct record *record, struct event_file_mark mark);
+uint64_t record_durable(const struct record *record);
+bool record_deleted(const struct record *record);
+bool record_again(struct record *record, const char *directory, const char **problem);
+
 /* The run's folder and the event file, borrowed. */
 int record_folder(const struct record *record);
 int record_file(const struct record *record);

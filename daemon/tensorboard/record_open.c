@@ -73,6 +73,41 @@ void record_hold(struct record *record)
     event_file_hold(record->writer.file);
 }
 
+void record_limit(struct record *record, uint64_t file_bytes)
+{
+    event_file_limit(record->writer.file, file_bytes);
+}
+
+bool record_unsealed(const struct record *record)
+{
+    return event_file_unsealed(record->writer.file);
+}
+
+struct event_file_mark record_mark(const struct record *record)
+{
+    return event_file_mark(record->writer.file);
+}
+
+void record_synced(struct record *record, struct event_file_mark mark)
+{
+    event_file_synced(record->writer.file, mark);
+}
+
+uint64_t record_durable(const struct record *record)
+{
+    return event_file_durable(record->writer.file);
+}
+
+bool record_deleted(const struct record *record)
+{
+    return event_file_deleted(record->writer.file);
+}
+
+bool record_again(struct record *record, const char *directory, const char **problem)
+{
+    return event_file_again(record->writer.file, directory, problem);
+}
+
 int record_file(const struct record *record)
 {
     return event_file_descriptor(record->writer.file);

@@ -77,6 +77,12 @@ void tag_table_each(const struct tag_table *tags,
             each(context, entry->tag.name, entry->tag.last_step);
 }
 
+void tag_table_begin(struct tag_table *tags)
+{
+    for (struct entry *entry = tags->table; entry; entry = entry->hh.next)
+        entry->tag.described = false;
+}
+
 void tag_table_carry(struct carry *c, struct tag_table *tags)
 {
     size_t count = carry_count(c, HASH_COUNT(tags->table), TAGS_MAX);

@@ -37,6 +37,9 @@ struct tag *tag_table_need(struct tag_table *tags, const char *name, size_t n);
 void tag_table_each(const struct tag_table *tags,
                     void (*each)(void *context, const char *tag, int64_t last_step), void *context);
 
+/* Another file begins: no tag's metadata is in it. */
+void tag_table_begin(struct tag_table *tags);
+
 /* Over a restart: the last steps. Whatever file comes next has no tag's metadata. */
 void tag_table_carry(struct carry *c, struct tag_table *tags);
 

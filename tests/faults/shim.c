@@ -3,6 +3,8 @@
  *
  *     SHIM_FAULT=write:17:ENOSPC     the 17th write(2) fails; also EIO, ENOMEM, EMFILE, SHORT, KILL
  *     SHIM_FAULT=write:17+:ENOSPC    that one and all that follow
+ *     SHIM_FAULT=changes:1+:EROFS    all that would change a file or a folder
+ *     SHIM_WHILE=FILE                while this file is there, counted from when it came
  *     SHIM_COUNTS=FILE               at the end: a line `function calls` for each
  *     SHIM_RECORD=FILE               what is done to files and said to peers, in order: see record()
  *     SHIM_ONLY=embmond              in processes of this name alone (default: all)
@@ -22,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -34,9 +35,8 @@ extern void *__libc_realloc(void *, size_t);
 extern char *program_invocation_short_name;
 
 #define CALLS(X)                                                                                   \
-    X(malloc) X(calloc) X(realloc) X(write) X(writev) X(send) X(fdatasync) X(fsync) X(open)        \
-    X(openat) X(mkdirat) X(mkdir) X(rename) X(renameat) X(linkat) X(unlinkat) X(close) X(read)     \
-    X(accept4) X(epoll_ctl) X(socket) X(fcntl) X(dup)
+    X(malloc) X(calloc) X(realloc) X(write) X(fdatasync) X(fsync) X(open) X(openat) X(mkdirat)     \
+    X(renameat) X(linkat) X(unlinkat) X(close) X(read) X(accept4) X(socket) X(fcntl)
 
 #define AS_ENUM(name) CALL_##name,
 enum call { CALLS(AS_ENUM) CALL_COUNT };
@@ -46,13 +46,15 @@ static const char *const names[] = {CALLS(AS_TEXT)};
 static _Atomic unsigned long counts[CALL_COUNT];
 static unsigned long fault_at;
 static int fault_call = -1, fault_error;
-static bool fault_on, fault_short, fault_kill;
+static bool fault_on, fault_short, fault_kill, fault_changes;
+static const char *fault_while;
+static _Atomic unsigned long since_then; /* calls of that kind */
 
 static const struct {
     const char *name;
     int error;
 } errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},       {"ENOMEM", ENOMEM},
-              {"EMFILE", EMFILE}, {"EACCES", EACCES}, {"EINTR", EINTR}};
+              {"EMFILE", EMFILE}, {"EACCES", EACCES}, {"EROFS", EROFS}};
 
 static void parse_fault(const char *text)
 {
@@ -65,6 +67,7 @@ static void parse_fault(const char *text)
         if (strlen(names[i]) == (size_t)(colon - text) &&
             memcmp(names[i], text, (size_t)(colon - text)) == 0)
             fault_call = i;
+    fault_changes = strncmp(text, "changes:", strlen("changes:")) == 0;
     fault_at = strtoul(colon + 1, &end, 10);
     fault_on = *end == '+';
     fault_short = strcmp(second + 1, "SHORT") == 0;
@@ -77,7 +80,6 @@ static void parse_fault(const char *text)
 #define REAL(name) ((__typeof__(&name))(dlsym(RTLD_NEXT, #name)))
 
 static __typeof__(&write) real_write;
-static __typeof__(&writev) real_writev;
 static int record_fd = -1;
 
 __attribute__((constructor)) static void begin(void)
@@ -89,8 +91,8 @@ __attribute__((constructor)) static void begin(void)
         return;
     if (fault)
         parse_fault(fault);
+    fault_while = getenv("SHIM_WHILE");
     real_write = REAL(write);
-    real_writev = REAL(writev);
     if (path)
         record_fd = REAL(open)(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
@@ -113,12 +115,30 @@ __attribute__((destructor)) static void finish(void)
         close(fd);
 }
 
+static bool is_time(void)
+{
+    return !fault_while || access(fault_while, F_OK) == 0;
+}
+
+/* True while no file may be changed; errno is set. */
+static bool changes_fail(void)
+{
+    if (!fault_changes || !is_time())
+        return false;
+    errno = fault_error;
+    return true;
+}
+
 /* True when this call is to fail; errno is set. */
 static bool fails(enum call call)
 {
     unsigned long n = atomic_fetch_add(&counts[call], 1) + 1;
 
-    if ((int)call != fault_call || (fault_on ? n < fault_at : n != fault_at))
+    if ((int)call != fault_call || !is_time())
+        return false;
+    if (fault_while)
+        n = atomic_fetch_add(&since_then, 1) + 1;
+    if (fault_on ? n < fault_at : n != fault_at)
         return false;
     if (fault_kill)
         kill(getpid(), SIGKILL);
@@ -134,6 +154,13 @@ static bool is_inner(int fd)
     struct stat st;
 
     return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || (st.st_mode & S_IFMT) == 0);
+}
+
+static bool is_regular(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 static size_t shortened(enum call call, size_t n)
@@ -178,7 +205,7 @@ static void record(const char *what, uint64_t inode, int64_t offset, const char 
     struct iovec parts[] = {{line, (size_t)length}, {(void *)(uintptr_t)data, n}};
     int saved = errno;
 
-    (void)!real_writev(record_fd, parts, n > 0 ? 2 : 1);
+    (void)!writev(record_fd, parts, n > 0 ? 2 : 1);
     errno = saved;
 }
 
@@ -219,22 +246,15 @@ static void record_names(const char *what, int fd, const char *from, int other, 
 
 /* Writes, and then writes down what came of it; offset: the file's end, all are append-only. To a
  * socket it is written down before: what is said counts as promised from then on. */
-static ssize_t recorded_writev(int fd, const struct iovec *parts, int count)
+static ssize_t recorded_write(int fd, const void *bytes, size_t n)
 {
-    char bytes[1 << 16], path[PATH_MAX];
+    char path[PATH_MAX];
     struct stat st;
-    size_t n = 0;
     ssize_t done;
 
     if (record_fd < 0 || fd == record_fd || fstat(fd, &st) < 0 ||
         !(S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)))
-        return real_writev(fd, parts, count);
-    for (int i = 0; i < count; i++) {
-        size_t some = parts[i].iov_len < sizeof bytes - n ? parts[i].iov_len : sizeof bytes - n;
-
-        memcpy(bytes + n, parts[i].iov_base, some);
-        n += some;
-    }
+        return real_write(fd, bytes, n);
     path_of(fd, NULL, path);
     record_begin();
     if (S_ISSOCK(st.st_mode))
@@ -287,28 +307,16 @@ void *realloc(void *memory, size_t n)
 ssize_t write(int fd, const void *data, size_t n)
 {
     bool inner = is_inner(fd);
-    struct iovec part = {(void *)(uintptr_t)data, n};
 
     if (!real_write)
         real_write = REAL(write);
-    if (!inner && fails(CALL_write))
+    if (inner)
+        return real_write(fd, data, n);
+    if (fails(CALL_write) || (is_regular(fd) && changes_fail()))
         return -1;
-    part.iov_len = inner ? n : shortened(CALL_write, n);
-    return record_fd < 0 || inner ? real_write(fd, data, part.iov_len)
-                                  : recorded_writev(fd, &part, 1);
+    return recorded_write(fd, data, shortened(CALL_write, n));
 }
 
-ssize_t writev(int fd, const struct iovec *parts, int n)
-{
-    if (!real_writev)
-        real_writev = REAL(writev);
-    if (fails(CALL_writev))
-        return -1;
-    return record_fd < 0 ? real_writev(fd, parts, n) : recorded_writev(fd, parts, n);
-}
-
-FAILS_OR(send, ssize_t, (int fd, const void *data, size_t n, int flags), fd, data,
-         shortened(CALL_send, n), flags)
 FAILS_OUTSIDE_OR(read, ssize_t, (int fd, void *data, size_t n), fd, data, n)
 #define SYNCS(name)                                                                                \
     int name(int fd)                                                                               \
@@ -339,7 +347,7 @@ SYNCS(fsync)
         int result;                                                                                \
         if (!real)                                                                                 \
             real = REAL(name);                                                                     \
-        if (fails(CALL_##name))                                                                    \
+        if (fails(CALL_##name) || changes_fail())                                                                    \
             return -1;                                                                             \
         record_begin();                                                                            \
         result = real call;                                                                        \
@@ -354,14 +362,9 @@ RENAMES(renameat, (int fd, const char *from, int other, const char *to), (fd, fr
 RENAMES(linkat, (int fd, const char *from, int other, const char *to, int flags),
         (fd, from, other, to, flags), fd, from, other, to)
 RENAMES(unlinkat, (int fd, const char *path, int flags), (fd, path, flags), fd, path, fd, NULL)
-FAILS_OR(mkdir, int, (const char *path, mode_t mode), path, mode)
-FAILS_OR(rename, int, (const char *from, const char *to), from, to)
 FAILS_OR(accept4, int, (int fd, struct sockaddr *name, socklen_t *length, int flags), fd, name,
          length, flags)
-FAILS_OR(epoll_ctl, int, (int fd, int what, int other, struct epoll_event *event), fd, what, other,
-         event)
 FAILS_OR(socket, int, (int family, int type, int protocol), family, type, protocol)
-FAILS_OR(dup, int, (int fd), fd)
 
 /* The descriptor is closed all the same, as Linux does it. */
 int close(int fd)
@@ -389,7 +392,7 @@ int close(int fd)
         va_end(rest);                                                                              \
         if (!real)                                                                                 \
             real = REAL(name);                                                                     \
-        if (fails(CALL_##name))                                                                    \
+        if (fails(CALL_##name) || ((flags & O_CREAT) && changes_fail()))                                                                    \
             return -1;                                                                             \
         record_begin();                                                                            \
         result = real(__VA_ARGS__, mode);                                                          \

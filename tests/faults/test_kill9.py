@@ -17,6 +17,7 @@ from trainers import ELEMENTS, Embmond, Load, shown, until  # noqa: E402
 
 RUNS, KILLS = 20, 10
 STEPS, WORLD = 300, 8
+FILE = 65536  # bytes of an event file until the next one is begun
 # Steps with a NaN in the first layer, none next to another: which of two is seen first hangs on which
 # rank is.
 NANS = (40, 90, 150, 210, 280)
@@ -138,7 +139,7 @@ def train_and_kill(daemon, training, dice, kills):
 
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_200_kills(seed, undisturbed, record_property):
-    with Embmond() as daemon, Training(daemon) as training:
+    with Embmond().limit(file_bytes=FILE) as daemon, Training(daemon) as training:
         slowest = train_and_kill(daemon, training, random.Random(seed), KILLS)
         counts = training.end()
         daemon.stop()

@@ -18,6 +18,7 @@ from trainers import Embmond, assert_in_order, until  # noqa: E402
 CALLS = ("write", "openat", "renameat", "linkat", "unlinkat", "fdatasync", "fsync")
 LAST, AT_ONCE = 40, 20
 NAN, PACE = 4, 0.05
+FILE = 65536  # bytes of an event file until the next one is begun
 GIVE_UP = 70.0  # seconds in which the call must have come
 
 
@@ -26,6 +27,7 @@ class Mortal(Embmond):
 
     def __init__(self, call, number):
         super().__init__()
+        self.limit(file_bytes=FILE)
         self.logdir.mkdir()
         self.arguments = ["/usr/bin/env", f"LD_PRELOAD={BUILD / 'faults' / 'shim.so'}",
                           "SHIM_ONLY=embmond", f"SHIM_FAULT={call}:{number}:KILL", *self.arguments]

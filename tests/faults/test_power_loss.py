@@ -23,6 +23,7 @@ NANS = (5, 30, 60, 100, 150, 200)
 POSTS = len(Rank.LAYERS) + 2  # of a step
 LIVES = (60, 90, 0)  # writes after which an embmond is killed; 0: it ends well
 LIFE_STEPS, PACE = 80, 0.05
+FILE = 65536  # bytes of an event file until the next one is begun
 
 
 class Recorded(Embmond):
@@ -163,14 +164,18 @@ def moments(done, root, states):
 def test_10000_states(tmp_path, record_property):
     books, began = Books(), time.monotonic()
     daemon = Recorded()
+    daemon.limit(file_bytes=FILE)
     try:
         daemon.logdir.mkdir()
         done, steps = record(daemon, books)
-        tried = try_states(moments(done, daemon.logdir, STATES), books,
-                           EventFiles(done, daemon.logdir), tmp_path, random.Random(2))
+        files = EventFiles(done, daemon.logdir)
+        tried = try_states(moments(done, daemon.logdir, STATES), books, files, tmp_path,
+                           random.Random(2))
     finally:
         daemon.discard()
     assert tried == STATES
+    assert len(files.written) >= 2 * len(LIVES), "hardly any file was long enough for a next one"
     record_property("figure", f"power fails: {tried} of {STATES} states have all that was durable; "
-                              f"{len(done)} operations of {len(LIVES)} embmonds, {steps} steps, "
+                              f"{len(done)} operations of {len(LIVES)} embmonds on {len(files.written)} event files, "
+                              f"{steps} steps, "
                               f"{time.monotonic() - began:.0f} s")

@@ -109,7 +109,10 @@ static struct run fake_run_list[] = {
           .durable = 300,
           .bytes_pending = 10,
           .write_failures = 2,
-          .write_error = "No space left on device"},
+          .deleted = 7,
+          .write_error = "No space left on device",
+          .trouble = "cannot write /logs/reviews/embmon/state: No space left on device",
+          .advice = "make some space"},
      .model = {.layers = fake_layers, .layer_count = 2},
      .alerts = fake_alerts,
      .alert_count = 3},
@@ -166,6 +169,12 @@ const struct ceilings *registry_ceilings(const struct registry *registry)
 struct usage *registry_usage(struct registry *registry)
 {
     return &registry->usage;
+}
+
+const char *registry_thrift(const struct registry *registry)
+{
+    (void)registry;
+    return "the disk is nearly full";
 }
 
 const char *registry_logdir(const struct registry *registry)

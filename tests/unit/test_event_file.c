@@ -6,61 +6,14 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
-#include "daemon/tensorboard/event_file.h"
 #include "daemon/tensorboard/folder.h"
-#include "daemon/tensorboard/tfrecord.h"
-#include "tests/unit/folder.h"
+#include "tests/unit/event_files.h"
 
 enum { MIB = 1 << 20 };
 
 static const struct histogram HISTOGRAM = {
     .length = 2, .left = {-1, 0}, .right = {0, 1}, .count = {2, 3}};
-
-static struct event_file *opened(double wall)
-{
-    const char *problem = "";
-    struct event_file *file = event_file_open(folder_path, wall, &problem);
-
-    if (!file)
-        fail_msg("%s", problem);
-    return file;
-}
-
-static struct event_file_stats stats_of(const struct event_file *file)
-{
-    struct event_file_stats stats;
-
-    event_file_get_stats(file, &stats);
-    return stats;
-}
-
-/* Whole records in the file of this name; all its bytes must belong to one. */
-static size_t records_in(const char *name)
-{
-    FILE *stream = fopen(folder_file(name), "rb");
-    size_t n, at = 0, count = 0;
-    struct stat status;
-    uint8_t *data;
-
-    assert_non_null(stream);
-    assert_int_equal(fstat(fileno(stream), &status), 0);
-    n = (size_t)status.st_size;
-    data = malloc(n + 1);
-    assert_non_null(data);
-    assert_int_equal(fread(data, 1, n, stream), n);
-    for (size_t length, used; at < n; at += used, count++) {
-        const uint8_t *payload;
-
-        assert_int_equal(tfrecord_read(data + at, n - at, &payload, &length, &used), TFRECORD_OK);
-    }
-    free(data);
-    fclose(stream);
-    return count;
-}
 
 static void a_new_file_begins_with_its_version_at_once(void **state)
 {
@@ -230,29 +183,6 @@ static void a_burst_does_not_wait_for_the_owner(void **state)
 
 /* ---- a limit on the size of files stands in for a full disk */
 
-static struct rlimit unlimited;
-
-static void disk_is_full_at(rlim_t bytes)
-{
-    struct rlimit limit;
-
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
-    limit = (struct rlimit){bytes, unlimited.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void disk_has_room(void)
-{
-    setrlimit(RLIMIT_FSIZE, &unlimited);
-}
-
-static int make_room(void **state)
-{
-    signal(SIGXFSZ, SIG_DFL);
-    return folder_remove(state);
-}
-
 static void a_full_disk_tears_no_record(void **state)
 {
     (void)state;
@@ -346,70 +276,6 @@ static void what_never_fitted_is_returned_as_lost(void **state)
     assert_int_equal(lost, pending - (60 - 51));
 }
 
-/* The power has failed, and the checkpoint of a later embmond is lost: its file is there. */
-static void steps_in_files_that_are_newer_are_known(void **state)
-{
-    struct event_file *file = opened(1700000000);
-    struct carry saved, loaded;
-    const char *problem;
-
-    (void)state;
-    assert_true(event_file_scalar(file, 1, 3, "loss", 1));
-    assert_true(event_file_flush(file));
-    carry_save(&saved, 1 << 20);
-    event_file_carry(&saved, file);
-    event_file_close(file);
-    file = opened(1700000001);
-    assert_true(event_file_scalar(file, 1, 5, "loss", 1));
-    event_file_close(file);
-
-    file = event_file_begin(folder_path, 1700000002, &problem);
-    assert_non_null(file);
-    carry_load(&loaded, saved.data, saved.length);
-    event_file_carry(&loaded, file);
-    assert_null(loaded.problem);
-    assert_true(event_file_create(file, &problem));
-    assert_int_equal(event_file_last_step(file, "loss"), 5);
-    assert_false(event_file_scalar(file, 1, 5, "loss", 1));
-    assert_true(event_file_scalar(file, 1, 6, "loss", 1));
-    event_file_close(file);
-    carry_free(&saved);
-}
-
-/* Killed before it had written what was queued, the next one wrote it, and its checkpoint is lost.
- */
-static void what_a_newer_file_has_is_not_written_a_third_time(void **state)
-{
-    struct carry saved, loaded;
-    const char *problem;
-    size_t waiting;
-
-    (void)state;
-    struct event_file *file = opened(1700000000);
-    event_file_hold(file);
-    assert_true(event_file_scalar(file, 1, 3, "loss", 1));
-    assert_true(event_file_scalar(file, 1, 4, "loss", 1));
-    carry_save(&saved, 1 << 20);
-    event_file_carry(&saved, file);
-    waiting = stats_of(file).bytes_pending;
-    disk_is_full_at(0);
-    event_file_close(file);
-    disk_has_room();
-    for (int next = 1; next <= 2; next++) {
-        file = event_file_begin(folder_path, 1700000000 + next, &problem);
-        assert_non_null(file);
-        event_file_hold(file);
-        carry_load(&loaded, saved.data, saved.length);
-        event_file_carry(&loaded, file);
-        assert_null(loaded.problem);
-        assert_true(event_file_create(file, &problem));
-        assert_int_equal(stats_of(file).bytes_pending, next == 1 ? waiting : 0);
-        assert_true(event_file_scalar(file, 1, 5 + (uint64_t)next, "loss", 1));
-        event_file_close(file);
-    }
-    carry_free(&saved);
-}
-
 static size_t files_in_the_folder(void)
 {
     struct folder_files files;
@@ -452,8 +318,6 @@ static void where_only_a_version_was_written_the_run_is_still_to_begin(void **st
     assert_int_equal(files_in_the_folder(), 3);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, folder_make, make_room)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,8 +333,6 @@ int main(void)
         TEST(a_full_disk_tears_no_record),
         TEST(histograms_go_first_then_scalars_then_texts),
         TEST(what_never_fitted_is_returned_as_lost),
-        TEST(steps_in_files_that_are_newer_are_known),
-        TEST(what_a_newer_file_has_is_not_written_a_third_time),
         TEST(who_looks_and_goes_leaves_no_file),
         TEST(where_only_a_version_was_written_the_run_is_still_to_begin),
     };

@@ -439,16 +439,20 @@ static void a_name_too_long_for_a_suffix_is_refused(void **state)
     peer_close(&b, 2);
 }
 
-static void a_logdir_that_went_away_is_said(void **state)
+static void a_logdir_that_went_away_is_made_again_or_said(void **state)
 {
     struct peer a;
 
     (void)state;
     assert_int_equal(rmdir(tree_path), 0);
+    assert_int_equal(symlink("nowhere", tree_path), 0);
     a = joined(1, (struct hello){0}, 0);
     assert_refused(&a, "folder cannot be made");
     peer_close(&a, 2);
-    assert_int_equal(mkdir(tree_path, 0700), 0);
+    assert_int_equal(unlink(tree_path), 0);
+    a = joined(2, (struct hello){0}, 10);
+    assert_run(a, "run");
+    peer_close(&a, 12);
 }
 
 static void an_idle_run_is_unloaded_after_an_hour(void **state)
@@ -603,7 +607,7 @@ int main(void)
             resume_with_another_world_size_begins_the_run_anew_in_its_folder, start, stop),
         cmocka_unit_test_setup_teardown(resume_of_what_is_not_there_begins_it, start, stop),
         cmocka_unit_test_setup_teardown(a_name_too_long_for_a_suffix_is_refused, start, stop),
-        cmocka_unit_test_setup_teardown(a_logdir_that_went_away_is_said, start, stop),
+        cmocka_unit_test_setup_teardown(a_logdir_that_went_away_is_made_again_or_said, start, stop),
         cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_after_an_hour, start, stop),
         cmocka_unit_test_setup_teardown(beyond_256_runs_a_quiet_one_makes_room, start, stop),
         cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_joins_one_run, start, stop),

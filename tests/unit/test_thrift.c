@@ -17,7 +17,7 @@ static int begin(void **state)
     (void)state;
     ceilings = (struct ceilings)CEILINGS_DEFAULT;
     ceilings.keep_free_bytes = 1000;
-    ceilings.written_bytes = 1600;
+    ceilings.logdir_bytes = 1600;
     ceilings.pending_bytes = 400;
     usage = (struct usage){0};
     return 0;
@@ -73,21 +73,24 @@ static void a_disk_that_is_not_known_is_none(void **state)
     assert_int_equal(with_free(0, 0), THRIFT_NONE);
 }
 
-static void so_much_is_written(void **state)
+/* A sixteenth before the limit histograms wait, beyond it all does. */
+static void so_much_may_lie_in_the_logdir(void **state)
 {
     struct space space = plenty;
 
     (void)state;
-    for (space.written = 1599; space.written <= 1600; space.written++)
+    for (space.logdir = 1499; space.logdir <= 1500; space.logdir++)
         assert_int_equal(with(space), THRIFT_NONE);
     assert_int_equal(with(space), THRIFT_HISTOGRAMS);
-    assert_non_null(strstr(why, "limits.written_bytes"));
-    space.written = 1700;
-    assert_int_equal(with(space), THRIFT_HISTOGRAMS);
-    space.written = 1701;
+    assert_non_null(strstr(why, "limits.logdir_bytes"));
+    assert_non_null(strstr(why, "move old runs elsewhere"));
+    for (space.logdir = 1599; space.logdir <= 1600; space.logdir++)
+        assert_int_equal(with(space), THRIFT_HISTOGRAMS);
     assert_int_equal(with(space), THRIFT_SCALARS);
-    assert_int_equal(usage.written_bytes.refused, 1);
-    assert_int_equal(usage.written_bytes.used, 1701);
+    assert_int_equal(usage.logdir_bytes.refused, 1);
+    assert_int_equal(usage.logdir_bytes.used, 1601);
+    space.logdir = 1500;
+    assert_int_equal(with(space), THRIFT_NONE);
 }
 
 static void so_much_waits_for_the_disk(void **state)
@@ -108,23 +111,23 @@ static void so_much_waits_for_the_disk(void **state)
 
 static void the_most_pressing_counts(void **state)
 {
-    struct space space = {.size = 1 << 30, .free = 999, .pending = 151, .written = 1601};
+    struct space space = {.size = 1 << 30, .free = 999, .pending = 151, .logdir = 1601};
 
     (void)state;
     assert_int_equal(with(space), THRIFT_SCALARS);
     assert_int_equal(usage.keep_free_bytes.refused, 1);
-    assert_int_equal(usage.written_bytes.refused, 1);
+    assert_int_equal(usage.logdir_bytes.refused, 1);
     assert_int_equal(usage.pending_bytes.refused, 1);
 }
 
 static void a_file_system_is_looked_at(void **state)
 {
-    struct space space = {.written = 7, .pending = 8};
+    struct space space = {.logdir = 7, .pending = 8};
 
     (void)state;
     thrift_look("/", &space);
     assert_true(space.size > 0 && space.free < space.size);
-    assert_int_equal(space.written, 7);
+    assert_int_equal(space.logdir, 7);
     thrift_look("/nonexistent/folder", &space);
     assert_int_equal(space.size, 0);
     assert_int_equal(space.free, 0);
@@ -137,7 +140,7 @@ int main(void)
         cmocka_unit_test_setup(so_much_stays_free, begin),
         cmocka_unit_test_setup(of_a_small_disk_no_more_than_a_twentieth, begin),
         cmocka_unit_test_setup(a_disk_that_is_not_known_is_none, begin),
-        cmocka_unit_test_setup(so_much_is_written, begin),
+        cmocka_unit_test_setup(so_much_may_lie_in_the_logdir, begin),
         cmocka_unit_test_setup(so_much_waits_for_the_disk, begin),
         cmocka_unit_test_setup(the_most_pressing_counts, begin),
         cmocka_unit_test_setup(a_file_system_is_looked_at, begin),
