@@ -13,6 +13,7 @@
 enum {
     PERIOD_MS = 60 * 1000, /* between two counts */
     SOON_MS = 5 * 1000,
+    LOOK_MS = 1000,        /* when it is done is only seen so often */
     SHARE = 50,            /* no more than one in so many parts of the time is spent with them */
     DEPTH_MAX = 64,        /* folders within each other */
     ENTRIES_MAX = 1 << 24, /* looked at in one count */
@@ -151,6 +152,7 @@ void census_free(struct census *census)
 
 static void take_in(struct census *census, struct moment now)
 {
+    uint64_t took;
     bool done;
 
     pthread_mutex_lock(&census->mutex);
@@ -162,7 +164,8 @@ static void take_in(struct census *census, struct moment now)
     census->bytes = census->found;
     census->written = census->writing;
     census->counts++;
-    census->next_ms = now.ms + SHARE * moment_since(now, census->began_ms);
+    took = moment_since(now, census->began_ms);
+    census->next_ms = now.ms + (took > LOOK_MS ? SHARE * (took - LOOK_MS) : 0);
 }
 
 void census_look(struct census *census, struct moment now, bool soon, uint64_t written)

@@ -124,12 +124,12 @@ static void a_count_that_takes_long_is_not_repeated_soon(void **state)
     folders();
     look(0, true, 0);
     nanosleep(&moment, NULL);
-    look_until(1, 1000, true, 0); /* a second, as far as it knows: none for 50 s more */
-    look(50999, true, 0);
+    look_until(1, 2000, true, 0); /* more than a second, so far as it knows: none for 50 s */
+    look(51999, true, 0);
     nanosleep(&moment, NULL);
-    look(50999, true, 0);
+    look(51999, true, 0);
     assert_int_equal(census_count(census), 1);
-    look_until(2, 51000, true, 0);
+    look_until(2, 52000, true, 0);
 }
 
 static void a_logdir_that_is_not_there_is_empty(void **state)

@@ -5,6 +5,10 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "tests/unit/limited.h"
 
 /* Declares n layers with ids and names from `first` on; the reason of the Nack, 0: all are taken.
@@ -162,6 +166,55 @@ static void so_many_runs_as_there_are_files_for(void **state)
     peer_close(&c, 3);
 }
 
+/* An event file of an old run, so long that all together take so many bytes. */
+static void fill_logdir(uint64_t all)
+{
+    int fd;
+
+    (void)mkdir(tree_file("old"), 0700);
+    (void)mkdir(tree_file("old/embmon"), 0700);
+    fd = open(tree_file("old/embmon/events.out.tfevents.1.x"), O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)all), 0);
+    close(fd);
+}
+
+/* Looks until a count that began at this time is taken in. */
+static void look_at(uint64_t ms)
+{
+    const struct timespec moment = {0, 2000000};
+    const struct space space = {.size = 0};
+
+    registry_tick(registry, at(ms));
+    for (int i = 0; i < 50; i++) {
+        registry_save_space(registry, space);
+        nanosleep(&moment, NULL);
+    }
+}
+
+static void so_much_may_lie_in_the_logdir_of_all_runs(void **state)
+{
+    const uint64_t limit = UINT64_C(16) << 20, nearly = limit - limit / 16;
+    static const char *const waits[] = {"", "", "some", "some", "some", "some"};
+    const uint64_t bytes[] = {nearly - 1, nearly, nearly + 1, limit - 1, limit, limit + 1};
+    uint64_t ms = 0;
+
+    (void)state;
+    ceilings.logdir_bytes = limit;
+    hold();
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        fill_logdir(bytes[i]);
+        look_at(ms += 600000);
+        assert_int_equal(usage()->logdir_bytes.used, bytes[i]);
+        assert_int_equal(*registry_thrift(registry) != '\0', *waits[i] != '\0');
+    }
+    assert_non_null(strstr(registry_thrift(registry), "limits.logdir_bytes"));
+    assert_int_equal(usage()->logdir_bytes.refused, 1);
+    fill_logdir(0);
+    look_at(ms += 600000);
+    assert_string_equal(registry_thrift(registry), "");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -172,6 +225,7 @@ int main(void)
         TEST(so_much_memory_has_the_process),
         TEST(what_is_kept_of_runs_that_have_ended_goes_first),
         TEST(so_many_runs_as_there_are_files_for),
+        cmocka_unit_test_setup_teardown(so_much_may_lie_in_the_logdir_of_all_runs, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
