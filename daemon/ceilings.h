@@ -74,17 +74,19 @@ struct usage {
 #undef CEILING
     unsigned thrift; /* bit per limit of the disk that is in the way now */
     uint64_t files;  /* descriptors that the process may have; 0: more than it needs */
+    uint64_t sink_files; /* of these, for what sinks open while they deliver */
 };
 
 /* What they are needed for: its own (standard streams, listeners, the loop's, those that are opened
- * for a moment, sinks), and of each run its folder twice, its event file and its alerts.jsonl. */
+ * for a moment), and of each run its folder twice, its event file and its alerts.jsonl. */
 enum { FILES_OWN = 18, FILES_RUN = 4 };
 
 /* Descriptors that are left for connections and runs: where they ran out, no checkpoint could be
  * written, and so nobody would get an Ack. */
 static inline uint64_t usage_files_left(const struct usage *usage)
 {
-    uint64_t taken = FILES_OWN + usage->connections.used + FILES_RUN * usage->runs.used;
+    uint64_t taken = FILES_OWN + usage->sink_files + usage->connections.used +
+                     FILES_RUN * usage->runs.used;
 
     if (usage->files == 0)
         return UINT64_MAX;

@@ -71,7 +71,10 @@ void door_leave(struct door *door, struct guest *guest)
 
 bool door_is_crowded(const struct door *door)
 {
-    return door->usage->buffer_bytes.used > door->ceilings->buffer_bytes;
+    const struct ceilings *most = door->ceilings;
+    bool full = door->usage->memory_bytes.used > most->memory_bytes;
+
+    return door->usage->buffer_bytes.used > (full ? most->buffer_bytes / 16 : most->buffer_bytes);
 }
 
 const char *door_may_wait(struct door *door, size_t unsent, size_t more)

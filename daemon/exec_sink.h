@@ -19,6 +19,7 @@ struct exec_sink;  /* opaque: one sink's */
 enum {
     EXEC_PROBLEM_MAX = 256,
     EXEC_AT_ONCE = 2,           /* programs of one sink */
+    EXEC_FILES = 3,             /* descriptors of one that starts; one while it runs */
     EXEC_SHOWN_MAX = 512,       /* bytes of a program's output that are kept */
     EXEC_OUTPUT_MAX = 64 << 10, /* one that writes more is cut off */
     EXEC_KILL_MS = 2000,        /* from SIGTERM to SIGKILL */

@@ -15,10 +15,12 @@
 #include "daemon/config_file.h"
 #include "daemon/file_system.h"
 #include "daemon/log.h"
+#include "daemon/memory.h"
 #include "daemon/places.h"
 #include "daemon/registry.h"
 #include "daemon/report.h"
 #include "daemon/server.h"
+#include "daemon/sink_files.h"
 #include "daemon/supervisor.h"
 #include "embmon/embmon.h"
 
@@ -241,10 +243,11 @@ static void count_files(struct daemon *d)
     uint64_t files = raise_file_limit();
 
     registry_usage(d->registry)->files = files;
-    if (files && files < FILES_OWN + most->connections + FILES_RUN * most->runs)
+    if (files && files < FILES_OWN + most->connections + FILES_RUN * most->runs +
+                             sink_files_all(d->config.sinks, d->config.sink_count, 0))
         log_warn(
             "only %llu files may be open (ulimit -n): too few for all the connections and runs "
-            "that the limits allow",
+            "that the limits allow, and the sinks",
             (unsigned long long)files);
 }
 
@@ -369,6 +372,7 @@ int main(int argc, char **argv)
     if (status == 0 && d.config.test_only) {
         status = test(&d);
     } else if (status == 0) {
+        memory_tune();
         command_signals_hold(&d.signals);
         log_configure(d.config.level, d.config.log_json);
         supervisor_open(&d.supervisor);

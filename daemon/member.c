@@ -1,11 +1,10 @@
 #include "daemon/member.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "embmon/embmon.h"
 
-enum { TARGETS_MAX = LAYERS_MAX + VARIABLES_MAX }; /* ids are counted up by the client */
+_Static_assert((LAYERS_MAX + VARIABLES_MAX) % TARGETS_PAGE == 0, "pages hold all ids");
 
 bool member_trains(const struct run_member *member)
 {
@@ -16,7 +15,7 @@ void member_free(struct run_member *member)
 {
     if (!member)
         return;
-    free(member->targets);
+    member_unmap(member);
     free(member);
 }
 
@@ -63,31 +62,31 @@ uint64_t member_in_flight(const struct run_member *member)
 
 bool member_map(struct run_member *member, uint32_t id, struct member_target target)
 {
-    if (id >= TARGETS_MAX)
-        return false;
-    if (id >= member->target_count) {
-        size_t count = ((size_t)id + 1) * 3 / 2;
-        struct member_target *more = reallocarray(member->targets, count, sizeof *more);
+    struct member_target **page;
 
-        if (!more)
-            return false;
-        memset(more + member->target_count, 0, (count - member->target_count) * sizeof *more);
-        member->targets = more;
-        member->target_count = count;
-    }
-    member->targets[id] = target;
+    if (id / TARGETS_PAGE >= TARGETS_PAGES)
+        return false;
+    page = &member->targets[id / TARGETS_PAGE];
+    if (!*page && !(*page = calloc(TARGETS_PAGE, sizeof **page)))
+        return false;
+    (*page)[id % TARGETS_PAGE] = target;
     return true;
 }
 
 struct member_target member_target(const struct run_member *member, uint32_t id)
 {
-    return id < member->target_count ? member->targets[id] : (struct member_target){0, 0};
+    const struct member_target *page =
+        id / TARGETS_PAGE < TARGETS_PAGES ? member->targets[id / TARGETS_PAGE] : NULL;
+
+    return page ? page[id % TARGETS_PAGE] : (struct member_target){0, 0};
 }
 
 void member_unmap(struct run_member *member)
 {
-    if (member->target_count)
-        memset(member->targets, 0, member->target_count * sizeof *member->targets);
+    for (size_t i = 0; i < TARGETS_PAGES; i++) {
+        free(member->targets[i]);
+        member->targets[i] = NULL;
+    }
 }
 
 static enum nack_reason refuse(int code, const char **problem)
@@ -107,8 +106,8 @@ static enum nack_reason refuse(int code, const char **problem)
 
 static void forget(struct run_member *member, uint32_t id)
 {
-    if (id < member->target_count)
-        member->targets[id] = (struct member_target){0, 0};
+    if (member_target(member, id).layer || member_target(member, id).variable)
+        (void)member_map(member, id, (struct member_target){0, 0}); /* its page is there */
 }
 
 /* A layer reads layers that were declared before it: forward order. What was refused, or is the
@@ -129,10 +128,15 @@ static bool take_inputs(const struct run_member *member, struct model *model, si
     return model_inputs(model, layer, inputs, count);
 }
 
+static bool is_id(uint32_t id)
+{
+    return id / TARGETS_PAGE < TARGETS_PAGES;
+}
+
 static enum nack_reason take_layer(struct run_member *member, struct model *model,
                                    const struct msg_layer *from, const char **problem)
 {
-    int layer = model_layer(model, from);
+    int layer = is_id(from->id) ? model_layer(model, from) : MODEL_FULL;
     struct member_target target;
 
     forget(member, from->id);
@@ -156,7 +160,8 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
         *problem = "a variable of a layer that was not declared before it";
         return NACK_UNKNOWN;
     }
-    variable = model_variable(model, (size_t)of.layer - 1, from->name);
+    variable = is_id(from->id) ? model_variable(model, (size_t)of.layer - 1, from->name)
+                               : MODEL_FULL;
     if (variable < 0)
         return refuse(variable, problem);
     model_shape(model, (size_t)variable, from->shape, from->shape_length);

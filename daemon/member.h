@@ -16,6 +16,12 @@ struct member_target {
     int32_t variable; /* index + 1 of the variable that posts with this id go to; 0: not declared */
 };
 
+/* Ids are the trainer's to choose: one that is far from the others costs a page. */
+enum {
+    TARGETS_PAGE = 256,
+    TARGETS_PAGES = (LAYERS_MAX + VARIABLES_MAX) / TARGETS_PAGE,
+};
+
 struct run_member {
     struct run *run;
     uint8_t session[SESSION_BYTES];
@@ -36,8 +42,7 @@ struct run_member {
         uint64_t acked, rejected, dropped;
     } before; /* these counts when this process took them up */
     struct run_member_events events;
-    struct member_target *targets; /* [id]; owned */
-    size_t target_count;
+    struct member_target *targets[TARGETS_PAGES]; /* [id / TARGETS_PAGE][id % TARGETS_PAGE]; owned */
 };
 
 /* It posts to training now, as far as it says. */
@@ -60,7 +65,7 @@ bool member_map(struct run_member *member, uint32_t id, struct member_target tar
 /* What an id means; zeroed when it was not declared on this connection. */
 struct member_target member_target(const struct run_member *member, uint32_t id);
 
-/* Forgets all ids: a new connection declares them again. */
+/* Forgets all ids and gives back their memory: a new connection declares them again. */
 void member_unmap(struct run_member *member);
 
 /* Takes a Layers message into the model. 0, or the first reason one of its layers or variables is

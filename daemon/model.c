@@ -66,7 +66,7 @@ static void names_free(struct model_name **names)
 
 bool model_init(struct model *model)
 {
-    *model = (struct model){.most = LAYERS_MAX};
+    *model = (struct model){.most = LAYERS_MAX, .room = UINT64_MAX};
     if (model_scalar(model, "loss") != SCALAR_LOSS ||
         model_scalar(model, "learning_rate") != SCALAR_LEARNING_RATE ||
         model_scalar(model, "batch_size") != SCALAR_BATCH_SIZE) {
@@ -106,6 +106,22 @@ static void *grown(void *items, size_t count, size_t *capacity, size_t size)
     return more;
 }
 
+/* True when that much is left; what is refused is counted. */
+static bool has_room(struct model *model, uint64_t bytes)
+{
+    if (model->room >= bytes)
+        return true;
+    model->starved++;
+    return false;
+}
+
+/* UINT64_MAX is as much as anybody wants. */
+static void take_room(struct model *model, uint64_t bytes)
+{
+    if (model->room != UINT64_MAX)
+        model->room -= bytes;
+}
+
 int model_variable(struct model *model, size_t layer, const char *name)
 {
     char label[2 * (NAME_LAYER_MAX + 1)];
@@ -119,7 +135,7 @@ int model_variable(struct model *model, size_t layer, const char *name)
     known = names_find(model->by_label, label);
     if (known >= 0)
         return model->variables[known].layer == layer ? known : MODEL_CONFLICT;
-    if (model->closed || index >= VARIABLES_MAX)
+    if (model->closed || index >= VARIABLES_MAX || !has_room(model, MODEL_VARIABLE_BYTES))
         return MODEL_FULL;
     variables = grown(model->variables, index, &model->variable_capacity, sizeof *variables);
     if (!variables)
@@ -130,6 +146,7 @@ int model_variable(struct model *model, size_t layer, const char *name)
         return MODEL_NO_MEMORY;
     variables[index] = (struct variable){
         .layer = layer, .label = owned, .name = *name ? owned + strlen(path) + 1 : ""};
+    take_room(model, MODEL_VARIABLE_BYTES);
     model->variable_count++;
     return (int)index;
 }
@@ -189,6 +206,8 @@ int model_layer(struct model *model, const struct msg_layer *from)
         model->refused++;
         return MODEL_FULL;
     }
+    if (!has_room(model, MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES))
+        return MODEL_FULL;
     layers = grown(model->layers, index, &model->layer_capacity, sizeof *layers);
     if (!layers)
         return MODEL_NO_MEMORY;
@@ -206,6 +225,7 @@ int model_layer(struct model *model, const struct msg_layer *from)
         return table;
     }
     layer->table = (size_t)table;
+    take_room(model, MODEL_LAYER_BYTES);
     model->layer_count++;
     return (int)index;
 }

@@ -51,7 +51,9 @@ struct model {
     const char **scalars;
     size_t scalar_count, scalar_capacity;
     size_t most;    /* layers it may have, at most LAYERS_MAX */
+    uint64_t room;  /* bytes that new layers and variables may take, as below */
     size_t refused; /* layers that were one too many, also those declared again and again */
+    size_t starved; /* the same of layers and variables that there was no room for */
     bool closed;    /* takes nothing new: what is declared already is still found */
     struct model_name *by_path, *by_label, *by_scalar; /* hash tables that own the strings */
 };
@@ -59,6 +61,12 @@ struct model {
 /* A zeroed model is empty; false when out of memory. */
 bool model_init(struct model *model);
 void model_clear(struct model *model);
+
+/* What is reserved for a layer without its variables, and for a variable (each layer has its own),
+ * when they are declared: what they take in the whole run once a step of training has closed, with
+ * names of usual length. Steps of another phase take PHASE more, a layer. tests/unit/test_run_room.c
+ * measures all three. */
+enum { MODEL_LAYER_BYTES = 7 << 10, MODEL_VARIABLE_BYTES = 3 << 10, MODEL_PHASE_BYTES = 5 << 10 };
 
 enum { MODEL_FULL = -1, MODEL_CONFLICT = -2, MODEL_NO_MEMORY = -3 };
 

@@ -8,10 +8,9 @@
 #include "daemon/registry_state.h"
 #include "daemon/run_claim.h"
 #include "daemon/rundir.h"
+#include "daemon/sink_files.h"
 #include "embmon/embmon.h"
 #include "proto/name.h"
-
-enum { SUFFIX_MAX = 9999 };
 
 static void tell_sinks(void *context, const struct alert_change *change)
 {
@@ -33,6 +32,7 @@ struct registry *registry_new(const char *logdir, struct moment now)
     registry->syncer = syncer_new();
     registry->census = census_new(logdir);
     registry->scratch.decoder = message_decoder_new();
+    registry->scratch.heavy_left = SIZE_MAX;
     if (!registry->logdir || !registry->syncer || !registry->census || !registry->scratch.decoder) {
         syncer_free(registry->syncer);
         census_free(registry->census);
@@ -166,7 +166,7 @@ static struct run *load(struct registry *registry, const char *name, const char 
     };
     struct run *run;
 
-    if (registry_crowded(registry)) {
+    if (registry_left(registry) == 0) {
         registry->usage.memory_bytes.refused++;
         *problem = "the daemon has as much memory as its limits.memory_bytes allows: no new run";
         return NULL;
@@ -229,38 +229,6 @@ static struct run_member *join_resumed(struct registry *registry, const char *wa
     return join(load(registry, wanted, wanted, hello, true, now, problem), hello, now, problem);
 }
 
-/* Of the wanted name, <wanted>-2, -3, ... up to the first that is free: the one that this session
- * took part in before an embmond was killed, else the newest that it belongs to, else the free one.
- * CLAIM_OTHERS: there is none of these. */
-static enum run_claim find_name(const struct registry *registry, const char *wanted,
-                                const struct msg_hello *hello, struct moment now,
-                                char name[NAME_RUN_MAX + 1])
-{
-    enum run_claim found = CLAIM_OTHERS;
-
-    for (int suffix = 1; suffix <= SUFFIX_MAX; suffix++) {
-        char each[NAME_RUN_MAX + 1];
-        int n = suffix == 1 ? snprintf(each, sizeof each, "%s", wanted)
-                            : snprintf(each, sizeof each, "%s-%d", wanted, suffix);
-        enum run_claim claim;
-
-        if (n > NAME_RUN_MAX || !name_is_run(each))
-            return found;
-        if (registry_find(registry, each))
-            continue;
-        claim = run_claim(registry->logdir, each, hello, now);
-        if (claim == CLAIM_OTHERS)
-            continue;
-        if (claim == CLAIM_FREE && found == CLAIM_LAUNCH)
-            return found;
-        memcpy(name, each, sizeof each);
-        found = claim;
-        if (claim != CLAIM_LAUNCH)
-            return found;
-    }
-    return found;
-}
-
 struct run_member *registry_join(struct registry *registry, const struct msg_hello *hello,
                                  struct moment now, const char **problem)
 {
@@ -284,7 +252,7 @@ struct run_member *registry_join(struct registry *registry, const struct msg_hel
         if (run_admits(registry->runs[i], hello, now))
             return join(registry->runs[i], hello, now, problem);
     }
-    claim = find_name(registry, wanted, hello, now, name);
+    claim = registry_name(registry, wanted, hello, now, name);
     if (claim == CLAIM_LAUNCH || claim == CLAIM_SESSION)
         return join(load(registry, name, wanted, hello, false, now, problem), hello, now, problem);
     if (hello->resume && rundir_exists(registry->logdir, wanted))
@@ -369,6 +337,8 @@ bool registry_configure_sinks(struct registry *registry, const struct sink_optio
 {
     if (!sinks_configure(registry->sinks, options, count, tensorboard_url, problem))
         return false;
+    registry->usage.sink_files = sink_files_all(options, count, registry->usage.files);
+    sinks_set_files(registry->sinks, (size_t)registry->usage.sink_files);
     for (size_t i = 0; i < registry->run_count; i++)
         run_alerts(registry->runs[i], greet, registry->sinks);
     sinks_greeted(registry->sinks);
@@ -432,6 +402,11 @@ const struct ceilings *registry_ceilings(const struct registry *registry)
 struct usage *registry_usage(struct registry *registry)
 {
     return &registry->usage;
+}
+
+void registry_set_scale(struct registry *registry, uint64_t (*weigh)(void))
+{
+    registry->weigh = weigh;
 }
 
 const char *registry_logdir(const struct registry *registry)

@@ -17,11 +17,18 @@
 
 struct registry; /* opaque */
 
+/* Messages longer than that, inflated, are long; so much may be done for those of all peers in one
+ * turn of the loop, in layers that are looked at (session.c): one of the longest, some 10 ms. */
+enum { LIGHT_MESSAGE_MAX = 256 << 10, HEAVY_A_TURN = 8192 };
+
 /* What sessions read and write their messages with: one message at a time, so one for all. */
 struct registry_scratch {
     struct message_decoder *decoder;
     struct frame_codec inflater,
         deflater; /* what one inflated may be borrowed while another deflates */
+    /* What may still be done for long messages in this turn; SIZE_MAX: nobody counts. Who has sent
+     * one waits, once it is used up. */
+    size_t heavy_left;
 };
 
 /* Who is turned away before it joined a run can come as often as it likes: each reason is worth a
@@ -97,6 +104,17 @@ struct run_posts registry_posts(const struct registry *registry);
 struct registry_totals *registry_totals(struct registry *registry);
 struct registry_scratch *registry_scratch(struct registry *registry);
 struct registry_refusals *registry_refusals(struct registry *registry);
+
+/* Bytes that new runs and layers may still take, what is promised to others taken away. Looks at the
+ * memory where it can. */
+uint64_t registry_left(struct registry *registry);
+
+/* So many bytes have come from peers: after some MiB of them the memory is looked at again. */
+void registry_fed(struct registry *registry, size_t n);
+
+/* Whom to ask how much memory the process has, whenever that is to be known at once: more may have
+ * come since usage said so last. */
+void registry_set_scale(struct registry *registry, uint64_t (*weigh)(void));
 
 /* What holds at present, and what is used of it; the rim counts connections and their bytes. */
 const struct ceilings *registry_ceilings(const struct registry *registry);

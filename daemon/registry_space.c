@@ -2,32 +2,54 @@
 #include "daemon/log.h"
 #include "daemon/registry_state.h"
 
-bool registry_crowded(const struct registry *registry)
+/* Runs and layers may take up three quarters of the memory: the rest is for what comes and goes,
+ * messages and checkpoints, and for what runs collect. */
+uint64_t registry_left(struct registry *registry)
 {
-    return registry->usage.memory_bytes.used > registry->ceilings.memory_bytes;
+    struct gauge *memory = &registry->usage.memory_bytes;
+    uint64_t most = registry->ceilings.memory_bytes, taken;
+
+    if (registry->weigh)
+        memory->used = registry->weigh();
+    taken = memory->used;
+    for (size_t i = 0; i < registry->run_count; i++)
+        taken += run_promised(registry->runs[i]);
+    most -= most / 4;
+    return taken < most ? most - taken : 0;
+}
+
+void registry_fed(struct registry *registry, size_t n)
+{
+    enum { LOOK_AFTER = 4 << 20 };
+
+    registry->fed += n;
+    if (!registry->weigh || registry->fed < LOOK_AFTER)
+        return;
+    registry->fed = 0;
+    registry->usage.memory_bytes.used = registry->weigh();
 }
 
 struct run_room registry_room(void *context, const struct run *run)
 {
     struct registry *registry = context;
     size_t its = run_model(run)->layer_count, all = 0;
-    struct run_room room = {(size_t)registry->ceilings.layers,
-                            "more layers than the daemon's limits.layers allows a run",
-                            &registry->usage.layers};
+    struct run_room room = {
+        .layers = (size_t)registry->ceilings.layers,
+        .problem = "more layers than the daemon's limits.layers allows a run",
+        .gauge = &registry->usage.layers,
+        .bytes = registry_left(registry),
+        .no_bytes = "the daemon has as much memory as its limits.memory_bytes allows: no new layers",
+        .memory = &registry->usage.memory_bytes};
 
     for (size_t i = 0; i < registry->run_count; i++)
         all += run_model(registry->runs[i])->layer_count;
     if (all + room.layers - its > registry->ceilings.all_layers && its < room.layers) {
         size_t left = registry->ceilings.all_layers > all ? registry->ceilings.all_layers - all : 0;
 
-        room = (struct run_room){
-            its + left, "more layers than the daemon's limits.all_layers allows all runs together",
-            &registry->usage.all_layers};
+        room.layers = its + left;
+        room.problem = "more layers than the daemon's limits.all_layers allows all runs together";
+        room.gauge = &registry->usage.all_layers;
     }
-    if (registry_crowded(registry))
-        room = (struct run_room){
-            its, "the daemon has as much memory as its limits.memory_bytes allows: no new layers",
-            &registry->usage.memory_bytes};
     return room;
 }
 

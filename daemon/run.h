@@ -31,11 +31,15 @@ struct run_member_events {
     void (*kept)(void *context);       /* more of its posts are kept, or durable */
 };
 
-/* How many layers a run may have, what bounds that, and whose gauge a layer too many belongs to. */
+/* How many layers a run may have, what bounds that, and whose gauge a layer too many belongs to; and
+ * how much memory there is for new ones, and where it is counted that there is none. */
 struct run_room {
     size_t layers;
     const char *problem; /* a static sentence */
     struct gauge *gauge;
+    uint64_t bytes;
+    const char *no_bytes; /* a static sentence */
+    struct gauge *memory;
 };
 typedef struct run_room run_room_asker(void *context, const struct run *run);
 
@@ -147,6 +151,9 @@ void run_sync(struct run *run, struct syncer *syncer, struct moment now);
 
 /* What of the windows is to wait for space. */
 void run_set_thrift(struct run *run, enum thrift thrift);
+
+/* Bytes that its layers and variables will take and do not yet: see model.h. */
+uint64_t run_promised(const struct run *run);
 
 /* True when no session is connected and none was heard for `idle_seconds`: may be closed. */
 bool run_idle(const struct run *run, struct moment now);

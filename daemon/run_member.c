@@ -225,6 +225,7 @@ void run_member_leave(struct run_member *member, bool bye, struct moment now)
     member->live = false;
     member->bye = member->bye || bye;
     member->events = (struct run_member_events){0};
+    member_unmap(member);
     if (bye)
         run_give_up(member);
     if (run->suspended)
@@ -281,22 +282,28 @@ enum nack_reason run_layers(struct run_member *member, const struct msg_layers *
                             const char **problem)
 {
     struct run *run = member->run;
-    struct run_room room = {LAYERS_MAX, NULL, NULL};
-    size_t refused = run->model.refused;
+    struct run_room room = {.layers = LAYERS_MAX, .bytes = UINT64_MAX};
+    size_t refused = run->model.refused, starved = run->model.starved;
     enum nack_reason reason, of_rules;
 
     if (run->room)
         room = run->room(run->listener_context, run);
     run->model.most = room.layers;
+    run->model.room = room.bytes;
     /* What is declared again after a reconnect is not new. */
     run->model.closed = record_bytes(run->record) + steps_bytes(run->steps) > run->byte_budget;
     reason = member_layers(member, &run->model, layers, problem);
     if (run->model.closed && reason == NACK_LIMIT)
         *problem = "the run's memory is used up: no more layers";
-    else if (room.gauge && run->model.refused > refused) {
-        room.gauge->refused += run->model.refused - refused;
+    else if (room.memory && run->model.starved > starved) {
+        room.memory->refused += run->model.starved - starved;
+        *problem = reason == NACK_LIMIT ? room.no_bytes : *problem;
+    } else if (room.gauge && run->model.refused > refused) {
         *problem = reason == NACK_LIMIT ? room.problem : *problem;
     }
+    if (room.gauge)
+        room.gauge->refused += run->model.refused - refused;
+    run->model.room = UINT64_MAX;
     run->model.closed = false;
     of_rules = take_rules(run, layers);
     if (reason) {
@@ -315,12 +322,13 @@ static void pause_training(struct run *run, struct moment now)
     pace_pause(&run->pace);
 }
 
-void run_take_pace(struct run *run, uint32_t phase, struct moment now)
+bool run_take_pace(struct run *run, uint32_t phase, struct moment now)
 {
     if (phase == EMBMON_TRAIN)
         pace_post(&run->pace, now);
     else
         pause_training(run, now);
+    return run_may_begin(run, phase);
 }
 
 enum nack_reason run_sample(struct run_member *member, const struct msg_sample *sample,
@@ -330,7 +338,8 @@ enum nack_reason run_sample(struct run_member *member, const struct msg_sample *
     enum nack_reason reason = NACK_UNKNOWN;
 
     run_heartbeat(member, NULL, now);
-    run_take_pace(member->run, sample->phase, now);
+    if (!run_take_pace(member->run, sample->phase, now))
+        return run_count(member, sample->sequence, NACK_LIMIT);
     if (target.variable > 0)
         reason =
             run_reason(steps_sample(member->run->steps, sample->phase, sample->step, member->rank,
@@ -347,7 +356,8 @@ enum nack_reason run_scalar(struct run_member *member, const struct msg_scalar *
     enum nack_reason reason = NACK_LIMIT;
 
     run_heartbeat(member, NULL, now);
-    run_take_pace(run, scalar->phase, now);
+    if (!run_take_pace(run, scalar->phase, now))
+        return run_count(member, scalar->sequence, NACK_LIMIT);
     if (index >= 0)
         reason = run_reason(steps_scalar(run->steps, scalar->phase, scalar->step, member->rank,
                                          (size_t)index, scalar->value));
@@ -362,7 +372,8 @@ enum nack_reason run_step_end(struct run_member *member, const struct msg_step_e
     enum nack_reason reason;
 
     run_heartbeat(member, NULL, now);
-    run_take_pace(run, end->phase, now);
+    if (!run_take_pace(run, end->phase, now))
+        return run_count(member, end->sequence, NACK_LIMIT);
     if (end->dropped > member->dropped)
         member->dropped = end->dropped;
     reason = run_reason(steps_end(run->steps, end->phase, end->step, member->rank, now));

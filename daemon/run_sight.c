@@ -30,7 +30,8 @@ enum nack_reason run_ids(struct run_member *member, const struct msg_ids *ids, s
     const struct step *step;
 
     run_heartbeat(member, NULL, now);
-    run_take_pace(run, ids->phase, now);
+    if (!run_take_pace(run, ids->phase, now))
+        return run_count(member, ids->sequence, NACK_LIMIT);
     if (target.layer > 0) {
         size_t layer = (size_t)target.layer - 1;
 
@@ -79,7 +80,8 @@ enum nack_reason run_shape(struct run_member *member, const struct msg_shape *sh
     enum nack_reason reason;
 
     run_heartbeat(member, NULL, now);
-    run_take_pace(member->run, shape->phase, now);
+    if (!run_take_pace(member->run, shape->phase, now))
+        return run_count(member, shape->sequence, NACK_LIMIT);
     reason = take_shape(member, target, shape, now);
     run_relieve(member->run, now);
     return run_count(member, shape->sequence, reason);

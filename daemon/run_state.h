@@ -50,6 +50,7 @@ struct run {
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */
     bool wishing;
+    bool begun[STEP_PHASES]; /* see run_may_begin() */
     bool ended;     /* run_end() was called, and nobody has joined since */
     bool suspended; /* its trainers will find it again: see run_suspend() */
     bool begun;     /* it has been kept, by this process or an earlier one */
@@ -81,13 +82,18 @@ struct run {
     int sync_error;                        /* as last logged */
 };
 
+/* False: steps of this phase cannot begin, for there is no memory for what their layers take. It is
+ * promised otherwise. */
+bool run_may_begin(struct run *run, uint32_t phase);
+
 /* What becomes of a numbered post: the reason it is refused for, counted for the member and the
  * run. Returns the reason. */
 enum nack_reason run_reason(enum steps_result result);
 enum nack_reason run_count(struct run_member *member, uint64_t sequence, enum nack_reason reason);
 
-/* A post of this phase has come: the trainer is not stalled, or training is not its turn. */
-void run_take_pace(struct run *run, uint32_t phase, struct moment now);
+/* A post of this phase has come: the trainer is not stalled, or training is not its turn. False: it
+ * cannot be taken, see run_may_begin(). */
+bool run_take_pace(struct run *run, uint32_t phase, struct moment now);
 
 /* Whoever posts to step after step without ending any is held to what may be open right away. */
 void run_relieve(struct run *run, struct moment now);

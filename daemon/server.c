@@ -189,17 +189,14 @@ static void on_signal(uv_signal_t *signal, int number)
  * kept of runs that have ended. */
 static void weigh(struct server *server, struct moment now)
 {
-    struct gauge *memory = &registry_usage(server->registry)->memory_bytes;
-    uint64_t most = server->options->ceilings->memory_bytes;
     struct space space = {0};
 
-    memory->used = memory_resident();
-    if (memory->used > most && now.ms >= server->next_trim_ms) {
+    if (registry_left(server->registry) == 0 && now.ms >= server->next_trim_ms) {
         server->next_trim_ms = now.ms + TRIM_MS;
-        memory->used = memory_trimmed();
+        (void)memory_trimmed();
     }
-    while (memory->used > most && registry_unload_ended(server->registry, now))
-        memory->used = memory_trimmed();
+    while (registry_left(server->registry) == 0 && registry_unload_ended(server->registry, now))
+        (void)memory_trimmed();
     thrift_look(registry_logdir(server->registry), &space);
     registry_save_space(server->registry, space);
 }
@@ -228,6 +225,7 @@ static void on_again(uv_idle_t *idle)
     struct server *server = idle->data;
 
     server->connections.again = false;
+    registry_scratch(server->registry)->heavy_left = HEAVY_A_TURN;
     connections_tick(&server->connections, moment_now(), false);
 }
 
@@ -235,6 +233,7 @@ static void on_turn(uv_prepare_t *turn)
 {
     struct server *server = turn->data;
 
+    registry_scratch(server->registry)->heavy_left = HEAVY_A_TURN;
     if (server->connections.again)
         uv_idle_start(&server->again, on_again);
     else
@@ -333,6 +332,7 @@ int server_run(const struct server_options *options)
     }
     server->options = options;
     server->registry = options->registry;
+    registry_set_scale(server->registry, memory_resident);
     server->command = options->command;
     server->supervisor = options->supervisor;
     server->connections.loop = &server->loop;

@@ -13,6 +13,9 @@
  * some 10 ms. */
 enum { EFFORT_MAX = 2 * LAYERS_MAX };
 
+/* Bytes that are read, inflated and unpacked while one layer is looked at. */
+enum { EFFORT_BYTES = 1 << 10 };
+
 /* ---- what comes in */
 
 static void take_hello(struct session *session, const struct msg_hello *hello, struct moment now)
@@ -225,19 +228,41 @@ static void take_frame(struct session *session, const struct frame *frame, struc
     }
 }
 
-/* The first frame of what is there. */
+static size_t least(uint64_t a, size_t b)
+{
+    return a < b ? (size_t)a : b;
+}
+
+/* The first frame of what is there. Who has not said who he is has little to say. */
 static enum frame_result next_frame(struct session *session, struct frame *frame, size_t *used)
 {
     const struct ceilings *ceilings = registry_ceilings(session->registry);
+    struct registry_scratch *scratch = registry_scratch(session->registry);
     struct usage *usage = registry_usage(session->registry);
+    size_t payload_max = least(ceilings->frame_bytes, SIZE_MAX),
+           inflated_max = least(ceilings->inflated_bytes, SIZE_MAX);
     struct bytes *in = &session->in;
-    bool proving = session->proving;
-    enum frame_result result = frame_read(frame, used, in->data + in->start, in->length - in->start,
-                                          &registry_scratch(session->registry)->inflater,
-                                          proving ? HANDSHAKE_PAYLOAD_MAX : ceilings->frame_bytes,
-                                          proving ? 0 : ceilings->inflated_bytes);
+    enum frame_result result;
 
-    usage->frame_bytes.refused += result == FRAME_TOO_LONG && !proving;
+    if (session->proving) {
+        payload_max = HANDSHAKE_PAYLOAD_MAX;
+        inflated_max = 0;
+    } else if (!session->member) {
+        payload_max = least(payload_max, FIRST_MESSAGE_MAX);
+        inflated_max = least(inflated_max, FIRST_MESSAGE_MAX);
+    } else if (scratch->heavy_left == 0) {
+        inflated_max = least(inflated_max, LIGHT_MESSAGE_MAX);
+    }
+    result = frame_read(frame, used, in->data + in->start, in->length - in->start,
+                        &scratch->inflater, payload_max, inflated_max);
+    session->heavy = session->member && scratch->heavy_left == 0 &&
+                     (result == FRAME_BOMB ? inflated_max < ceilings->inflated_bytes
+                                           : result == FRAME_OK && frame->length > LIGHT_MESSAGE_MAX);
+    if (session->heavy)
+        return FRAME_MORE;
+    if (result == FRAME_BOMB && session->member && scratch->heavy_left != SIZE_MAX)
+        scratch->heavy_left = 0; /* as much was done for it as for the longest */
+    usage->frame_bytes.refused += result == FRAME_TOO_LONG && !session->proving;
     usage->inflated_bytes.refused += result == FRAME_BOMB;
     if (result != FRAME_OK)
         return result;
@@ -247,20 +272,25 @@ static enum frame_result next_frame(struct session *session, struct frame *frame
     return FRAME_OK;
 }
 
-/* How much a message costs, in layers that are looked at: the end of a step judges all of them. */
-static size_t effort_of(const struct session *session, uint16_t type)
+/* How much a message costs, in layers that are looked at: the end of a step judges all of them. A
+ * long one is taken off what may be done for such. */
+static size_t effort_of(const struct session *session, const struct frame *frame)
 {
-    size_t layers = session->member ? run_model(run_member_run(session->member))->layer_count : 0;
+    size_t layers = session->member ? run_model(run_member_run(session->member))->layer_count : 0,
+           bytes = frame->length / EFFORT_BYTES;
+    struct registry_scratch *scratch = registry_scratch(session->registry);
 
-    switch (type) {
+    if (frame->length > LIGHT_MESSAGE_MAX && scratch->heavy_left != SIZE_MAX)
+        scratch->heavy_left -= least(bytes, scratch->heavy_left);
+    switch (frame->type) {
     case FRAME_STEP_END:
     case FRAME_EPOCH:
-        return 1 + layers;
+        return 1 + bytes + layers;
     case FRAME_IDS:
     case FRAME_SHAPE:
-        return 1 + layers / 4;
+        return 1 + bytes + layers / 4;
     default:
-        return 1;
+        return 1 + bytes;
     }
 }
 
@@ -277,6 +307,7 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
         memcpy(in->data + in->length, data, n);
         in->length += n;
         session->heard_ms = now.ms;
+        registry_fed(session->registry, n);
     }
     while (!session->closing && !(paused = session_paused(session) || effort >= EFFORT_MAX)) {
         struct frame frame;
@@ -295,12 +326,13 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
             take_frame(session, &frame, now);
         if (session->member)
             run_relieve_files(run_member_run(session->member), now);
-        effort += effort_of(session, frame.type);
+        effort += effort_of(session, &frame);
         session->heard_ms = now.ms; /* it may be long ago that this came */
         in->start += used;
         session->frame_since_ms = 0;
     }
-    paused = paused && (session_paused(session) || in->start < in->length);
+    paused = session->heavy ||
+             (paused && (session_paused(session) || in->start < in->length));
     if (in->start == in->length)
         bytes_clear(in);
     else if (session->frame_since_ms == 0)
@@ -327,7 +359,9 @@ struct session *session_new(struct registry *registry, struct moment now)
 
 bool session_paused(const struct session *session)
 {
-    return session->member && run_member_paused(session->member);
+    return session->member &&
+           (run_member_paused(session->member) ||
+            (session->heavy && registry_scratch(session->registry)->heavy_left == 0));
 }
 
 const uint8_t *session_output(struct session *session, size_t *n)
@@ -370,7 +404,7 @@ bool session_tick(struct session *session, struct moment now)
     if (!session->greeted &&
         is_over(&usage->handshake_seconds, ceilings->handshake_seconds, session->opened.ms, now))
         return false;
-    return session_paused(session) || session->frame_since_ms == 0 ||
+    return session_paused(session) || session->heavy || session->frame_since_ms == 0 ||
            !is_over(&usage->frame_seconds, ceilings->frame_seconds, session->frame_since_ms, now);
 }
 

@@ -30,6 +30,9 @@ bool session_is_proven(const struct session *session);
  * nothing, or it is in the log already. */
 const char *session_complaint(const struct session *session);
 
+/* Bytes: of the first message of a peer, a Hello or a Query, as sent and inflated. */
+enum { FIRST_MESSAGE_MAX = 64 << 10 };
+
 enum session_result {
     SESSION_OPEN,  /* go on */
     SESSION_PAUSE, /* do not read from this peer until session_paused() is false; it may be already,
@@ -42,7 +45,8 @@ enum session_result {
 enum session_result session_feed(struct session *session, const uint8_t *data, size_t n,
                                  struct moment now);
 
-/* True while this peer is too far ahead of the other ranks to be read from. */
+/* True while this peer is too far ahead of the other ranks to be read from, or has sent a long message
+ * and enough of those have been read in this turn. */
 bool session_paused(const struct session *session);
 
 /* What is to be sent: *n bytes, borrowed until the next call; they count as sent (the rim copies

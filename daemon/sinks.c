@@ -10,6 +10,7 @@
 #include "daemon/alert/payload.h"
 #include "daemon/exec_sink.h"
 #include "daemon/log.h"
+#include "daemon/sink_files.h"
 #include "daemon/webhook.h"
 #include "proto/name.h"
 
@@ -24,6 +25,7 @@ struct sink {
     bool fresh;    /* it was not told yet what fires already */
     uint64_t lost; /* what was dropped before the daemon's end */
     uint64_t held; /* as was said last */
+    size_t files;  /* descriptors for what is under way */
     struct log_seldom held_said;
     bool out;       /* an outage is in the log */
     uint32_t kinds; /* of errors that are in the log */
@@ -40,6 +42,7 @@ struct sinks {
     char host[HOST_MAX];
     struct moment now; /* of the last tick */
     uint32_t seed;
+    size_t most_files; /* descriptors that all together may have open */
 };
 
 /* ---- sending */
@@ -87,6 +90,7 @@ static void on_delivery(void *context, const struct delivery *delivery)
 {
     struct sink *sink = context;
 
+    sink->files -= sink_files(&sink->options);
     outbox_settle(sink->outbox, delivery->ticket, delivery->outcome, sink->sinks->now.ms);
     log_outcome(sink, delivery);
     pump(sink);
@@ -104,23 +108,36 @@ static bool send_batch(struct sink *sink, const struct outbox_batch *batch)
 
     if (sink->exec) {
         text = payload_line(batch->items[0].change);
+        sink->files += text ? sink_files(&sink->options) : 0;
         if (text)
             exec_sink_run(sink->exec, text, batch->more, batch->ticket);
         free(text);
     } else {
         text = sink->options.format == WEBHOOK_API_V2 ? payload_api_v2(batch, &context)
                                                       : payload_receiver_v4(batch, &context);
+        sink->files += text ? sink_files(&sink->options) : 0;
         if (text)
             webhook_send(sink->webhook, text, batch->ticket);
     }
     return text != NULL;
 }
 
+/* One more delivery of this sink may have its descriptors. */
+static bool has_files(const struct sink *sink)
+{
+    const struct sinks *sinks = sink->sinks;
+    size_t files = sink_files(&sink->options);
+
+    for (size_t i = 0; i < sinks->count; i++)
+        files += sinks->all[i]->files;
+    return files <= sinks->most_files;
+}
+
 static void pump(struct sink *sink)
 {
     struct outbox_batch batch;
 
-    while (outbox_take(sink->outbox, sink->sinks->now.ms, &batch)) {
+    while (has_files(sink) && outbox_take(sink->outbox, sink->sinks->now.ms, &batch)) {
         if (!send_batch(sink, &batch))
             outbox_settle(sink->outbox, batch.ticket, OUTBOX_FAILED, sink->sinks->now.ms);
     }
@@ -304,6 +321,7 @@ struct sinks *sinks_open(struct uv_loop_s *loop, struct moment now)
     sinks->loop = loop;
     sinks->now = now;
     sinks->seed = (uint32_t)getpid();
+    sinks->most_files = SIZE_MAX;
     if (gethostname(sinks->host, sizeof sinks->host - 1) != 0)
         strcpy(sinks->host, "localhost");
     return sinks;
@@ -390,6 +408,13 @@ fail:
     free(all);
     free(url);
     return false;
+}
+
+void sinks_set_files(struct sinks *sinks, size_t most)
+{
+    sinks->most_files = most;
+    if (sinks->webhooks)
+        webhooks_keep(sinks->webhooks, most / WEBHOOK_FILES);
 }
 
 /* ---- asking */

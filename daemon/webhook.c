@@ -10,8 +10,6 @@
 #include "daemon/webhook_rules.h"
 #include "embmon/embmon.h"
 
-enum { CONNECTIONS_KEPT = 16 };
-
 struct webhooks {
     uv_loop_t *loop; /* borrowed */
     uv_timer_t timer;
@@ -150,7 +148,6 @@ struct webhooks *webhooks_open(struct uv_loop_s *loop, char problem[WEBHOOK_PROB
     all->curl.multi_setopt(all->multi, CURLMOPT_SOCKETDATA, all);
     all->curl.multi_setopt(all->multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
     all->curl.multi_setopt(all->multi, CURLMOPT_TIMERDATA, all);
-    all->curl.multi_setopt(all->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
     uv_timer_init(loop, &all->timer);
     all->timer.data = all;
     return all;
@@ -158,6 +155,11 @@ struct webhooks *webhooks_open(struct uv_loop_s *loop, char problem[WEBHOOK_PROB
 fail:
     free(all);
     return NULL;
+}
+
+void webhooks_keep(struct webhooks *all, size_t connections)
+{
+    all->curl.multi_setopt(all->multi, CURLMOPT_MAXCONNECTS, connections ? (long)connections : 1L);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

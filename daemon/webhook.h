@@ -14,12 +14,20 @@ struct uv_loop_s;
 struct webhooks; /* opaque: what all webhooks share */
 struct webhook;  /* opaque: one sink's */
 
-enum { WEBHOOK_ANSWER_MAX = 64 << 10 };
+enum {
+    WEBHOOK_ANSWER_MAX = 64 << 10,
+    /* Descriptors of a request: the resolver's four, then two to connect with; and one of a
+     * connection that was kept. */
+    WEBHOOK_FILES = 5,
+};
 
 /* NULL, and problem, when libcurl is not there or does not start. */
 struct webhooks *webhooks_open(struct uv_loop_s *loop, char problem[WEBHOOK_PROBLEM_MAX]);
 /* After the last webhook_free(); it is gone once the loop has run. NULL is fine. */
 void webhooks_close(struct webhooks *all);
+
+/* At most so many connections are kept for the next requests, at least one. */
+void webhooks_keep(struct webhooks *all, size_t connections);
 
 /* What would keep a webhook of these options from working, without opening one: 0, or
  * EX_UNAVAILABLE (no libcurl) or EX_CONFIG (the token) and problem. */

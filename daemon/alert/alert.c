@@ -27,8 +27,11 @@ void alerts_free(struct alerts *alerts)
         free(alerts->all[i]->ranks.ranks);
         free(alerts->all[i]);
     }
-    for (size_t p = 0; p < STEP_PHASES; p++)
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        for (size_t i = 0; alerts->slots[p] && i < alerts->places * detector_count; i++)
+            free(alerts->slots[p][i].clauses);
         free(alerts->slots[p]);
+    }
     free(alerts->all);
     free(alerts);
 }
@@ -101,16 +104,32 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     alerts->listener(alerts->context, change);
 }
 
-static void reset_clauses(struct slot *slot)
+struct tracker *slot_need_clauses(struct slot *slot)
 {
-    for (size_t c = 0; c < CLAUSES_MAX; c++)
-        tracker_reset(&slot->clauses[c]);
+    if (!slot->clauses)
+        slot->clauses = calloc(CLAUSES_MAX, sizeof *slot->clauses);
+    return slot->clauses;
+}
+
+void slot_settle(struct slot *slot)
+{
+    for (size_t c = 0; slot->clauses && c < CLAUSES_MAX; c++) {
+        if (slot_clause(slot, c) != EMBMON_RESOLVED)
+            return;
+    }
+    slot_reset(slot); /* whose state is resolved has no history either */
+}
+
+void slot_reset(struct slot *slot)
+{
+    free(slot->clauses);
+    slot->clauses = NULL;
 }
 
 void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
                   struct moment now)
 {
-    reset_clauses(slot);
+    slot_reset(slot);
     summary_end(slot->alert->summary, "; over at step %" PRIu64 " (%s)", step, reason);
     slot_tell(alerts, slot, EMBMON_RESOLVED, reason, step, now);
 }
@@ -118,7 +137,7 @@ void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, 
 void slot_close(struct alerts *alerts, struct slot *slot, const char *why, uint64_t step,
                 struct moment now)
 {
-    reset_clauses(slot);
+    slot_reset(slot);
     summary_end(slot->alert->summary, "; still %s when %s at step %" PRIu64,
                 state_name(slot->state), why, step);
     slot_tell(alerts, slot, EMBMON_RESOLVED, "closed", step, now);
@@ -130,16 +149,17 @@ void slot_new_level(struct alerts *alerts, struct slot *slot, size_t detector, u
     bool was_level = false, stays = false;
 
     for (size_t c = 0; c < CLAUSES_MAX; c++) {
-        if (slot->clauses[c].state == EMBMON_RESOLVED)
+        if (slot_clause(slot, c) == EMBMON_RESOLVED)
             continue;
         if (detectors[detector].clauses[c].of_level) {
-            tracker_reset(&slot->clauses[c]);
+            tracker_reset(&slot->clauses[c]); /* it is up: they are there */
             was_level = true;
         } else {
             stays = true;
         }
     }
     slot->level_steps = 0;
+    slot_settle(slot);
     if (was_level && !stays)
         slot_resolve(alerts, slot, "new level", step, now);
 }

@@ -72,14 +72,19 @@ static bool is_used(const struct slot *slot)
         slot->state != EMBMON_RESOLVED || slot->first_step || slot->sight_step || slot->level_steps;
 
     for (size_t i = 0; i < CLAUSES_MAX; i++)
-        used = used || slot->clauses[i].state != EMBMON_RESOLVED;
+        used = used || slot_clause(slot, i) != EMBMON_RESOLVED;
     return used;
 }
 
 static void carry_slot(struct carry *c, struct slot *slot)
 {
+    struct tracker none = {0}, *clauses = c->loading ? slot_need_clauses(slot) : slot->clauses;
+
+    if (c->loading && !clauses)
+        carry_fail(c, "out of memory");
     for (size_t i = 0; i < CLAUSES_MAX; i++)
-        tracker_carry(c, &slot->clauses[i]);
+        tracker_carry(c, clauses ? &clauses[i] : &none);
+    slot_settle(slot);
     carry_u32(c, &slot->state, EMBMON_FIRING);
     carry_u64(c, &slot->first_step);
     carry_u64(c, &slot->sight_step);
@@ -118,6 +123,7 @@ static void load_slots(struct carry *c, struct alerts *alerts, const struct tabl
         carry_position(c, table, &at, alerts->places);
         slot = slot_at(c, alerts, table, &at);
         carry_slot(c, slot ? slot : &passed_over);
+        slot_reset(&passed_over);
     }
 }
 

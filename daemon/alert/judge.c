@@ -93,8 +93,8 @@ static uint32_t state_of(const struct slot *slot)
     uint32_t state = EMBMON_RESOLVED;
 
     for (size_t c = 0; c < CLAUSES_MAX; c++) {
-        if (slot->clauses[c].state > state)
-            state = slot->clauses[c].state;
+        if (slot_clause(slot, c) > state)
+            state = slot_clause(slot, c);
     }
     return state;
 }
@@ -109,7 +109,7 @@ static const struct finding *worst_of(size_t d, const struct slot *slot,
     uint32_t furthest = 0;
 
     for (size_t c = 0; c < CLAUSES_MAX; c++) {
-        uint32_t state = slot->clauses[c].state;
+        uint32_t state = slot_clause(slot, c);
 
         if (!sick[c] || (worst && state < furthest))
             continue;
@@ -184,7 +184,7 @@ static bool compares_with_level(size_t d, const struct slot *slot)
 
     for (size_t c = 0; c < CLAUSES_MAX; c++)
         compares = compares ||
-                   (detectors[d].clauses[c].of_level && slot->clauses[c].state != EMBMON_RESOLVED);
+                   (detectors[d].clauses[c].of_level && slot_clause(slot, c) != EMBMON_RESOLVED);
     return compares;
 }
 
@@ -241,6 +241,16 @@ static bool is_ahead(const struct judgement *j, const struct slot *slot)
     return slot->state != EMBMON_RESOLVED && slot->first_step > j->m->step->number;
 }
 
+static void clear_clause(struct slot *slot, size_t clause, bool at_once, uint32_t hold)
+{
+    if (!slot->clauses)
+        return;
+    if (at_once)
+        tracker_reset(&slot->clauses[clause]);
+    else
+        tracker_clear(&slot->clauses[clause], hold);
+}
+
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
@@ -259,7 +269,6 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     slot->silent = NULL;
     for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
         struct finding *finding = &findings[c];
-        struct tracker *tracker = &slot->clauses[c];
         uint32_t hold = hold_of(j, d, c, layer);
         enum verdict verdict;
 
@@ -273,14 +282,12 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
             verdict = VERDICT_SILENT;
         }
         if (verdict == VERDICT_SICK) {
-            if (!counted)
-                tracker_sick(tracker, hold, finding->hold_back);
+            /* Without memory this step is not counted. */
+            if (!counted && slot_need_clauses(slot))
+                tracker_sick(&slot->clauses[c], hold, finding->hold_back);
             sick[c] = true;
         } else if (verdict == VERDICT_CLEAR && !j->early && !counted && !is_ahead(j, slot)) {
-            if (detector->at == AT_TIME)
-                tracker_reset(tracker);
-            else
-                tracker_clear(tracker, hold);
+            clear_clause(slot, c, detector->at == AT_TIME, hold);
         } else if (finding->silent) {
             slot->silent = finding->silent;
         }
@@ -288,10 +295,11 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     }
     if (told)
         slot->silent = NULL;
+    slot_settle(slot);
     worst = worst_of(d, slot, findings, sick);
     if (worst && (detector->at == AT_IDS || detector->at == AT_SHAPE))
         slot->sight_step = j->m->step->number + 1;
-    follow(j, d, layer, slot, worst, worst ? slot->clauses[worst - findings].state : 0);
+    follow(j, d, layer, slot, worst, worst ? slot_clause(slot, (size_t)(worst - findings)) : 0);
     if (!j->early && !muted)
         settle(j, d, layer, slot);
     return worst != NULL;

@@ -5,6 +5,7 @@
 #include "daemon/alert/alert.h"
 #include "daemon/alert/tracker.h"
 #include "daemon/step.h"
+#include "embmon/embmon.h"
 
 /* One alert, made when it is first pending. Its strings live here. */
 struct alert {
@@ -15,9 +16,10 @@ struct alert {
     struct rank_list ranks;
 };
 
-/* What one detector holds against one layer. */
+/* What one detector holds against one layer. There is one for each detector, layer and phase, and
+ * nearly all of them have nothing to hold against anybody. */
 struct slot {
-    struct tracker clauses[CLAUSES_MAX];
+    struct tracker *clauses; /* owned: CLAUSES_MAX of them; NULL: none of them is up */
     struct alert *alert; /* owned; NULL while it never came up */
     const char *silent;  /* why it could not tell at the last step */
     uint64_t first_step; /* of the present trouble */
@@ -47,6 +49,18 @@ static inline struct slot *slot_of(const struct alerts *alerts, uint32_t phase, 
 
     return &alerts->slots[phase - 1][detector * alerts->places + place];
 }
+
+/* The state of one of its clauses. */
+static inline uint32_t slot_clause(const struct slot *slot, size_t clause)
+{
+    return slot->clauses ? slot->clauses[clause].state : EMBMON_RESOLVED;
+}
+
+/* Its clauses, made when the first comes up; NULL when out of memory. Gives them back once none is
+ * up, or all at once. */
+struct tracker *slot_need_clauses(struct slot *slot);
+void slot_settle(struct slot *slot);
+void slot_reset(struct slot *slot);
 
 /* The alert of a slot, made when it first comes up; NULL when out of memory. */
 struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,

@@ -57,6 +57,13 @@ void record_finish(struct record *record, const struct alerts *alerts, struct mo
 /* Flushes and closes; open windows that record_finish() has not written are lost. NULL is fine. */
 void record_close(struct record *record);
 
+/* How many layers and variables of its model there are windows for, in a phase. */
+struct record_room {
+    bool any; /* a step of it has closed, or an alert has come up */
+    size_t layers, variables;
+};
+void record_rooms(const struct record *record, uint32_t phase, struct record_room *has);
+
 /* The last training, validation or inference step found in or written to the files; -1: none. */
 int64_t record_last_step(const struct record *record, uint32_t phase);
 

@@ -165,6 +165,15 @@ size_t record_bytes(const struct record *record)
     return bytes;
 }
 
+void record_rooms(const struct record *record, uint32_t phase, struct record_room *has)
+{
+    const struct phase_windows *w = record->phases[phase - 1];
+
+    *has = (struct record_room){0};
+    if (w)
+        *has = (struct record_room){true, w->layer_count, w->variable_count};
+}
+
 void record_stats(const struct record *record, struct event_file_stats *stats)
 {
     event_file_get_stats(record->writer.file, stats);

@@ -18,7 +18,7 @@
 /* A frame of a type that is passed over, with a payload of n bytes of zero. */
 static enum session_result say_frame(size_t n)
 {
-    struct peer peer = peer_open(registry, 1, 0);
+    struct peer peer = joined(1, (struct hello){0}, 0);
     uint8_t *frame = calloc(1, FRAME_HEADER + n);
     enum session_result result;
 
@@ -59,7 +59,7 @@ static void the_welcome_says_how_long(void **state)
 /* The same deflated: n bytes of zero are short. */
 static enum session_result say_deflated(size_t n)
 {
-    struct peer peer = peer_open(registry, 1, 0);
+    struct peer peer = joined(1, (struct hello){0}, 0);
     uint8_t *frame = calloc(1, FRAME_HEADER + n), *zeros = calloc(1, n);
     enum session_result result;
     uLongf length = (uLongf)n;
@@ -86,6 +86,30 @@ static void a_frame_inflates_to_as_much_as_it_may(void **state)
     assert_int_equal(say_deflated(100001), SESSION_CLOSE);
     assert_int_equal(usage()->inflated_bytes.refused, 1);
     assert_int_equal(usage()->inflated_bytes.used, 100000);
+}
+
+/* Of a peer that has not said who it is 64 KiB, whatever else is configured. */
+static void a_first_frame_is_short(void **state)
+{
+    static uint8_t frame[FRAME_HEADER + FIRST_MESSAGE_MAX + 1], deflated[4096];
+    static const uint8_t zeros[FIRST_MESSAGE_MAX + 1];
+
+    (void)state;
+    for (size_t n = FIRST_MESSAGE_MAX - 1; n <= FIRST_MESSAGE_MAX + 1; n++) {
+        enum session_result expected = n > FIRST_MESSAGE_MAX ? SESSION_CLOSE : SESSION_OPEN;
+        struct peer plain = peer_open(registry, 1, 0), squeezed = peer_open(registry, 2, 0);
+        uLongf length = sizeof deflated - FRAME_HEADER;
+
+        frame_seal(frame, 999, 0, n);
+        peer_feed(&plain, frame, FRAME_HEADER + n, 0);
+        assert_int_equal(plain.result, expected);
+        assert_int_equal(compress(deflated + FRAME_HEADER, &length, zeros, n), Z_OK);
+        frame_seal(deflated, 999, FRAME_DEFLATED, length);
+        peer_feed(&squeezed, deflated, FRAME_HEADER + length, 0);
+        assert_int_equal(squeezed.result, expected);
+        peer_close(&plain, 0);
+        peer_close(&squeezed, 0);
+    }
 }
 
 enum { LAYER_BYTES = 14 };
@@ -230,6 +254,7 @@ int main(void)
         TEST(a_frame_is_as_long_as_it_may_be),
         TEST(the_welcome_says_how_long),
         TEST(a_frame_inflates_to_as_much_as_it_may),
+        TEST(a_first_frame_is_short),
         TEST(a_message_unpacks_to_as_much_as_it_may),
         TEST(so_long_may_the_first_message_take),
         TEST(so_long_may_a_frame_take),

@@ -200,6 +200,37 @@ static void what_all_hold_has_an_end(void **state)
     assert_int_equal(usage.buffer_bytes.refused, 2);
 }
 
+static void of_no_memory_a_sixteenth_is_for_what_peers_send(void **state)
+{
+    (void)state;
+    ceilings.buffer_bytes = 1600;
+    ceilings.memory_bytes = 5000;
+    usage.memory_bytes.used = 5000;
+    usage.buffer_bytes.used = 1600;
+    assert_false(door_is_crowded(&door));
+    usage.memory_bytes.used = 5001;
+    assert_true(door_is_crowded(&door));
+    usage.buffer_bytes.used = 101;
+    assert_true(door_is_crowded(&door));
+    usage.buffer_bytes.used = 100;
+    assert_false(door_is_crowded(&door));
+}
+
+/* Sinks open theirs while they deliver, when it is too late to say no. */
+static void files_are_left_for_sinks(void **state)
+{
+    struct guest guest = local();
+
+    (void)state;
+    usage.files = FILES_OWN + 20;
+    usage.sink_files = 20;
+    assert_int_equal(usage_files_left(&usage), 0);
+    assert_int_equal(enter(&guest), DOOR_FULL);
+    usage.sink_files = 19;
+    assert_int_equal(usage_files_left(&usage), 1);
+    assert_int_equal(enter(&guest), DOOR_OPEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +242,8 @@ int main(void)
         cmocka_unit_test_setup(who_has_proven_the_token_has_not_failed, begin),
         cmocka_unit_test_setup(what_one_does_not_read_has_an_end, begin),
         cmocka_unit_test_setup(what_all_hold_has_an_end, begin),
+        cmocka_unit_test_setup(of_no_memory_a_sixteenth_is_for_what_peers_send, begin),
+        cmocka_unit_test_setup(files_are_left_for_sinks, begin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

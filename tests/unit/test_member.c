@@ -162,9 +162,13 @@ static void ids_above_all_that_a_run_may_have_are_refused(void **state)
 
     (void)state;
     assert_int_equal(declare(&far, 1, NULL, 0, &problem), NACK_LIMIT);
-    assert_int_equal(member->target_count, 0);
+    for (size_t i = 0; i < TARGETS_PAGES; i++)
+        assert_null(member->targets[i]);
     assert_int_equal(declare(&last, 1, NULL, 0, &problem), 0);
-    assert_true(member->target_count < 2 * (LAYERS_MAX + VARIABLES_MAX));
+    for (size_t i = 0; i < TARGETS_PAGES - 1; i++) /* one id costs one page */
+        assert_null(member->targets[i]);
+    assert_int_equal(member_target(member, LAYERS_MAX + VARIABLES_MAX - 1).layer, 1);
+    assert_int_equal(member_target(member, LAYERS_MAX + VARIABLES_MAX).layer, 0);
 }
 
 static void a_layer_too_many_is_refused_and_the_rest_stays(void **state)

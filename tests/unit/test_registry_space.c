@@ -101,29 +101,75 @@ static void what_is_sent_to_a_layer_too_many_is_refused_and_all_else_is_taken(vo
     peer_close(&peer, 3);
 }
 
+/* Three quarters are for runs and layers, and what a layer will take is taken when it is declared. */
 static void so_much_memory_has_the_process(void **state)
 {
+    enum { LAYER = MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES };
+    uint64_t *used = &usage()->memory_bytes.used, most = 48 << 20;
     struct peer a = joined(1, (struct hello){.name = "a"}, 0), b, c;
 
     (void)state;
-    ceilings.memory_bytes = 1000;
+    ceilings.memory_bytes = 64 << 20;
     hold();
-    usage()->memory_bytes.used = 999;
+    *used = most - LAYER - 1;
     assert_int_equal(declare(&a, 0, 1), 0);
-    usage()->memory_bytes.used = 1000;
+    *used = most - 2 * LAYER;
     assert_int_equal(declare(&a, 1, 1), 0);
-    b = joined(2, (struct hello){.name = "b"}, 0);
-    assert_true(is_in(&b));
-    usage()->memory_bytes.used = 1001;
+    *used = most - 3 * LAYER + 1;
     assert_int_equal(declare(&a, 2, 2), NACK_LIMIT);
     assert_non_null(strstr(a.heard.nack_detail, "limits.memory_bytes"));
     assert_int_equal(declare(&a, 0, 2), 0);
+    assert_int_equal(layers_of(&a), 2);
+    assert_int_equal(usage()->memory_bytes.refused, 2);
+    *used = most - 2 * LAYER - 1;
+    b = joined(2, (struct hello){.name = "b"}, 0);
+    assert_true(is_in(&b));
+    *used = most - 2 * LAYER;
     c = joined(3, (struct hello){.name = "c"}, 0);
     assert_refused(&c, "limits.memory_bytes");
     assert_int_equal(usage()->memory_bytes.refused, 3);
+    assert_int_equal(usage()->layers.refused + usage()->all_layers.refused, 0);
     peer_close(&a, 1);
     peer_close(&b, 1);
     peer_close(&c, 1);
+}
+
+static uint64_t resident, looks;
+
+static uint64_t weigh(void)
+{
+    looks++;
+    return resident;
+}
+
+/* What came since usage was looked at last counts, too. */
+static void the_memory_is_looked_at_when_it_matters(void **state)
+{
+    struct peer a = joined(1, (struct hello){.name = "a"}, 0), b;
+
+    (void)state;
+    ceilings.memory_bytes = 64 << 20;
+    hold();
+    resident = 64 << 20;
+    registry_set_scale(registry, weigh);
+    assert_int_equal(declare(&a, 0, 1), NACK_LIMIT);
+    assert_int_equal(usage()->memory_bytes.used, 64 << 20);
+    b = joined(2, (struct hello){.name = "b"}, 0);
+    assert_refused(&b, "limits.memory_bytes");
+    resident = 0;
+    assert_int_equal(declare(&a, 0, 1), 0);
+    registry_fed(registry, 4 << 20);
+    looks = 0;
+    registry_fed(registry, (4 << 20) - 1);
+    assert_int_equal(looks, 0);
+    resident = 77;
+    registry_fed(registry, 1);
+    assert_int_equal(looks, 1);
+    assert_int_equal(usage()->memory_bytes.used, 77);
+    registry_fed(registry, (4 << 20) - 1);
+    assert_int_equal(looks, 1);
+    peer_close(&a, 1);
+    peer_close(&b, 1);
 }
 
 static void what_is_kept_of_runs_that_have_ended_goes_first(void **state)
@@ -223,6 +269,7 @@ int main(void)
         TEST(so_many_layers_have_all_runs),
         TEST(what_is_sent_to_a_layer_too_many_is_refused_and_all_else_is_taken),
         TEST(so_much_memory_has_the_process),
+        TEST(the_memory_is_looked_at_when_it_matters),
         TEST(what_is_kept_of_runs_that_have_ended_goes_first),
         TEST(so_many_runs_as_there_are_files_for),
         cmocka_unit_test_setup_teardown(so_much_may_lie_in_the_logdir_of_all_runs, start, stop),

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 #include "tests/unit/peer.h"
 #include "tests/unit/tree.h"
@@ -498,10 +499,80 @@ static void so_much_is_done_at_once_and_no_more(void **state)
     peer_close(&peer, 10);
 }
 
+/* Bytes of a frame of a type that is passed over, deflated from n zeros. */
+static size_t deflated_frame(uint8_t *to, size_t room, size_t n)
+{
+    uint8_t *zeros = calloc(1, n);
+    uLongf length = (uLongf)(room - FRAME_HEADER);
+
+    assert_non_null(zeros);
+    assert_int_equal(compress(to + FRAME_HEADER, &length, zeros, (uLong)n), Z_OK);
+    free(zeros);
+    frame_seal(to, 999, FRAME_DEFLATED, length);
+    return FRAME_HEADER + length;
+}
+
+/* Who sends what inflates to a lot waits for his turn; who does not is served meanwhile. */
+static void long_messages_wait_for_a_turn_of_their_own(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){.name = "a"}, 0),
+                b = peer_join(registry, 2, (struct hello){.name = "b"}, 0);
+    size_t *left = &registry_scratch(registry)->heavy_left;
+    static uint8_t data[64 << 10];
+    size_t n = deflated_frame(data, sizeof data, LIGHT_MESSAGE_MAX + 1);
+    uint64_t skipped = registry_totals(registry)->unknown_frames;
+
+    (void)state;
+    *left = 300; /* more than this one takes, less than two */
+    assert_int_equal(session_feed(a.session, data, n, at(1)), SESSION_OPEN);
+    assert_int_equal(*left, 300 - LIGHT_MESSAGE_MAX / 1024);
+    assert_int_equal(session_feed(a.session, data, n, at(1)), SESSION_OPEN);
+    assert_int_equal(*left, 0);
+    assert_int_equal(registry_totals(registry)->unknown_frames, skipped + 2);
+    assert_int_equal(session_feed(a.session, data, n, at(1)), SESSION_PAUSE);
+    assert_true(session_paused(a.session));
+    assert_int_equal(session_feed(a.session, NULL, 0, at(1)), SESSION_PAUSE);
+    assert_true(session_tick(a.session, at(40000))); /* it is not the peer who keeps us waiting */
+    n = deflated_frame(data, sizeof data, LIGHT_MESSAGE_MAX);
+    assert_int_equal(session_feed(b.session, data, n, at(1)), SESSION_OPEN);
+    assert_int_equal(registry_totals(registry)->unknown_frames, skipped + 3);
+    *left = 1;
+    assert_false(session_paused(a.session));
+    assert_int_equal(session_feed(a.session, NULL, 0, at(2)), SESSION_OPEN);
+    assert_int_equal(registry_totals(registry)->unknown_frames, skipped + 4);
+    assert_int_equal(*left, 0);
+    peer_close(&a, 3);
+    peer_close(&b, 3);
+}
+
+/* What inflates beyond the limit is as much work as what it is tried against. */
+static void a_bomb_takes_the_whole_turn(void **state)
+{
+    struct peer a = peer_join(registry, 1, (struct hello){.name = "a"}, 0),
+                b = peer_join(registry, 2, (struct hello){.name = "b"}, 0);
+    size_t *left = &registry_scratch(registry)->heavy_left;
+    static uint8_t data[64 << 10];
+    size_t n = deflated_frame(data, sizeof data, FRAME_INFLATED_MAX + 1);
+
+    (void)state;
+    *left = HEAVY_A_TURN;
+    assert_int_equal(session_feed(a.session, data, n, at(1)), SESSION_CLOSE);
+    assert_int_equal(*left, 0);
+    assert_int_equal(session_feed(b.session, data, n, at(1)), SESSION_PAUSE);
+    assert_int_equal(registry_usage(registry)->inflated_bytes.refused, 1);
+    *left = HEAVY_A_TURN;
+    assert_int_equal(session_feed(b.session, NULL, 0, at(1)), SESSION_CLOSE);
+    assert_int_equal(registry_usage(registry)->inflated_bytes.refused, 2);
+    peer_close(&a, 3);
+    peer_close(&b, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_hello_is_welcomed_with_the_runs_name, start, stop),
+        cmocka_unit_test_setup_teardown(long_messages_wait_for_a_turn_of_their_own, start, stop),
+        cmocka_unit_test_setup_teardown(a_bomb_takes_the_whole_turn, start, stop),
         cmocka_unit_test_setup_teardown(posts_are_merged_acked_and_counted, start, stop),
         cmocka_unit_test_setup_teardown(frames_come_in_any_cut, start, stop),
         cmocka_unit_test_setup_teardown(what_is_sent_again_after_a_reconnect_is_not_merged_twice,

@@ -1,0 +1,203 @@
+/* What a run will take: what is reserved for its layers is as much as they take, and no other run's. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/limited.h"
+
+enum { MANY = 1000, VARIABLES = 2000 };
+
+/* Declares embeddings from id `first` on, each with `of_each` variables beside its own. */
+static void declare(struct peer *peer, uint32_t first, uint32_t count, uint32_t of_each)
+{
+    struct msg_layer *layers = calloc(count, sizeof *layers);
+    struct msg_variable *variables = calloc(count * of_each + 1, sizeof *variables);
+    char(*paths)[40] = calloc(count, sizeof *paths);
+    static const char *const names[] = {"kernel", "bias"};
+    struct message m = {.type = FRAME_LAYERS,
+                        .layers = {layers, count, variables, count * of_each}};
+
+    assert_true(layers && variables && paths && of_each <= 2);
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(paths[i], sizeof paths[i], "model/block_%u/embedding", first + i);
+        layers[i] = (struct msg_layer){.id = first + i,
+                                       .path = paths[i],
+                                       .kind = EMBMON_EMBEDDING,
+                                       .rows = 100,
+                                       .columns = 8,
+                                       .activation = ""};
+        for (uint32_t k = 0; k < of_each; k++)
+            variables[i * of_each + k] = (struct msg_variable){
+                .id = MANY + i * of_each + k, .layer = first + i, .name = names[k]};
+    }
+    peer_say(peer, &m, 0);
+    free(layers);
+    free(variables);
+    free(paths);
+}
+
+static void post(struct peer *peer, uint32_t target, uint32_t phase, uint32_t signal, uint64_t step)
+{
+    struct message m = {.type = FRAME_SAMPLE,
+                        .sample = {.sequence = ++peer->sequence,
+                                   .target = target,
+                                   .signal = signal,
+                                   .phase = phase,
+                                   .step = step,
+                                   .summary = TENSOR(0.5, -0.5)}};
+
+    peer_say(peer, &m, 1);
+    summary_free(&m.sample.summary);
+}
+
+static void end(struct peer *peer, uint32_t phase, uint64_t step)
+{
+    struct message m = {
+        .type = FRAME_STEP_END,
+        .step_end = {.sequence = ++peer->sequence, .phase = phase, .step = step}};
+
+    peer_say(peer, &m, 1);
+}
+
+static const struct run *run_of(const struct peer *peer)
+{
+    return registry_find(registry, peer->heard.run);
+}
+
+static void what_is_promised_is_kept_until_it_is_taken(void **state)
+{
+    enum { LAYER = MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES };
+    struct peer peer = joined(1, (struct hello){0}, 0);
+
+    (void)state;
+    assert_int_equal(run_promised(run_of(&peer)), 0);
+    declare(&peer, 0, 5, 2);
+    assert_int_equal(run_promised(run_of(&peer)), 5 * LAYER + 10 * MODEL_VARIABLE_BYTES);
+    declare(&peer, 0, 5, 2); /* again */
+    assert_int_equal(run_promised(run_of(&peer)), 5 * LAYER + 10 * MODEL_VARIABLE_BYTES);
+    end(&peer, EMBMON_TRAIN, 0);
+    assert_int_equal(run_promised(run_of(&peer)), 0);
+    declare(&peer, 5, 1, 0);
+    assert_int_equal(run_promised(run_of(&peer)), LAYER);
+    post(&peer, 1, EMBMON_VALIDATE, EMBMON_ACTIVATION, 0);
+    assert_int_equal(run_promised(run_of(&peer)), LAYER + 6 * MODEL_PHASE_BYTES);
+    end(&peer, EMBMON_VALIDATE, 0);
+    assert_int_equal(run_promised(run_of(&peer)), LAYER);
+    end(&peer, EMBMON_TRAIN, 1);
+    assert_int_equal(run_promised(run_of(&peer)), 0);
+    peer_close(&peer, 2);
+}
+
+static uint32_t validate(struct peer *peer)
+{
+    peer->heard.nack_reason = 0;
+    post(peer, 1, EMBMON_VALIDATE, EMBMON_ACTIVATION, 0);
+    return peer->heard.nack_reason;
+}
+
+/* Validation of a big model is refused as a whole where there is no memory; of a small one never. */
+static void a_phase_begins_where_there_is_memory_for_it(void **state)
+{
+    struct peer big = joined(1, (struct hello){.name = "big"}, 0),
+                small = joined(2, (struct hello){.name = "small"}, 0);
+    uint64_t most = 48 << 20, needs = 65 * (uint64_t)MODEL_PHASE_BYTES;
+
+    (void)state;
+    ceilings.memory_bytes = 64 << 20;
+    hold();
+    declare(&big, 0, 65, 0);
+    declare(&small, 0, 64, 0);
+    end(&big, EMBMON_TRAIN, 0);
+    end(&small, EMBMON_TRAIN, 0);
+    usage()->memory_bytes.used = most - needs + 1;
+    assert_int_equal(validate(&big), NACK_LIMIT);
+    end(&big, EMBMON_VALIDATE, 0);
+    assert_int_equal(usage()->memory_bytes.refused, 2);
+    post(&big, 1, EMBMON_TRAIN, EMBMON_GRADIENT, 1); /* training goes on */
+    assert_int_equal(registry_totals(registry)->rejected, 2);
+    usage()->memory_bytes.used = most - needs;
+    assert_int_equal(validate(&big), 0);
+    usage()->memory_bytes.used = most;
+    assert_int_equal(validate(&big), 0); /* it has begun */
+    assert_int_equal(validate(&small), 0);
+    peer_close(&big, 2);
+    peer_close(&small, 2);
+}
+
+#ifndef __SANITIZE_ADDRESS__ /* it counts otherwise */
+static size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* From what a run takes with one layer to what it takes with many, all of it posted. */
+static size_t layers_take(uint32_t of_each)
+{
+    struct peer peer = joined(1, (struct hello){0}, 0);
+    size_t before;
+
+    declare(&peer, 0, 1, of_each);
+    end(&peer, EMBMON_TRAIN, 0);
+    before = allocated();
+    declare(&peer, 0, MANY, of_each);
+    for (uint32_t id = 0; id < MANY * (1 + of_each); id++)
+        post(&peer, id, EMBMON_TRAIN, EMBMON_GRADIENT, 1);
+    end(&peer, EMBMON_TRAIN, 1);
+    before = allocated() - before;
+    peer_close(&peer, 2);
+    return before;
+}
+
+static void what_is_reserved_is_what_is_taken(void **state)
+{
+    size_t bare, with;
+
+    (void)state;
+    bare = layers_take(0) / MANY;
+    stop(state);
+    start(state);
+    with = layers_take(2) / MANY;
+    print_message("%zu bytes a layer, %zu with two variables more\n", bare, with);
+    assert_in_range(bare, (MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES) * 2 / 3,
+                    MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES);
+    assert_in_range((with - bare) / 2, MODEL_VARIABLE_BYTES * 2 / 3, MODEL_VARIABLE_BYTES);
+}
+
+static void another_phase_takes_what_is_reserved_for_it(void **state)
+{
+    struct peer peer = joined(1, (struct hello){0}, 0);
+    size_t before;
+
+    (void)state;
+    declare(&peer, 0, MANY, 0);
+    end(&peer, EMBMON_TRAIN, 0);
+    before = allocated();
+    end(&peer, EMBMON_VALIDATE, 0);
+    before = (allocated() - before) / MANY;
+    print_message("%zu bytes a layer for a phase\n", before);
+    assert_in_range(before, MODEL_PHASE_BYTES * 2 / 3, MODEL_PHASE_BYTES);
+    peer_close(&peer, 2);
+}
+#endif
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_promised_is_kept_until_it_is_taken),
+        TEST(a_phase_begins_where_there_is_memory_for_it),
+#ifndef __SANITIZE_ADDRESS__
+        TEST(what_is_reserved_is_what_is_taken),
+        TEST(another_phase_takes_what_is_reserved_for_it),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
