@@ -18,7 +18,7 @@
 struct registry; /* opaque */
 
 /* Messages longer than that, inflated, are long; so much may be done for those of all peers in one
- * turn of the loop, in layers that are looked at (session.c): one of the longest, some 10 ms. */
+ * turn of the loop, in layers that are looked at (session.c): at least one. */
 enum { LIGHT_MESSAGE_MAX = 256 << 10, HEAVY_A_TURN = 8192 };
 
 /* What sessions read and write their messages with: one message at a time, so one for all. */

@@ -16,6 +16,18 @@ enum { EFFORT_MAX = 2 * LAYERS_MAX };
 /* Bytes that are read, inflated and unpacked while one layer is looked at. */
 enum { EFFORT_BYTES = 1 << 10 };
 
+static size_t least(uint64_t a, size_t b)
+{
+    return a < b ? (size_t)a : b;
+}
+
+/* So many bytes were inflated or unpacked at once: where they are many, others have to wait. */
+static void take_turn(struct registry_scratch *scratch, size_t bytes)
+{
+    if (bytes > LIGHT_MESSAGE_MAX && scratch->heavy_left != SIZE_MAX)
+        scratch->heavy_left -= least(bytes / EFFORT_BYTES, scratch->heavy_left);
+}
+
 /* ---- what comes in */
 
 static void take_hello(struct session *session, const struct msg_hello *hello, struct moment now)
@@ -201,10 +213,13 @@ static void take_invalid(struct session *session, const struct message *message,
 static void note_spent(struct session *session)
 {
     struct gauge *gauge = &registry_usage(session->registry)->message_bytes;
+    struct registry_scratch *scratch = registry_scratch(session->registry);
     bool full;
+    size_t spent = message_decoder_spent(scratch->decoder, &full);
 
-    gauge_most(gauge, message_decoder_spent(registry_scratch(session->registry)->decoder, &full));
+    gauge_most(gauge, spent);
     gauge->refused += full;
+    take_turn(scratch, spent);
 }
 
 static void take_frame(struct session *session, const struct frame *frame, struct moment now)
@@ -226,11 +241,6 @@ static void take_frame(struct session *session, const struct frame *frame, struc
     default:
         take_invalid(session, &message, problem);
     }
-}
-
-static size_t least(uint64_t a, size_t b)
-{
-    return a < b ? (size_t)a : b;
 }
 
 /* The first frame of what is there. Who has not said who he is has little to say. */
@@ -260,8 +270,8 @@ static enum frame_result next_frame(struct session *session, struct frame *frame
                                            : result == FRAME_OK && frame->length > LIGHT_MESSAGE_MAX);
     if (session->heavy)
         return FRAME_MORE;
-    if (result == FRAME_BOMB && session->member && scratch->heavy_left != SIZE_MAX)
-        scratch->heavy_left = 0; /* as much was done for it as for the longest */
+    if (result == FRAME_BOMB)
+        take_turn(scratch, inflated_max);
     usage->frame_bytes.refused += result == FRAME_TOO_LONG && !session->proving;
     usage->inflated_bytes.refused += result == FRAME_BOMB;
     if (result != FRAME_OK)
@@ -272,16 +282,13 @@ static enum frame_result next_frame(struct session *session, struct frame *frame
     return FRAME_OK;
 }
 
-/* How much a message costs, in layers that are looked at: the end of a step judges all of them. A
- * long one is taken off what may be done for such. */
+/* How much a message costs, in layers that are looked at: the end of a step judges all of them. */
 static size_t effort_of(const struct session *session, const struct frame *frame)
 {
     size_t layers = session->member ? run_model(run_member_run(session->member))->layer_count : 0,
            bytes = frame->length / EFFORT_BYTES;
-    struct registry_scratch *scratch = registry_scratch(session->registry);
 
-    if (frame->length > LIGHT_MESSAGE_MAX && scratch->heavy_left != SIZE_MAX)
-        scratch->heavy_left -= least(bytes, scratch->heavy_left);
+    take_turn(registry_scratch(session->registry), frame->length);
     switch (frame->type) {
     case FRAME_STEP_END:
     case FRAME_EPOCH:

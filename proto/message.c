@@ -5,6 +5,7 @@
 
 #include "embmon.pb-c.h"
 #include "proto/arena.h"
+#include "proto/fields.h"
 #include "proto/message_check.h"
 #include "proto/message_fields.h"
 
@@ -289,7 +290,7 @@ enum message_result message_decode(struct message_decoder *decoder, const struct
 {
     const ProtobufCMessageDescriptor *descriptor = descriptor_of(frame->type);
     size_t budget = decoder->most;
-    const void *unpacked;
+    const void *unpacked = NULL;
 
     memset(message, 0, sizeof *message);
     message->type = (enum frame_type)frame->type;
@@ -300,8 +301,9 @@ enum message_result message_decode(struct message_decoder *decoder, const struct
         budget = frame->length * BUDGET_PER_BYTE + BUDGET_ALLOWANCE;
     arena_reset(&decoder->arena, budget);
     decoder->problem = NULL;
-    unpacked =
-        protobuf_c_message_unpack(descriptor, &decoder->allocator, frame->length, frame->payload);
+    if (fields_few(frame->payload, frame->length, FIELDS_MAX))
+        unpacked = protobuf_c_message_unpack(descriptor, &decoder->allocator, frame->length,
+                                             frame->payload);
     if (!unpacked || !take_message(decoder, unpacked, message)) {
         set_sequence(message, guess_sequence(frame));
         *problem = "the payload is not this type's protobuf, or needs too much memory";
