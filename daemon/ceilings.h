@@ -72,8 +72,8 @@ struct usage {
 #define CEILING(name, least, most, standard) struct gauge name;
     CEILINGS(CEILING)
 #undef CEILING
-    unsigned thrift; /* bit per limit of the disk that is in the way now */
-    uint64_t files;  /* descriptors that the process may have; 0: more than it needs */
+    unsigned thrift;     /* bit per limit of the disk that is in the way now */
+    uint64_t files;      /* descriptors that the process may have; 0: more than it needs */
     uint64_t sink_files; /* of these, for what sinks open while they deliver */
 };
 
@@ -85,8 +85,8 @@ enum { FILES_OWN = 18, FILES_RUN = 4 };
  * written, and so nobody would get an Ack. */
 static inline uint64_t usage_files_left(const struct usage *usage)
 {
-    uint64_t taken = FILES_OWN + usage->sink_files + usage->connections.used +
-                     FILES_RUN * usage->runs.used;
+    uint64_t taken =
+        FILES_OWN + usage->sink_files + usage->connections.used + FILES_RUN * usage->runs.used;
 
     if (usage->files == 0)
         return UINT64_MAX;

@@ -43,8 +43,8 @@ void door_hush(struct door *door, struct guest *guest, uint64_t now_ms);
 /* Its socket is closed. */
 void door_leave(struct door *door, struct guest *guest);
 
-/* True while all together hold so much that nobody may begin to hold more: as much as they may, or a
- * sixteenth of it where the process has no memory left. */
+/* True while all together hold so much that nobody may begin to hold more: as much as they may, or
+ * a sixteenth of it where the process has no memory left. */
 bool door_is_crowded(const struct door *door);
 
 /* NULL when a peer that has not read `unsent` bytes may be kept `more`; else why it is given up, a

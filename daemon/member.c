@@ -160,8 +160,8 @@ static enum nack_reason take_variable(struct run_member *member, struct model *m
         *problem = "a variable of a layer that was not declared before it";
         return NACK_UNKNOWN;
     }
-    variable = is_id(from->id) ? model_variable(model, (size_t)of.layer - 1, from->name)
-                               : MODEL_FULL;
+    variable =
+        is_id(from->id) ? model_variable(model, (size_t)of.layer - 1, from->name) : MODEL_FULL;
     if (variable < 0)
         return refuse(variable, problem);
     model_shape(model, (size_t)variable, from->shape, from->shape_length);

@@ -42,7 +42,8 @@ struct run_member {
         uint64_t acked, rejected, dropped;
     } before; /* these counts when this process took them up */
     struct run_member_events events;
-    struct member_target *targets[TARGETS_PAGES]; /* [id / TARGETS_PAGE][id % TARGETS_PAGE]; owned */
+    struct member_target
+        *targets[TARGETS_PAGES]; /* [id / TARGETS_PAGE][id % TARGETS_PAGE]; owned */
 };
 
 /* It posts to training now, as far as it says. */

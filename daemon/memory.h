@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Before there are threads: large pieces of memory go back to the system at once, however many there
- * were before. What is resident is then what is used, nearly. */
+/* Before there are threads: large pieces of memory go back to the system at once, however many
+ * there were before. What is resident is then what is used, nearly. */
 void memory_tune(void);
 
 /* Bytes that are resident; 0 where the system does not say. */

@@ -105,8 +105,8 @@ struct registry_totals *registry_totals(struct registry *registry);
 struct registry_scratch *registry_scratch(struct registry *registry);
 struct registry_refusals *registry_refusals(struct registry *registry);
 
-/* Bytes that new runs and layers may still take, what is promised to others taken away. Looks at the
- * memory where it can. */
+/* Bytes that new runs and layers may still take, what is promised to others taken away. Looks at
+ * the memory where it can. */
 uint64_t registry_left(struct registry *registry);
 
 /* So many bytes have come from peers: after some MiB of them the memory is looked at again. */

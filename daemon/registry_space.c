@@ -38,7 +38,8 @@ struct run_room registry_room(void *context, const struct run *run)
         .problem = "more layers than the daemon's limits.layers allows a run",
         .gauge = &registry->usage.layers,
         .bytes = registry_left(registry),
-        .no_bytes = "the daemon has as much memory as its limits.memory_bytes allows: no new layers",
+        .no_bytes =
+            "the daemon has as much memory as its limits.memory_bytes allows: no new layers",
         .memory = &registry->usage.memory_bytes};
 
     for (size_t i = 0; i < registry->run_count; i++)

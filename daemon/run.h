@@ -31,8 +31,8 @@ struct run_member_events {
     void (*kept)(void *context);       /* more of its posts are kept, or durable */
 };
 
-/* How many layers a run may have, what bounds that, and whose gauge a layer too many belongs to; and
- * how much memory there is for new ones, and where it is counted that there is none. */
+/* How many layers a run may have, what bounds that, and whose gauge a layer too many belongs to;
+ * and how much memory there is for new ones, and where it is counted that there is none. */
 struct run_room {
     size_t layers;
     const char *problem; /* a static sentence */

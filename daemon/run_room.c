@@ -17,7 +17,7 @@ uint64_t run_promised(const struct run *run)
             (model->variable_count - has.variables) * MODEL_VARIABLE_BYTES;
     for (uint32_t phase = EMBMON_TRAIN + 1; phase <= STEP_PHASES; phase++) {
         record_rooms(run->record, phase, &has);
-        if (has.any || run->begun[phase - 1])
+        if (has.any || run->phases[phase - 1])
             bytes += (model->layer_count - has.layers) * MODEL_PHASE_BYTES;
     }
     return bytes;
@@ -28,7 +28,7 @@ bool run_may_begin(struct run *run, uint32_t phase)
     struct record_room has;
     struct run_room room;
 
-    if (phase == EMBMON_TRAIN || run->begun[phase - 1] || !run->room)
+    if (phase == EMBMON_TRAIN || run->phases[phase - 1] || !run->room)
         return true;
     record_rooms(run->record, phase, &has);
     if (!has.any && run->model.layer_count > ALWAYS_LAYERS) {
@@ -38,6 +38,6 @@ bool run_may_begin(struct run *run, uint32_t phase)
             return false;
         }
     }
-    run->begun[phase - 1] = true;
+    run->phases[phase - 1] = true;
     return true;
 }

@@ -50,7 +50,7 @@ struct run {
     uint64_t heard_ms;    /* of any session */
     uint64_t wished_step; /* when members were last asked for every step */
     bool wishing;
-    bool begun[STEP_PHASES]; /* see run_may_begin() */
+    bool phases[STEP_PHASES]; /* that have begun: see run_may_begin() */
     bool ended;     /* run_end() was called, and nobody has joined since */
     bool suspended; /* its trainers will find it again: see run_suspend() */
     bool begun;     /* it has been kept, by this process or an earlier one */

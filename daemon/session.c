@@ -265,9 +265,10 @@ static enum frame_result next_frame(struct session *session, struct frame *frame
     }
     result = frame_read(frame, used, in->data + in->start, in->length - in->start,
                         &scratch->inflater, payload_max, inflated_max);
-    session->heavy = session->member && scratch->heavy_left == 0 &&
-                     (result == FRAME_BOMB ? inflated_max < ceilings->inflated_bytes
-                                           : result == FRAME_OK && frame->length > LIGHT_MESSAGE_MAX);
+    session->heavy =
+        session->member && scratch->heavy_left == 0 &&
+        (result == FRAME_BOMB ? inflated_max < ceilings->inflated_bytes
+                              : result == FRAME_OK && frame->length > LIGHT_MESSAGE_MAX);
     if (session->heavy)
         return FRAME_MORE;
     if (result == FRAME_BOMB)
@@ -338,8 +339,7 @@ enum session_result session_feed(struct session *session, const uint8_t *data, s
         in->start += used;
         session->frame_since_ms = 0;
     }
-    paused = session->heavy ||
-             (paused && (session_paused(session) || in->start < in->length));
+    paused = session->heavy || (paused && (session_paused(session) || in->start < in->length));
     if (in->start == in->length)
         bytes_clear(in);
     else if (session->frame_since_ms == 0)

@@ -45,8 +45,8 @@ enum session_result {
 enum session_result session_feed(struct session *session, const uint8_t *data, size_t n,
                                  struct moment now);
 
-/* True while this peer is too far ahead of the other ranks to be read from, or has sent a long message
- * and enough of those have been read in this turn. */
+/* True while this peer is too far ahead of the other ranks to be read from, or has sent a long
+ * message and enough of those have been read in this turn. */
 bool session_paused(const struct session *session);
 
 /* What is to be sent: *n bytes, borrowed until the next call; they count as sent (the rim copies

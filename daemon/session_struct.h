@@ -21,7 +21,7 @@ struct session {
     uint64_t acked, durable; /* the last Ack sent */
     bool greeted;            /* a Hello or a Query came */
     bool closing;
-    bool heavy; /* the next message is a long one, and was left for another turn */
+    bool heavy;              /* the next message is a long one, and was left for another turn */
     uint32_t nacks[REASONS]; /* by reason, to log each kind once */
     void (*wake)(void *context);
     void *wake_context;

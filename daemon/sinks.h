@@ -38,8 +38,8 @@ void sinks_close(struct sinks *sinks);
 bool sinks_configure(struct sinks *sinks, const struct sink_options *options, size_t count,
                      const char *tensorboard_url, char problem[SINKS_PROBLEM_MAX]);
 
-/* From now on they deliver no more at once than they have descriptors for (sink_files.h). The others
- * wait. */
+/* From now on they deliver no more at once than they have descriptors for (sink_files.h). The
+ * others wait. */
 void sinks_set_files(struct sinks *sinks, size_t most);
 
 /* A change of an alert, to all sinks. */

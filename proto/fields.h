@@ -1,5 +1,5 @@
-/* How many fields a payload has: counted before it is unpacked, for that is slow and takes memory by
- * the field, and two bytes can be one. */
+/* How many fields a payload has: counted before it is unpacked, for that is slow and takes memory
+ * by the field, and two bytes can be one. */
 #ifndef EMBMON_PROTO_FIELDS_H
 #define EMBMON_PROTO_FIELDS_H
 

@@ -20,10 +20,10 @@ struct alert {
  * nearly all of them have nothing to hold against anybody. */
 struct slot {
     struct tracker *clauses; /* owned: CLAUSES_MAX of them; NULL: none of them is up */
-    struct alert *alert; /* owned; NULL while it never came up */
-    const char *silent;  /* why it could not tell at the last step */
-    uint64_t first_step; /* of the present trouble */
-    uint64_t sight_step; /* 1 + the step at which it was last sick at first sight; 0: never */
+    struct alert *alert;     /* owned; NULL while it never came up */
+    const char *silent;      /* why it could not tell at the last step */
+    uint64_t first_step;     /* of the present trouble */
+    uint64_t sight_step;     /* 1 + the step at which it was last sick at first sight; 0: never */
     uint32_t state;
     uint32_t level_steps; /* sampled steps pending or firing at what may be a new level */
 };

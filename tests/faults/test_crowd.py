@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import resource
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from harness import BUILD, DEFLATED, NUMBER, Closed, encode, frame, proto, wait_for  # noqa: E402
 from hostile import beside, layers, with_bytes  # noqa: E402
+from receiver import Receiver, program, sinks, webhook  # noqa: E402
 from trainers import Embmond  # noqa: E402
 
 SECONDS = int(os.environ.get("CROWD_SECONDS", 20))
@@ -202,14 +205,62 @@ def test_a_thousand_who_do_not_read():
             assert peak_kib(daemon) < MEMORY_KIB
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.timeout(120)
+def test_ten_thousand_runs_of_one_name(tmp_path):
+    """The next number is found in a few looks at the disk."""
+    with Embmond("-q") as daemon:
+        for number in range(1, 10_001):
+            (daemon.logdir / ("often" if number == 1 else f"often-{number}") / "embmon").mkdir(
+                parents=True)
+        trace = tmp_path / "trace"
+        strace = subprocess.Popen(["strace", "-f", "-e", "trace=openat,openat2", "-o", trace, "-p",
+                                   str(daemon.process.pid)], stderr=subprocess.PIPE, text=True)
+        assert "attached" in strace.stderr.readline()
+        try:
+            with daemon.trainer("often") as trainer:
+                assert trainer.run == "often-10001"
+                trainer.step(0)
+                trainer.settle()
+        finally:
+            strace.send_signal(signal.SIGINT)
+            strace.wait()
+            strace.stderr.close()
+        lines = trace.read_text().splitlines()
+        looks = sum("/embmon\"" in line and "often" in line for line in lines)
+        print(f"{looks} looks, {len(lines)} files opened in all")
+        assert 0 < looks < 50 and len(lines) < 200
+
+
+class Witness:
+    """A program that is told of alerts, and notes which."""
+
+    def __init__(self, folder):
+        self.seen = folder / "seen"
+        self.program = folder / "witness"
+        self.program.write_text(f"#!/bin/sh\ncat >>{self.seen}\n")
+        self.program.chmod(0o755)
+
+    def lines(self):
+        return self.seen.read_text().splitlines() if self.seen.exists() else []
+
+
 @pytest.mark.timeout(180)
 def test_64_descriptors(tmp_path):
     """Of a daemon that may have 64 all are taken: it neither turns in circles nor dies, the trainer that
-    is there loses nothing, and others come in once there is room."""
+    is there loses nothing, its alerts reach programs and webhooks, and others come in once there is
+    room."""
     def limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
-    with Embmond("-q", preexec_fn=limit) as daemon, beside(daemon) as trainer:
+    witness = Witness(tmp_path)
+    with contextlib.ExitStack() as stack:
+        receivers = [stack.enter_context(Receiver()) for _ in range(4)]
+        config = sinks(tmp_path, *(program(witness.program, name=f"program{i}") for i in range(4)),
+                       *(webhook(receiver, name=f"hook{i}") for i, receiver in enumerate(receivers)))
+        daemon = stack.enter_context(Embmond("-q", "-c", config, preexec_fn=limit))
+        trainer = stack.enter_context(beside(daemon))
+        sick = stack.enter_context(daemon.trainer("sick"))
         acked = trainer.counts()["acked"]
         with contextlib.ExitStack() as stack:
             peers = [stack.enter_context(patient_peer(daemon)) for _ in range(200)]
@@ -223,6 +274,11 @@ def test_64_descriptors(tmp_path):
                             world_size=1)))
             knocker = threading.Thread(target=knock)
             knocker.start()
+            sick.step(0, values=(float("nan"), 1.0))
+            sick.settle()
+            wait_for(lambda: len(witness.lines()) >= 4 and all(r.posts for r in receivers),
+                     "its alert at every sink", 30)
+            assert {json.loads(line)["run"] for line in witness.lines()} == {"sick"}
             began, before = time.monotonic(), processor_s(daemon)
             time.sleep(5)
             share = (processor_s(daemon) - before) / (time.monotonic() - began)

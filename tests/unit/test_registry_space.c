@@ -101,7 +101,8 @@ static void what_is_sent_to_a_layer_too_many_is_refused_and_all_else_is_taken(vo
     peer_close(&peer, 3);
 }
 
-/* Three quarters are for runs and layers, and what a layer will take is taken when it is declared. */
+/* Three quarters are for runs and layers, and what a layer will take is taken when it is declared.
+ */
 static void so_much_memory_has_the_process(void **state)
 {
     enum { LAYER = MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES };

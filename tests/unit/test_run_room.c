@@ -1,4 +1,5 @@
-/* What a run will take: what is reserved for its layers is as much as they take, and no other run's. */
+/* What a run will take: what is reserved for its layers is as much as they take, and no other
+ * run's. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,9 +59,8 @@ static void post(struct peer *peer, uint32_t target, uint32_t phase, uint32_t si
 
 static void end(struct peer *peer, uint32_t phase, uint64_t step)
 {
-    struct message m = {
-        .type = FRAME_STEP_END,
-        .step_end = {.sequence = ++peer->sequence, .phase = phase, .step = step}};
+    struct message m = {.type = FRAME_STEP_END,
+                        .step_end = {.sequence = ++peer->sequence, .phase = phase, .step = step}};
 
     peer_say(peer, &m, 1);
 }
@@ -101,7 +101,8 @@ static uint32_t validate(struct peer *peer)
     return peer->heard.nack_reason;
 }
 
-/* Validation of a big model is refused as a whole where there is no memory; of a small one never. */
+/* Validation of a big model is refused as a whole where there is no memory; of a small one never.
+ */
 static void a_phase_begins_where_there_is_memory_for_it(void **state)
 {
     struct peer big = joined(1, (struct hello){.name = "big"}, 0),
