@@ -4,8 +4,8 @@
 #include "daemon/registry_state.h"
 #include "daemon/suffix.h"
 
-/* Names that are looked into for the session or its launch: each is a file that is read. Who has been
- * told the name of his run needs none of that. */
+/* Names that are looked into for the session or its launch: each is a file that is read. Who has
+ * been told the name of his run needs none of that. */
 enum { LOOK_BACK = 64 };
 
 struct search {

@@ -30,9 +30,9 @@ struct registry {
     struct sinks *sinks;    /* borrowed; NULL: none */
 };
 
-/* What a new session's run is called: the newest of <wanted>, <wanted>-2, -3, ... that it took part in
- * before an embmond was killed, else the newest that it belongs to, else the first behind all that are
- * there. CLAIM_OTHERS: there is none of these. */
+/* What a new session's run is called: the newest of <wanted>, <wanted>-2, -3, ... that it took part
+ * in before an embmond was killed, else the newest that it belongs to, else the first behind all
+ * that are there. CLAIM_OTHERS: there is none of these. */
 enum run_claim registry_name(struct registry *registry, const char *wanted,
                              const struct msg_hello *hello, struct moment now,
                              char name[NAME_RUN_MAX + 1]);

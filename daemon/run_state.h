@@ -51,10 +51,10 @@ struct run {
     uint64_t wished_step; /* when members were last asked for every step */
     bool wishing;
     bool phases[STEP_PHASES]; /* that have begun: see run_may_begin() */
-    bool ended;     /* run_end() was called, and nobody has joined since */
-    bool suspended; /* its trainers will find it again: see run_suspend() */
-    bool begun;     /* it has been kept, by this process or an earlier one */
-    bool awaited;   /* as that says: somebody was connected when it was made, and may come back */
+    bool ended;               /* run_end() was called, and nobody has joined since */
+    bool suspended;           /* its trainers will find it again: see run_suspend() */
+    bool begun;               /* it has been kept, by this process or an earlier one */
+    bool awaited; /* as that says: somebody was connected when it was made, and may come back */
     uint64_t acked, rejected;
     char refused[RULES_SENTENCE];        /* of the last Layers message, for its Nack */
     uint32_t complaints[COMPLAINTS_MAX]; /* hashes of what was logged */
