@@ -121,7 +121,7 @@ static void a_phase_begins_where_there_is_memory_for_it(void **state)
     end(&big, EMBMON_VALIDATE, 0);
     assert_int_equal(usage()->memory_bytes.refused, 2);
     post(&big, 1, EMBMON_TRAIN, EMBMON_GRADIENT, 1); /* training goes on */
-    assert_int_equal(registry_totals(registry)->rejected, 2);
+    assert_int_equal(registry_posts(registry).rejected, 2);
     usage()->memory_bytes.used = most - needs;
     assert_int_equal(validate(&big), 0);
     usage()->memory_bytes.used = most;
