@@ -4,6 +4,15 @@
 
 #include "client/sender_struct.h"
 
+/* What is taken in one turn: beyond it the rest waits for the next, so that no daemon keeps the
+ * thread busy. One that works says an Ack a second, a Notice now and then, and a Nack for a post.
+ */
+enum {
+    TURN_FRAMES = 128,
+    TURN_BYTES = 128 << 10, /* of them, unpacked */
+    TURN_PASSED = 32 << 10  /* frames in the queue, looked at for the refused ones */
+};
+
 /* Samples are never longer than this; a daemon that takes less takes nothing. */
 enum { FRAME_LIMIT_MIN = 64 << 10 };
 
@@ -64,29 +73,32 @@ static const char *on_welcome(struct sender *s, const struct msg_welcome *welcom
                  welcome->every > s->options.every ? welcome->every : s->options.every);
     if (atomic_load(&s->state->connected))
         return NULL; /* a rank that joined asks for another sampling: all else is as it was */
+    atomic_fetch_add(&s->state->counters.dropped, queue_forget_gone(s->queue));
     s->frame_limit = welcome->frame_limit;
     s->heartbeat_ms = now_ms;
     if (again)
         atomic_fetch_add(&s->state->counters.reconnects, 1);
     atomic_store(&s->state->connected, true);
-    outage_ends(&s->options.outage, link_where(s->link), welcome->run,
+    outage_ends(&s->options.outage, now_ms, link_where(s->link), welcome->run,
                 state_counts(s->state).dropped);
     return NULL;
 }
 
-static const char *on_ack(struct sender *s, const struct msg_ack *ack)
+static const char *on_ack(struct sender *s, const struct msg_ack *ack, int64_t now_ms)
 {
     if (ack->kept > s->sent)
         return "it acknowledges what was never sent";
     acknowledge(s, ack->kept);
-    link_settled(s->link);
+    /* One that comes and goes at once is not run after, however well it does meanwhile. */
+    if (now_ms - s->hello_ms >= SENDER_SETTLED_MS)
+        link_settled(s->link);
     return NULL;
 }
 
-static const char *on_nack(struct sender *s, const struct msg_nack *nack)
+static const char *on_nack(struct sender *s, const struct msg_nack *nack, int64_t now_ms)
 {
     if (nack->reason == NACK_REFUSED) {
-        outage_refused(&s->options.outage, link_where(s->link), nack->detail);
+        outage_refused(&s->options.outage, now_ms, link_where(s->link), nack->detail);
         return "it refuses this client";
     }
     if (nack->sequence > s->sent)
@@ -112,12 +124,12 @@ static const char *on_message(struct sender *s, const struct message *m, int64_t
     if (m->type == FRAME_WELCOME)
         return on_welcome(s, &m->welcome, now_ms);
     if (m->type == FRAME_NACK)
-        return on_nack(s, &m->nack);
+        return on_nack(s, &m->nack, now_ms);
     if (!connected)
         return "it does not begin with a Welcome";
     switch (m->type) {
     case FRAME_ACK:
-        return on_ack(s, &m->ack);
+        return on_ack(s, &m->ack, now_ms);
     case FRAME_NOTICE:
         notices_put(s->state->notices, &m->notice);
         return NULL;
@@ -152,37 +164,44 @@ static const char *on_handshake(struct sender *s, const struct frame *frame, int
     return NULL;
 }
 
+static const char *on_frame(struct sender *s, const struct frame *frame, int64_t now_ms)
+{
+    struct message message;
+    const char *problem;
+
+    if (s->proving && frame->type != FRAME_NACK)
+        return on_handshake(s, frame, now_ms);
+    if (frame->type == FRAME_CHALLENGE)
+        return "it wants a token: name its file in EMBMON_TOKEN_FILE";
+    s->heard_ms = now_ms;
+    switch (message_decode(s->decoder, frame, &message, &problem)) {
+    case MESSAGE_OK:
+        return on_message(s, &message, now_ms);
+    case MESSAGE_UNKNOWN:
+        return NULL; /* of a newer daemon */
+    default:
+        return problem;
+    }
+}
+
 const char *answers_take(struct sender *s, int64_t now_ms)
 {
-    for (;;) {
+    uint64_t passed = queue_passed(s->queue);
+    size_t frames = 0, bytes = 0;
+    const char *problem = NULL;
+
+    while (!problem && frames < TURN_FRAMES && bytes < TURN_BYTES &&
+           queue_passed(s->queue) - passed < TURN_PASSED) {
         struct frame frame;
-        struct message message;
-        const char *problem;
         enum frame_result framing = link_frame(s->link, &frame);
 
         if (framing == FRAME_MORE)
-            return NULL;
+            break;
         if (framing != FRAME_OK)
             return frame_strerror(framing);
-        if (s->proving && frame.type != FRAME_NACK) {
-            problem = on_handshake(s, &frame, now_ms);
-            if (problem)
-                return problem;
-            continue;
-        }
-        if (frame.type == FRAME_CHALLENGE)
-            return "it wants a token: name its file in EMBMON_TOKEN_FILE";
-        s->heard_ms = now_ms;
-        switch (message_decode(s->decoder, &frame, &message, &problem)) {
-        case MESSAGE_OK:
-            problem = on_message(s, &message, now_ms);
-            if (problem)
-                return problem;
-            break;
-        case MESSAGE_UNKNOWN:
-            break; /* of a newer daemon */
-        default:
-            return problem;
-        }
+        frames++;
+        bytes += frame.length;
+        problem = on_frame(s, &frame, now_ms);
     }
+    return problem;
 }

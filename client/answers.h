@@ -6,8 +6,8 @@
 
 struct sender;
 
-/* Handles all whole frames that were received. Returns NULL, or a static sentence on why this peer
- * is not to be talked to any longer. */
+/* Handles the whole frames that were received, so many of them at once. Returns NULL, or a static
+ * sentence on why this peer is not to be talked to any longer. */
 const char *answers_take(struct sender *sender, int64_t now_ms);
 
 #endif

@@ -72,7 +72,8 @@ static void *run(void *argument)
         if (closing &&
             (sender_is_done(client->sender) || now >= atomic_load(&client->state.close_by_ms)))
             break;
-        sender_wait(client->sender, closing && wait_ms > SENDER_BUSY_MS ? SENDER_BUSY_MS : wait_ms);
+        sender_wait(client->sender, closing && wait_ms > SENDER_BUSY_MS ? SENDER_BUSY_MS : wait_ms,
+                    now);
     }
     sender_bye(client->sender);
     atomic_store(&client->finished, true);

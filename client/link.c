@@ -344,6 +344,11 @@ bool link_receive(struct link *link)
     return true;
 }
 
+size_t link_unread(const struct link *link)
+{
+    return link->in_end - link->in_first;
+}
+
 enum frame_result link_frame(struct link *link, struct frame *frame)
 {
     size_t used;

@@ -73,6 +73,9 @@ bool link_flush(struct link *link);
  * are still to be had from link_frame(). */
 bool link_receive(struct link *link);
 
+/* Bytes that were read and are in no frame that was taken. */
+size_t link_unread(const struct link *link);
+
 /* The next whole frame: FRAME_OK, FRAME_MORE, or what is wrong with the bytes. The payload is
  * borrowed until the next call. */
 enum frame_result link_frame(struct link *link, struct frame *frame);

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "client/let_go.h"
+
 struct node {
     struct node *next;
     uint64_t sequence;
@@ -13,6 +15,7 @@ struct node {
 struct list {
     struct node *first, *last;
     struct node *last_sent; /* NULL: none is sent */
+    struct node *refused;   /* a sent one, the last that a refusal was looked for behind; or NULL */
 };
 
 enum { ORDINARY, PRECIOUS, LISTS };
@@ -20,7 +23,8 @@ enum { ORDINARY, PRECIOUS, LISTS };
 struct queue {
     struct list lists[LISTS];
     size_t bytes, bytes_max;
-    uint64_t count, unsent;
+    uint64_t count, unsent, passed;
+    struct let_go gone; /* sent, not answered, not here any more */
 };
 
 struct queue *queue_new(size_t bytes_max)
@@ -69,6 +73,8 @@ static void remove_after(struct queue *queue, struct list *list, struct node *be
         list->last = before;
     if (list->last_sent == node)
         list->last_sent = before;
+    if (list->refused == node)
+        list->refused = before;
     queue->bytes -= cost(node->length);
     queue->count--;
     free(node);
@@ -79,12 +85,15 @@ static struct node *first_unsent(const struct list *list)
     return list->last_sent ? list->last_sent->next : list->first;
 }
 
-static bool drop_one(struct queue *queue)
+/* Takes away the oldest of the least worth. What the daemon has is not lost by that. */
+static bool drop_one(struct queue *queue, uint64_t *dropped)
 {
     for (size_t i = 0; i < LISTS; i++) {
         struct list *list = &queue->lists[i];
 
         if (list->first) {
+            *dropped +=
+                is_sent(list, list->first) ? let_go_add(&queue->gone, list->first->sequence) : 1;
             remove_after(queue, list, NULL);
             return true;
         }
@@ -98,8 +107,8 @@ uint64_t queue_make_room(struct queue *queue, size_t n)
 
     if (n > queue->bytes_max || cost(n) > queue->bytes_max)
         return 0;
-    while (cost(n) > queue->bytes_max - queue->bytes && drop_one(queue))
-        dropped++;
+    while (cost(n) > queue->bytes_max - queue->bytes && drop_one(queue, &dropped))
+        continue;
     return dropped;
 }
 
@@ -177,13 +186,13 @@ void queue_discard_next(struct queue *queue)
 void queue_rewind(struct queue *queue)
 {
     for (size_t i = 0; i < LISTS; i++)
-        queue->lists[i].last_sent = NULL;
+        queue->lists[i].last_sent = queue->lists[i].refused = NULL;
     queue->unsent = queue->count;
 }
 
 uint64_t queue_ack(struct queue *queue, uint64_t sequence)
 {
-    uint64_t taken = 0;
+    uint64_t taken = let_go_take(&queue->gone, sequence);
 
     for (size_t i = 0; i < LISTS; i++) {
         struct list *list = &queue->lists[i];
@@ -194,21 +203,41 @@ uint64_t queue_ack(struct queue *queue, uint64_t sequence)
     return taken;
 }
 
+/* Refusals come in the order of their frames: each is looked for behind the last one. */
+static bool take_sent(struct queue *queue, struct list *list, uint64_t sequence)
+{
+    struct node *before =
+        list->refused && list->refused->sequence < sequence ? list->refused : NULL;
+    struct node *node = before ? before->next : list->first, *end = first_unsent(list);
+
+    for (; node != end && node->sequence < sequence; node = node->next) {
+        before = node;
+        queue->passed++;
+    }
+    list->refused = before;
+    if (node == end || node->sequence != sequence)
+        return false;
+    remove_after(queue, list, before);
+    return true;
+}
+
 bool queue_nack(struct queue *queue, uint64_t sequence)
 {
     for (size_t i = 0; i < LISTS; i++) {
-        struct list *list = &queue->lists[i];
-        struct node *before = NULL, *node = list->first;
-        struct node *end = first_unsent(list);
-
-        for (; node != end && node->sequence < sequence; node = node->next)
-            before = node;
-        if (node != end && node->sequence == sequence) {
-            remove_after(queue, list, before);
+        if (take_sent(queue, &queue->lists[i], sequence))
             return true;
-        }
     }
-    return false;
+    return let_go_take_one(&queue->gone, sequence);
+}
+
+uint64_t queue_forget_gone(struct queue *queue)
+{
+    return let_go_take_all(&queue->gone);
+}
+
+uint64_t queue_passed(const struct queue *queue)
+{
+    return queue->passed;
 }
 
 bool queue_is_half(const struct queue *queue)
@@ -224,6 +253,11 @@ size_t queue_bytes(const struct queue *queue)
 uint64_t queue_count(const struct queue *queue)
 {
     return queue->count;
+}
+
+uint64_t queue_gone(const struct queue *queue)
+{
+    return queue->gone.count;
 }
 
 uint64_t queue_unsent(const struct queue *queue)

@@ -6,6 +6,10 @@
 
 enum { EVERY_STEP_UNTIL = 25, THEN_ONE_OF = 10 };
 
+/* What one wished step costs: the largest `every` earns a part of it with each step. */
+enum { STEP_CREDIT = SAMPLING_WISHED_ONE_OF * EVERY_MAX };
+static const uint64_t CREDIT_MAX = (uint64_t)SAMPLING_WISHED_AT_ONCE * STEP_CREDIT;
+
 uint32_t sampling_round(uint32_t every)
 {
     uint32_t power = 1;
@@ -25,6 +29,7 @@ bool sampling_open(struct sampling *s, uint32_t every, uint32_t layers)
     if (!s->ends)
         return false;
     s->layers = layers;
+    s->credit = CREDIT_MAX;
     atomic_init(&s->asked, rounded);
     atomic_init(&s->every, rounded);
     atomic_init(&s->wished, false);
@@ -66,6 +71,18 @@ static void raise_to(_Atomic uint64_t *end, uint64_t value)
         atomic_store(end, value);
 }
 
+/* A step goes by: true where it may be a wished one, which is then paid for. */
+static bool afford(struct sampling *s, bool wished)
+{
+    s->credit += STEP_CREDIT / SAMPLING_WISHED_ONE_OF / atomic_load(&s->every);
+    if (s->credit > CREDIT_MAX)
+        s->credit = CREDIT_MAX;
+    if (!wished || s->credit < STEP_CREDIT)
+        return false;
+    s->credit -= STEP_CREDIT;
+    return true;
+}
+
 void sampling_decide(struct sampling *s)
 {
     uint64_t index = atomic_load(&s->index);
@@ -81,7 +98,7 @@ void sampling_decide(struct sampling *s)
             raise_to(&s->ends[wish.layer], index + wish.steps);
     }
     atomic_store(&s->every, atomic_load(&s->asked));
-    atomic_store(&s->wished, index < atomic_load(&s->wish_end));
+    atomic_store(&s->wished, afford(s, index < atomic_load(&s->wish_end)));
     atomic_flag_clear(&s->deciding);
 }
 
@@ -106,10 +123,14 @@ bool sampling_wanted(const struct sampling *s, int32_t layer, int signal, uint64
 void sampling_step(struct sampling *s, enum embmon_phase phase, uint64_t step)
 {
     atomic_store(&s->current[phase], step + 1);
-    if (phase != EMBMON_TRAIN)
-        return;
-    atomic_fetch_add(&s->index, 1);
-    sampling_decide(s);
+    if (phase == EMBMON_TRAIN) {
+        atomic_fetch_add(&s->index, 1);
+        sampling_decide(s);
+    } else if (!atomic_flag_test_and_set(&s->deciding)) {
+        /* A wish goes on through a validation, however long that is: its steps cost the same. */
+        atomic_store(&s->wished, afford(s, atomic_load(&s->wished)));
+        atomic_flag_clear(&s->deciding);
+    }
 }
 
 uint64_t sampling_current(const struct sampling *s, enum embmon_phase phase)

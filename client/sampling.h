@@ -13,6 +13,12 @@
 
 enum { SAMPLING_WISHES = 64, SAMPLING_PHASES = 4, SAMPLING_NO_LAYER = -1 };
 
+/* What a wish asks for is beyond what the trainer was told to give, and whoever answers at the
+ * daemon's address may ask for it for ever. So wished steps are paid for: there are 512 to begin
+ * with, enough for any alert, and one more for every four steps that the trainer's own `every`
+ * samples. */
+enum { SAMPLING_WISHED_AT_ONCE = 512, SAMPLING_WISHED_ONE_OF = 4 };
+
 struct sampling_wish {
     uint32_t steps;
     int32_t layer; /* id, or SAMPLING_NO_LAYER */
@@ -25,6 +31,7 @@ struct sampling {
     _Atomic uint64_t index;                    /* training steps ended */
     _Atomic uint64_t wish_end;                 /* a wish is in force while index < wish_end */
     _Atomic uint64_t *ends;                    /* owned: the same per layer */
+    uint64_t credit;                           /* for wished steps; of who is deciding */
     uint32_t layers;                           /* places in ends */
     _Atomic uint64_t current[SAMPLING_PHASES]; /* the step that comes next, per phase */
     atomic_flag deciding;                      /* one thread takes wishes */

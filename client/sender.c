@@ -235,7 +235,7 @@ static void send_posts(struct sender *s)
 /* Posts that no connection has yet: in the inbox, and behind what was sent. */
 static uint64_t unsent(const struct sender *s, uint64_t in_flight)
 {
-    uint64_t sent = queue_count(s->queue) - queue_unsent(s->queue);
+    uint64_t sent = queue_count(s->queue) - queue_unsent(s->queue) + queue_gone(s->queue);
 
     return in_flight > sent ? in_flight - sent : 0;
 }
@@ -266,7 +266,7 @@ static void send_hurry(struct sender *s, int64_t now_ms)
     bool soon = now_ms - s->hurry_ms < SENDER_HURRY_MS;
     bool news = s->hurried != s->sent;
 
-    if (queue_count(s->queue) == 0 ||
+    if (queue_count(s->queue) + queue_gone(s->queue) == 0 ||
         !(s->closing ? news || !soon : queue_is_half(s->queue) && !soon))
         return;
     if (put_heartbeat(s, true)) {
@@ -300,7 +300,7 @@ static bool send_all(struct sender *s, int64_t now_ms)
 
 static void lose(struct sender *s, int64_t now_ms, const char *reason)
 {
-    outage_begins(&s->options.outage, link_where(s->link), reason);
+    outage_begins(&s->options.outage, now_ms, link_where(s->link), reason);
     atomic_store(&s->state->connected, false);
     link_drop(s->link, now_ms);
     queue_rewind(s->queue);
@@ -313,14 +313,14 @@ static void try_connect(struct sender *s, int64_t now_ms)
     const char *problem;
 
     if (link_connect(s->link, now_ms, &problem)) {
-        s->heard_ms = s->hello_ms = now_ms;
+        s->heard_ms = s->hello_ms = s->listen_ms = now_ms;
         s->proving = link_is_tcp(s->link) && s->options.token.length > 0;
         if (s->proving)
             handshake_expect(&s->handshake, &s->options.token);
         else
             sender_greet(s, now_ms);
     } else if (problem) {
-        outage_begins(&s->options.outage, link_tried(s->link), problem);
+        outage_begins(&s->options.outage, now_ms, link_tried(s->link), problem);
         s->failed = true;
     }
 }
@@ -340,13 +340,30 @@ static const char *overdue(const struct sender *s, int64_t now_ms)
                : NULL;
 }
 
-static void serve(struct sender *s, int64_t now_ms)
+/* Hears some of what the daemon says, and then not for a while: reading it is work that the trainer
+ * pays for. Returns what is wrong with it. */
+static const char *listen_to_it(struct sender *s, int64_t now_ms)
 {
+    size_t before = link_unread(s->link);
     bool there = link_receive(s->link);
+    bool news = link_unread(s->link) > before;
     const char *problem = answers_take(s, now_ms);
 
-    if (!problem && !there)
-        problem = "it closed the connection";
+    if (news || link_unread(s->link) > 0)
+        s->listen_ms = now_ms + SENDER_BUSY_MS;
+    if (there || problem)
+        return problem;
+    for (size_t left = SIZE_MAX; !problem && link_unread(s->link) < left;) { /* its last words */
+        left = link_unread(s->link);
+        problem = answers_take(s, now_ms);
+    }
+    return problem ? problem : "it closed the connection";
+}
+
+static void serve(struct sender *s, int64_t now_ms)
+{
+    const char *problem = now_ms >= s->listen_ms ? listen_to_it(s, now_ms) : NULL;
+
     if (!problem)
         problem = overdue(s, now_ms);
     if (!problem && !send_all(s, now_ms))
@@ -370,13 +387,19 @@ int sender_turn(struct sender *s, int64_t now_ms)
     return now_ms - s->busy_ms < SENDER_IDLE_AFTER_MS ? SENDER_BUSY_MS : SENDER_IDLE_MS;
 }
 
-void sender_wait(const struct sender *s, int wait_ms)
+void sender_wait(const struct sender *s, int wait_ms, int64_t now_ms)
 {
-    struct pollfd poll_for = {link_socket(s->link), POLLIN, 0};
-    struct timespec time = {wait_ms / 1000, wait_ms % 1000 * 1000000L};
+    struct pollfd poll_for = {link_socket(s->link), 0, 0};
+    bool listens = now_ms >= s->listen_ms;
+    int most_ms = listens || wait_ms < SENDER_BUSY_MS ? wait_ms : SENDER_BUSY_MS;
+    struct timespec time = {most_ms / 1000, most_ms % 1000 * 1000000L};
 
+    if (listens)
+        poll_for.events |= POLLIN;
     if (link_pending(s->link) > 0)
         poll_for.events |= POLLOUT;
+    if (poll_for.events == 0)
+        poll_for.fd = -1; /* that it hung up is not asked for either */
     ppoll(&poll_for, 1, &time, NULL);
 }
 

@@ -23,6 +23,7 @@ enum {
     SENDER_WELCOME_MS = 10000, /* a peer that is silent so long after Hello is no daemon */
     SENDER_PROOF_MS = 4000,    /* for the handshake, for which a daemon allows 5 s */
     SENDER_SILENCE_MS = 10000, /* over tcp: a daemon answers the heartbeat of every second */
+    SENDER_SETTLED_MS = 1000,  /* a connection that held so long was worth it */
 };
 
 struct sender_options {
@@ -48,8 +49,9 @@ void sender_free(struct sender *sender);
  * something before. */
 int sender_turn(struct sender *sender, int64_t now_ms);
 
-/* Waits for the socket, at most so long. */
-void sender_wait(const struct sender *sender, int wait_ms);
+/* Waits for the socket, at most so long. Who talks without end does not wake the thread for each
+ * word: between two times that the daemon is listened to are SENDER_BUSY_MS. */
+void sender_wait(const struct sender *sender, int wait_ms, int64_t now_ms);
 
 /* The client is being closed: a daemon is looked for once more, at once. */
 void sender_hurry(struct sender *sender);

@@ -37,8 +37,9 @@ struct sender {
     uint64_t hurried; /* highest number sent when the daemon was last asked to hurry */
     int64_t hurry_ms; /* and when that was */
     int64_t hello_ms, heartbeat_ms, busy_ms;
-    int64_t heard_ms; /* when the daemon said something last */
-    bool proving;     /* it has not proven yet that it knows our token */
+    int64_t heard_ms;  /* when the daemon said something last */
+    int64_t listen_ms; /* when it is listened to again */
+    bool proving;      /* it has not proven yet that it knows our token */
     struct handshake handshake;
     struct open_step steps[OPEN_STEPS];
     struct model_batch batch;

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { CELL_MAX = 600, COLUMNS_MAX = 9 };
+#include "daemon/ctl_text.h"
+
+enum { CELL_MAX = 600, COLUMNS_MAX = 9, ADVICE_MAX = 4097 };
 
 struct column {
     const char *heading, *key;
@@ -29,7 +31,7 @@ static const struct column alerts_columns[] = {
 static void cell_text(char cell[CELL_MAX], json_t *value)
 {
     if (json_is_string(value))
-        snprintf(cell, CELL_MAX, "%s", json_string_value(value));
+        text_plain(cell, CELL_MAX, json_string_value(value));
     else if (json_is_integer(value))
         snprintf(cell, CELL_MAX, "%lld", (long long)json_integer_value(value));
     else if (json_is_real(value))
@@ -47,12 +49,14 @@ static void column_text(char cell[CELL_MAX], json_t *object, const struct column
 {
     const char *variable = json_string_value(json_object_get(object, "variable"));
 
+    char name[CELL_MAX];
+
     cell_text(cell, json_object_get(object, column->key));
     if (strcmp(column->heading, "WHERE") != 0)
         return;
     size_t used = strlen(cell);
     if (variable && *variable)
-        snprintf(cell + used, CELL_MAX - used, "/%s", variable);
+        snprintf(cell + used, CELL_MAX - used, "/%s", text_plain(name, sizeof name, variable));
     if (*cell == '\0')
         snprintf(cell, CELL_MAX, "(model)");
 }
@@ -126,17 +130,18 @@ static void print_sinks(FILE *out, json_t *sinks)
 /* A line for each limit: "limit  connections: 3 of 1024, refused 1". */
 static void print_limits(FILE *out, json_t *limits)
 {
-    const char *name;
+    const char *key;
     json_t *limit;
-    char used[CELL_MAX], most[CELL_MAX], refused[CELL_MAX];
+    char name[CELL_MAX], used[CELL_MAX], most[CELL_MAX], refused[CELL_MAX];
 
-    json_object_foreach(limits, name, limit)
+    json_object_foreach(limits, key, limit)
     {
         bool known = json_is_integer(json_object_get(limit, "used"));
 
         cell_text(used, json_object_get(limit, "used"));
         cell_text(most, json_object_get(limit, "limit"));
         cell_text(refused, json_object_get(limit, "refused"));
+        text_plain(name, sizeof name, key);
         fprintf(out, "%-15s %s: %s%s%s", "limit", name, known ? used : "", known ? " of " : "",
                 most);
         if (strcmp(refused, "0") != 0)
@@ -150,7 +155,7 @@ static void print_fields(FILE *out, json_t *object)
 {
     const char *key;
     json_t *value;
-    char cell[CELL_MAX];
+    char name[CELL_MAX], cell[CELL_MAX];
 
     json_object_foreach(object, key, value)
     {
@@ -163,7 +168,7 @@ static void print_fields(FILE *out, json_t *object)
             continue;
         }
         cell_text(cell, value);
-        fprintf(out, "%-15s %s\n", key, cell);
+        fprintf(out, "%-15s %s\n", text_plain(name, sizeof name, key), cell);
     }
 }
 
@@ -183,6 +188,7 @@ static void print_advice(FILE *out, json_t *objects)
 {
     size_t index;
     json_t *object;
+    char text[ADVICE_MAX];
 
     json_array_foreach(objects, index, object)
     {
@@ -190,9 +196,9 @@ static void print_advice(FILE *out, json_t *objects)
         const char *hint = json_string_value(json_object_get(object, "hint"));
         if (!is_lasting(object) || !summary)
             continue;
-        fprintf(out, "\n%s\n", summary);
+        fprintf(out, "\n%s\n", text_plain(text, sizeof text, summary));
         if (hint && *hint)
-            fprintf(out, "    %s\n", hint);
+            fprintf(out, "    %s\n", text_plain(text, sizeof text, hint));
     }
 }
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "proto/name.h"
+
 struct character {
     size_t bytes;   /* of the text */
     size_t columns; /* on the screen */
@@ -65,6 +67,23 @@ static void put_character(FILE *out, const char *text, struct character c)
         fputc('?', out);
     else
         fwrite(text, 1, c.bytes, out);
+}
+
+const char *text_plain(char *to, size_t size, const char *text)
+{
+    size_t used = 0;
+
+    while (*text) {
+        size_t n = name_character(text);
+
+        if (size - used <= (n ? n : 1))
+            break;
+        memcpy(to + used, n ? text : "?", n ? n : 1);
+        used += n ? n : 1;
+        text += n ? n : unknown_bytes(text);
+    }
+    to[used] = '\0';
+    return to;
 }
 
 size_t text_columns(const char *text, bool utf8)

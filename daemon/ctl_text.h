@@ -12,6 +12,9 @@
 
 size_t text_columns(const char *text, bool utf8);
 
+/* Copies the text to `to`, cut to fit: what acts on a terminal, or is no text, becomes '?'. */
+const char *text_plain(char *to, size_t size, const char *text);
+
 /* Writes the text, cut with a sign of it where it takes more than so many columns. Returns the
  * columns it took. */
 size_t text_put(FILE *out, const char *text, size_t columns, bool utf8);

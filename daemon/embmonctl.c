@@ -11,6 +11,7 @@
 #include "daemon/ctl_silent.h"
 #include "daemon/ctl_table.h"
 #include "daemon/ctl_terminal.h"
+#include "daemon/ctl_text.h"
 #include "daemon/ctl_watch.h"
 #include "daemon/json.h"
 #include "daemon/options.h"
@@ -304,6 +305,7 @@ static int ask(const struct request *r)
     char problem[CTL_PROBLEM_MAX] = "";
     struct msg_query query = r->query;
     struct ctl_answer answer;
+    char why[CTL_PROBLEM_MAX];
     size_t by;
     int status;
 
@@ -317,7 +319,7 @@ static int ask(const struct request *r)
     if (status == 0)
         status = show(r, &r->addresses[by], answer.text);
     else
-        fprintf(stderr, "embmonctl: %s\n", answer.text);
+        fprintf(stderr, "embmonctl: %s\n", text_plain(why, sizeof why, answer.text));
     ctl_answer_free(&answer);
     return status;
 }

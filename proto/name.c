@@ -38,7 +38,48 @@ static int32_t code_point(const uint8_t *p, size_t n, size_t *length)
     return point;
 }
 
-bool name_is_text(const char *text, size_t n)
+struct range {
+    int32_t first, last;
+};
+
+static bool is_among(int32_t point, const struct range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (point >= ranges[i].first && point <= ranges[i].last)
+            return true;
+    return false;
+}
+
+#define AMONG(point, ranges) is_among(point, ranges, sizeof(ranges) / sizeof(ranges)[0])
+
+/* What acts on a terminal, ends a line, turns round or hides what stands beside it: controls, line
+ * separators, marks, embeddings, overrides and isolates of direction, spaces without width,
+ * invisible operators, annotations, tags. */
+static bool is_mischief(int32_t point)
+{
+    static const struct range ranges[] = {
+        {-1, 0x1f},       {0x7f, 0x9f},     {0x61c, 0x61c},     {0x180e, 0x180e},
+        {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f},
+        {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0x1d173, 0x1d17a}, {0xe0000, 0xe007f},
+    };
+
+    return point < 0 || AMONG(point, ranges);
+}
+
+/* What text may need, as Persian and emoji do, and nobody sees: two names must not differ by it.
+ * With the above these are Unicode's default ignorable characters. */
+static bool is_unseen(int32_t point)
+{
+    static const struct range ranges[] = {
+        {0xad, 0xad},     {0x34f, 0x34f},   {0x115f, 0x1160},   {0x17b4, 0x17b5},
+        {0x180b, 0x180f}, {0x200c, 0x200d}, {0x3164, 0x3164},   {0xfe00, 0xfe0f},
+        {0xffa0, 0xffa0}, {0xfff0, 0xfff8}, {0x1bca0, 0x1bca3}, {0xe0080, 0xe0fff},
+    };
+
+    return AMONG(point, ranges);
+}
+
+static bool is_plain(const char *text, size_t n, bool seen)
 {
     const uint8_t *p = (const uint8_t *)text;
     size_t length;
@@ -46,10 +87,15 @@ bool name_is_text(const char *text, size_t n)
     for (; n > 0; p += length, n -= length) {
         int32_t point = code_point(p, n, &length);
 
-        if (point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x2028 || point == 0x2029)
+        if (is_mischief(point) || (seen && is_unseen(point)))
             return false;
     }
     return true;
+}
+
+bool name_is_text(const char *text, size_t n)
+{
+    return is_plain(text, n, false);
 }
 
 size_t name_character(const char *text)
@@ -64,7 +110,7 @@ bool name_is_path(const char *name)
 {
     size_t n = strnlen(name, NAME_LAYER_MAX + 1);
 
-    if (n == 0 || n > NAME_LAYER_MAX || !name_is_text(name, n))
+    if (n == 0 || n > NAME_LAYER_MAX || !is_plain(name, n, true))
         return false;
     return name[0] != '/' && name[n - 1] != '/' && !strstr(name, "//");
 }

@@ -20,8 +20,8 @@ enum {
  */
 bool name_is_run(const char *name);
 
-/* A layer's path, a variable or a scalar: 1 ... 255 bytes of valid UTF-8 without control
- * characters, not starting or ending with '/', no empty part. Frameworks name layers freely
+/* A layer's path, a variable or a scalar: 1 ... 255 bytes of text as below, without characters that
+ * nobody sees, not starting or ending with '/', no empty part. Frameworks name layers freely
  * ("tf.math.add:0"). */
 bool name_is_path(const char *name);
 
@@ -35,7 +35,8 @@ bool name_is_glob(const char *pattern);
 bool name_is_detector(const char *name);
 
 /* The n bytes are valid UTF-8 (RFC 3629: no overlong forms, no surrogates) without NUL, other
- * control characters (C0, DEL, C1) or the line separators U+2028 and U+2029. */
+ * control characters (C0, DEL, C1), the line separators U+2028 and U+2029, and what turns round or
+ * hides the text beside it, such as U+202E and U+200B. */
 bool name_is_text(const char *text, size_t n);
 
 /* Bytes of the character that the text, ended by a NUL, begins with; 0 where it begins with what is

@@ -101,7 +101,7 @@ def is_path(name):
         return False
     return (0 < len(name) <= LONGEST_NAME and not text.startswith("/") and not text.endswith("/")
             and "//" not in text
-            and not any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text))
+            and not any(unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cf") for c in text))
 
 
 def varint(value):

@@ -1,16 +1,19 @@
 """Whatever goes wrong, in the training, the daemon or the monitor: the training is as it was."""
 
+import itertools
 import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from harness import ROOT, wait_for
-from keras_models import (BUILD, LENGTH, callback, data, keras, layers, made, nested, plain, recorded,
+import trouble
+from harness import ROOT, encode, proto, wait_for
+from keras_models import (BUILD, LENGTH, EmbmonCallback, callback, data, keras, layers, made, nested, plain, recorded,
                           shown, tf)
 
 NOBODY = "unix:/nonexistent/embmond.sock"
@@ -343,3 +346,39 @@ def test_inner_names_and_weights_are_those_of_the_user():
     assert not [layer.name for layer in model._flatten_layers() if "call" in vars(layer)]
     assert np.isfinite(model.predict(x, verbose=0)).all()
     assert model.input_shape == (None, LENGTH) and isinstance(model.layers[-1], layers.Dense)
+
+
+def test_a_hostile_daemon_changes_no_weight_and_takes_no_time(tmp_path_factory):
+    """It fires alerts without end and wishes for everything for ever. The callback hears 64 of them at
+    a time, and forgets what nobody could read."""
+    def fit(callbacks):
+        x, y = data(batches=40)
+        model = made(nested)
+        began = time.monotonic()
+        history = model.fit(x, y, batch_size=8, epochs=3, verbose=0, shuffle=False,
+                            validation_data=(x[:80], y[:80]), callbacks=callbacks)
+        return model.get_weights(), history.history, time.monotonic() - began
+
+    def serve(sock, number):
+        trouble.welcome(sock)
+        sock.sendall(encode(proto.Wish(steps=65536, layer="dense")))
+        text = "x" * 2000
+        for i in itertools.count():
+            sock.sendall(b"".join(encode(proto.Notice(
+                phase=1, layer=f"layer_{i}_{n}", detector="gradient_vanishing", severity=3, state=2,
+                step=2**53 - 1, summary=text, hint=text)) for n in range(10)))
+
+    told = []
+    server = trouble.Server(tmp_path_factory.mktemp("s"), serve)
+    watch = EmbmonCallback(address=server.address, run="load", on_alert=told.append)
+    try:
+        weights, history, seconds = fit([watch])
+        watch.close(0.5)
+    finally:
+        server.close()
+    twin, twin_history, _ = fit([])
+    assert history == twin_history
+    for ours, theirs in zip(weights, twin, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    assert 0 < len(told) <= 192 * (seconds + 1)  # 128 in a second, and 64 that were there already
+    assert len(watch._monitor.fired) <= 1000

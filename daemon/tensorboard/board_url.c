@@ -83,8 +83,11 @@ static json_t *cards_of(const struct alert_change *c)
     int failed = cards == NULL;
 
     if (evidence)
-        failed |= pin(cards, "scalars", tag_make(tag, c->phase, "%s/%s", evidence->curve, c->layer),
-                      NULL);
+        failed |=
+            pin(cards, "scalars",
+                tag_make(tag, c->phase, "%s/%s", evidence->curve,
+                         strcmp(c->signal, "gradient") == 0 ? tags_norm_name(c->layer) : c->layer),
+                NULL);
     else if (strcmp(c->signal, "loss") == 0)
         failed |= pin(cards, "scalars", tag_make(tag, c->phase, "loss"), NULL);
     failed |=
@@ -107,6 +110,8 @@ static void tags_of(char filter[FILTER_MAX + 256], const struct alert_change *c)
     char layer[FILTER_MAX], prefix[TAG_MAX];
 
     escape(layer, c->layer);
+    if (strcmp(layer, "all") == 0)
+        strcpy(layer, "/?all"); /* see tags_norm_name() */
     tag_make(prefix, c->phase, "%s", "");
     if (!*c->layer)
         snprintf(filter, FILTER_MAX + 256, "^%.16s(loss|alerts/%s)$", prefix, c->detector);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/tensorboard/tags.h"
 #include "layout.pb-c.h"
 
 typedef Tensorboard__Layout__Layout layout_pb;
@@ -110,7 +111,7 @@ static void add_band(struct page *page, const char *path)
         return;
     tensorboard__layout__margin_chart_content__init(&chart->margin);
     tensorboard__layout__margin_chart_content__series__init(&chart->series);
-    chart->series.value = text(page, "gradient_norm/%s", path);
+    chart->series.value = text(page, "gradient_norm/%s", tags_norm_name(path));
     chart->series.lower = text(page, "gradient_norm_min/%s", path);
     chart->series.upper = text(page, "gradient_norm_max/%s", path);
     chart->series_list[0] = &chart->series;
@@ -125,7 +126,8 @@ static void add_layer(struct page *page, const struct layout_layer *layer)
     char *name = quoted(page, layer->path);
 
     add_lines(page, text(page, "gradient norm between its thresholds: %s", layer->path),
-              text(page, "gradient_norm/%s$", name), text(page, "gradient_norm_low/%s$", name),
+              text(page, "gradient_norm/%s$", tags_norm_name(name)),
+              text(page, "gradient_norm_low/%s$", name),
               text(page, "gradient_norm_high/%s$", name));
     add_band(page, layer->path);
     if (layer->embedding)

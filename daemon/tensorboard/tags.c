@@ -105,6 +105,11 @@ void tags_window(struct tag_writer *w, struct scalar_window *window, const char 
     scalar_window_clear(window);
 }
 
+const char *tags_norm_name(const char *layer)
+{
+    return strcmp(layer, "all") == 0 ? "/all" : layer;
+}
+
 void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phase,
                const char *layer)
 {
@@ -116,7 +121,7 @@ void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phas
     tag_scalar(w, tag, window->last_step, window->min);
     tag_make(tag, phase, "gradient_norm_max/%s", layer);
     tag_scalar(w, tag, window->last_step, window->max);
-    tags_window(w, window, tag_make(tag, phase, "gradient_norm/%s", layer));
+    tags_window(w, window, tag_make(tag, phase, "gradient_norm/%s", tags_norm_name(layer)));
 }
 
 void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t phase,

@@ -48,6 +48,10 @@ const char *tags_scalar_group(const struct model *model, size_t scalar);
  * stair and not a slope. */
 void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double before, double after);
 
+/* What stands behind "gradient_norm/" of a layer: its path, but for one that is called "all", which
+ * is what the norm of the whole model is called: "/all", the path of no layer. */
+const char *tags_norm_name(const char *layer);
+
 /* Write and clear one window; an empty one is left alone, and one that is to wait. */
 void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag);
 void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phase,

@@ -143,9 +143,30 @@ static void a_word_that_is_too_long_is_broken(void **state)
     assert_string_equal(wrap("\xe5\xb1\x82\xe5\xb1\x82", 1, true), "\xe5\xb1\x82|\xe5\xb1\x82");
 }
 
+/* Whatever a daemon says: a terminal's sequences and turned words are not for the terminal. */
+static void plain_text_acts_on_no_terminal(void **state)
+{
+    char to[16];
+
+    (void)state;
+    assert_string_equal(text_plain(to, sizeof to,
+                                   "a\x1b]0;b\x07"
+                                   "c"),
+                        "a?]0;b?c");
+    assert_string_equal(text_plain(to, sizeof to,
+                                   "a\xe2\x80\xae"
+                                   "b\n"),
+                        "a?b?");
+    assert_string_equal(text_plain(to, sizeof to, "\xff\xc3\xa9\xc2\x9b"), "?\xc3\xa9?");
+    assert_string_equal(text_plain(to, sizeof to, "fifteen letters, cut"), "fifteen letters");
+    assert_string_equal(text_plain(to, 4, "ab\xc3\xa9"), "ab"); /* not within a character */
+    assert_string_equal(text_plain(to, 1, "ab"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_text_acts_on_no_terminal),
         cmocka_unit_test(columns_are_not_bytes),
         cmocka_unit_test(what_does_not_fit_is_cut_with_a_sign),
         cmocka_unit_test(a_wide_character_is_never_halved),

@@ -65,6 +65,18 @@ static void embeddings_come_first_with_thresholds_band_and_coverage(void **state
     done(layout);
 }
 
+static void a_layer_called_all_has_its_own_norm(void **state)
+{
+    const struct layout_layer layer = {"all", false};
+    Tensorboard__Layout__Layout *layout = made(&layer, 1);
+
+    (void)state;
+    assert_string_equal(layout->category[2]->chart[0]->multiline->tag[0], "gradient_norm//all$");
+    assert_string_equal(layout->category[2]->chart[1]->margin->series[0]->value,
+                        "gradient_norm//all");
+    done(layout);
+}
+
 static void a_name_matches_nothing_but_itself(void **state)
 {
     const struct layout_layer layer = {"a.b+(c)", false};
@@ -109,6 +121,7 @@ static void a_model_of_thousands_of_layers_gives_a_page_that_can_be_read(void **
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_layer_called_all_has_its_own_norm),
         cmocka_unit_test(a_page_without_layers_shows_the_alerts),
         cmocka_unit_test(embeddings_come_first_with_thresholds_band_and_coverage),
         cmocka_unit_test(a_name_matches_nothing_but_itself),

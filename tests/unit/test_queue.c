@@ -68,15 +68,17 @@ static void what_is_not_sent_is_counted(void **state)
     assert_int_equal(queue_unsent(q), 2);
     push(q, 7, true), push(q, 8, true), push(q, 9, true);
     assert_int_equal(queue_unsent(q), 5);
-    assert_int_equal(push(q, 10, true), 1); /* 2 goes, which was sent */
+    assert_int_equal(push(q, 10, true), 0); /* 2 is let go, which was sent */
     assert_int_equal(queue_unsent(q), 6);
+    assert_int_equal(queue_gone(q), 1);
     assert_int_equal(push(q, 11, true), 1); /* 6 goes, which was not */
     assert_int_equal(queue_unsent(q), 6);
     send_next(q);
     assert_int_equal(queue_unsent(q), 5);
     queue_rewind(q);
     assert_int_equal(queue_unsent(q), 6);
-    queue_ack(q, 11); /* taken on the connection before */
+    assert_int_equal(queue_ack(q, 11), 7); /* taken on the connection before */
+    assert_int_equal(queue_gone(q), 0);
     assert_int_equal(queue_unsent(q), 0);
     queue_free(q);
 }
@@ -146,7 +148,7 @@ static void the_oldest_ordinary_frames_are_dropped_first(void **state)
     (void)state;
     push(q, 1, false), push(q, 2, true), push(q, 3, false), push(q, 4, false), push(q, 5, true);
     assert_int_equal(send_next(q), 1);
-    assert_int_equal(push(q, 6, false), 1); /* 1: sent, but not answered */
+    assert_int_equal(push(q, 6, false), 0); /* 1: sent, but not answered */
     assert_int_equal(push(q, 7, true), 1);  /* 3 */
     assert_int_equal(push(q, 8, true), 1);  /* 4 */
     assert_int_equal(push(q, 9, true), 1);  /* 6: the last ordinary one */
@@ -154,7 +156,7 @@ static void the_oldest_ordinary_frames_are_dropped_first(void **state)
     assert_int_equal(queue_count(q), 5);
     for (size_t i = 0; i < 5; i++)
         assert_int_equal(send_next(q), left[i]);
-    assert_int_equal(queue_ack(q, 10), 5);
+    assert_int_equal(queue_ack(q, 10), 6);
     queue_free(q);
 }
 
@@ -167,9 +169,60 @@ static void the_bound_is_never_passed(void **state)
     for (uint64_t i = 1; i <= 500; i++) {
         assert_non_null(queue_push(q, i, (size_t)(i * 37 % 900), i % 5 == 0, &dropped));
         pushed++;
+        if (i % 3 == 0 && queue_next(q, &(struct queued){0}))
+            queue_sent(q);
         assert_true(queue_bytes(q) <= 1000);
-        assert_int_equal(queue_count(q) + dropped, pushed);
+        assert_int_equal(queue_count(q) + queue_gone(q) + dropped, pushed);
     }
+    queue_free(q);
+}
+
+/* The daemon has it: the answer counts, whether the frame is still kept or not. */
+static void what_was_sent_and_let_go_is_answered_like_the_rest(void **state)
+{
+    struct queue *q = queue_new(4 * COST);
+
+    (void)state;
+    for (uint64_t i = 1; i <= 4; i++)
+        push(q, i, i == 2), send_next(q);
+    for (uint64_t i = 5; i <= 8; i++)
+        assert_int_equal(push(q, i, false), i == 8); /* 1, 3, 4, and 5, which was not sent */
+    assert_int_equal(queue_gone(q), 3);
+    assert_false(queue_nack(q, 5));
+    assert_true(queue_nack(q, 3));
+    assert_false(queue_nack(q, 3));
+    assert_int_equal(queue_ack(q, 3), 2); /* 1 and 2 */
+    assert_int_equal(queue_gone(q), 1);
+    queue_rewind(q); /* it may still turn out to be kept */
+    assert_int_equal(queue_gone(q), 1);
+    assert_int_equal(queue_forget_gone(q), 1);
+    assert_int_equal(queue_forget_gone(q), 0);
+    assert_int_equal(queue_ack(q, 8), 3);
+    queue_free(q);
+}
+
+/* However many are waiting, and whatever numbers are said. */
+static void a_refusal_is_found_behind_the_one_before(void **state)
+{
+    struct queue *q = queue_new(4000 * COST);
+    uint64_t passed;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3000; i++)
+        push(q, i, i % 50 == 0), send_next(q);
+    for (uint64_t i = 1500; i <= 3000; i++)
+        assert_true(queue_nack(q, i));
+    assert_in_range(queue_passed(q), 1400, 6000);
+    passed = queue_passed(q);
+    assert_true(queue_nack(q, 7)); /* out of order: from the first */
+    assert_in_range(queue_passed(q) - passed, 6, 60);
+    assert_int_equal(queue_ack(q, 1000), 999);
+    assert_true(queue_nack(q, 1001));
+    queue_rewind(q);
+    assert_false(queue_nack(q, 1100)); /* not sent again yet */
+    send_next(q), send_next(q);
+    assert_true(queue_nack(q, 1003));
+    assert_int_equal(queue_ack(q, 3000), 499 - 2);
     queue_free(q);
 }
 
@@ -228,6 +281,8 @@ int main(void)
         cmocka_unit_test(after_a_rewind_the_rest_is_sent_again),
         cmocka_unit_test(the_oldest_ordinary_frames_are_dropped_first),
         cmocka_unit_test(the_bound_is_never_passed),
+        cmocka_unit_test(what_was_sent_and_let_go_is_answered_like_the_rest),
+        cmocka_unit_test(a_refusal_is_found_behind_the_one_before),
         cmocka_unit_test(a_frame_that_can_never_fit_is_refused_alone),
         cmocka_unit_test(the_next_frame_can_be_discarded),
     };

@@ -135,6 +135,66 @@ static void too_many_wishes_at_once_are_refused(void **state)
     sampling_close(&s);
 }
 
+/* How many of the next steps are wished ones. */
+static int wished_of(struct sampling *s, enum embmon_phase phase, int steps)
+{
+    int wished = 0;
+
+    for (int i = 0; i < steps; i++) {
+        uint64_t step = sampling_current(s, phase);
+
+        wished += wants(s, EMBMON_GRADIENT, step) && step % atomic_load(&s->every) != 0;
+        sampling_step(s, phase, step);
+    }
+    return wished;
+}
+
+static void
+whoever_wishes_for_ever_is_given_512_steps_and_a_quarter_of_the_sampled_ones(void **state)
+{
+    struct sampling s;
+    int wished = 0;
+
+    (void)state;
+    assert_true(sampling_open(&s, 16, 8));
+    for (int i = 0; i < 400; i++) {
+        sampling_wish(&s, 1 << 16, i % 8);
+        wished += wished_of(&s, EMBMON_TRAIN, 100);
+    }
+    assert_true(wished <= 512 + 40000 / 16 / 4);
+    assert_true(wished >= 512 * 15 / 16); /* the rest were to be sampled anyway */
+    sampling_close(&s);
+}
+
+static void wished_steps_are_earned_again_while_nothing_is_wished_for(void **state)
+{
+    struct sampling s;
+
+    (void)state;
+    assert_true(sampling_open(&s, 2, 8));
+    sampling_wish(&s, 1 << 16, 0);
+    wished_of(&s, EMBMON_TRAIN, (1 << 16) + 8);
+    assert_int_equal(wished_of(&s, EMBMON_TRAIN, 100), 0); /* the wish is over */
+    sampling_wish(&s, 64, 0);
+    assert_in_range(wished_of(&s, EMBMON_TRAIN, 100), 5, 20);
+    wished_of(&s, EMBMON_TRAIN, 512 * 2 * 4);
+    sampling_wish(&s, 64, 0);
+    assert_int_equal(wished_of(&s, EMBMON_TRAIN, 100), 32);
+    sampling_close(&s);
+}
+
+static void a_wish_that_a_validation_interrupts_does_not_sample_all_of_it(void **state)
+{
+    struct sampling s;
+
+    (void)state;
+    assert_true(sampling_open(&s, 64, 8));
+    sampling_wish(&s, 64, 3);
+    wished_of(&s, EMBMON_TRAIN, 10);
+    assert_in_range(wished_of(&s, EMBMON_VALIDATE, 100000), 400, 512 + 100000 / 64 / 4);
+    sampling_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +205,10 @@ int main(void)
         cmocka_unit_test(a_wish_covers_so_many_steps_from_the_next_on),
         cmocka_unit_test(wishes_for_several_layers_are_in_force_together),
         cmocka_unit_test(too_many_wishes_at_once_are_refused),
+        cmocka_unit_test(
+            whoever_wishes_for_ever_is_given_512_steps_and_a_quarter_of_the_sampled_ones),
+        cmocka_unit_test(wished_steps_are_earned_again_while_nothing_is_wished_for),
+        cmocka_unit_test(a_wish_that_a_validation_interrupts_does_not_sample_all_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

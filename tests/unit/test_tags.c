@@ -146,6 +146,22 @@ static void a_norm_has_a_band(void **state)
     assert_int_equal(w.steps, 0);
 }
 
+/* That of the whole model is called "gradient_norm/all". */
+static void a_layer_called_all_is_not_taken_for_the_model(void **state)
+{
+    (void)state;
+    struct scalar_window w = {0};
+
+    scalar_window_add(&w, 7, 1);
+    tags_norm(&writer, &w, EMBMON_TRAIN, "all");
+    assert_int_equal(last("gradient_norm/all"), -1);
+    assert_int_equal(last("gradient_norm//all"), 7);
+    assert_int_equal(last("gradient_norm_min/all"), 7);
+    assert_string_equal(tags_norm_name("all/a"), "all/a");
+    assert_string_equal(tags_norm_name("a/all"), "a/all");
+    assert_false(name_is_path(tags_norm_name("all")));
+}
+
 static void only_gradients_have_logarithms_too(void **state)
 {
     (void)state;
@@ -232,6 +248,7 @@ int main(void)
         with_a_file(a_stair_stands_on_the_step_before),
         with_a_file(an_empty_window_writes_nothing),
         with_a_file(a_norm_has_a_band),
+        with_a_file(a_layer_called_all_is_not_taken_for_the_model),
         with_a_file(only_gradients_have_logarithms_too),
         with_a_file(a_histogram_without_a_finite_value_is_left_out),
         with_a_file(windows_wait_while_much_waits_for_the_disk),

@@ -5,8 +5,10 @@ Every method may be called by a hook: none raises. The first exception within is
 warning, and from then on the monitor does nothing.
 """
 
+import collections
 import functools
 import logging
+import math
 import sys
 import threading
 import time
@@ -22,6 +24,8 @@ from .errors import AlreadyDeclaredError, ClosedError, LimitError
 
 SIGNALS = ("gradient", "activation", "ids", "update", "weight")
 PHASES = ("training", "validation", "inference")
+FIRED_KEPT = 1000  # alerts that the summary knows of: the newest
+NOTICES_A_SECOND = 128  # taken from the client, which keeps the newest 64
 _SEVERITIES = ("info", "warning", "critical")
 
 log = logging.getLogger("embmon")
@@ -78,7 +82,9 @@ class Monitor:
         self.client = client
         self.failed = False
         self.stopped: Alert | None = None  # the alert that asked to stop
-        self.fired: list[Alert] = []  # changes to firing
+        self.fired: collections.deque[Alert] = collections.deque(maxlen=FIRED_KEPT)  # changes to firing
+        self.fired_count = 0  # of them, those that are forgotten too
+        self._polled, self._taken = -math.inf, 0  # notices taken in the second that began then
         self.counts = dict.fromkeys(PHASES, 0)  # steps ended, and the number of the next
         self._next_sampled = dict.fromkeys(PHASES, True)
         self._open: tuple[str, Wants] | None = None  # the step under way
@@ -285,11 +291,20 @@ class Monitor:
         if not self._named and self.client.run is not None:
             self._named = True
             say(f"embmon: run {self.client.run!r}")
-        for alert in self.client.notices():
+        # A thousand a second, which no daemon has reason to say, would be felt by the training.
+        now = time.monotonic()
+        if now - self._polled < 1 and self._taken >= NOTICES_A_SECOND:
+            return
+        if now - self._polled >= 1:
+            self._polled, self._taken = now, 0
+        notices = self.client.notices()
+        self._taken += len(notices)
+        for alert in notices:
             if alert.state not in ("firing", "resolved"):
                 continue
             if alert.state == "firing":
                 self.fired.append(alert)
+                self.fired_count += 1
                 if self.stopped is None and self._stop_on & {alert.detector, alert.severity}:
                     self.stopped = alert
                     say(f"embmon: training stops: {alert.title if self._is_logged() else alert}")
@@ -301,12 +316,13 @@ class Monitor:
         daemon has not: no summary will come any more."""
         if not self.client.connected:
             return
-        told, end = len(self.fired), time.monotonic() + seconds
+        told, end = self.fired_count, time.monotonic() + seconds
         self.poll()
-        while len(self.fired) == told and time.monotonic() < end:
+        while self.fired_count == told and time.monotonic() < end:
             time.sleep(0.005)
             self.poll()
-        for alert in [] if self._is_logged() else self.fired[told:]:
+        new = min(self.fired_count - told, len(self.fired))
+        for alert in [] if self._is_logged() else list(self.fired)[len(self.fired) - new:]:
             say(f"embmon: {alert}\n  {alert.hint}" if alert.hint else f"embmon: {alert}")
 
     def _is_logged(self) -> bool:

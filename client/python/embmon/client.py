@@ -18,6 +18,7 @@ from .alert import Alert
 _SIGNALS = _lib.SIGNALS
 _DROPPED = _lib.ERRORS["EMBMON_EDROPPED"]
 _ID_MAX = 2**31 - 1
+_NOTICES_KEPT = 64  # as client/notices.h says
 
 
 class Client:
@@ -361,7 +362,8 @@ class Client:
         """The alert changes that came since the last call, oldest first (the last 64 are kept)."""
         taken: list[Alert] = []
         notice = _lib.Notice(size=ctypes.sizeof(_lib.Notice))
-        while self._is_open() and self._check(
+        # No more than were there: they may come faster than they are taken, for ever.
+        while len(taken) < _NOTICES_KEPT and self._is_open() and self._check(
                 self._call(self._lib.embmon_notice, ctypes.byref(notice)), "notices") == 1:
             taken.append(Alert.from_notice(notice))
         return taken
