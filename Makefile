@@ -129,6 +129,10 @@ $(OUT)/tools/summarize: $(OUT)/obj/tests/tools/summarize.o $(call object,$(CLIEN
 $(OUT)/bench/libsummarize.so: $(OUT)/obj/tests/bench/summarize.o $(CLIENT_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) -shared $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS) -pthread
+# What tests/bench/daemon.py runs.
+$(OUT)/bench/%: $(OUT)/obj/tests/bench/%.o $(OUT)/libdaemon.a
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread
 
 # Fuzz targets: with gcc and a plain main() that replays tests/corpus, and with clang's libFuzzer.
 $(OUT)/fuzz/replay_%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o \
@@ -265,20 +269,21 @@ verdicts-keras:
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/keras_verdicts.py
 
-# How fast a tensor is summarised, beside what others do with it; bench takes about a minute.
-bench:
+# What it costs, beside what bounds it and what others do: summaries of tensors, embmond's posts, event
+# files, from a post to TensorBoard, a million steps. bench takes some eight minutes, bench-quick less
+# than one; bench-readme is bench and puts the table into the README. ONLY=ingest: that part alone.
+BENCH := build/libembmon.so build/bench/libsummarize.so build/embmond build/embmonctl \
+         build/tools/load build/bench/flood build/bench/events build/bench/growth
+bench bench-quick bench-readme:
 	@tests/setup.sh test
-	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
-	@$(PYTHON) tests/bench/summarize.py
-bench-quick:
-	@tests/setup.sh test
-	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
-	@$(PYTHON) tests/bench/summarize.py --quick
-.PHONY: bench bench-quick
+	@$(MAKE) -s -j2 $(BENCH)
+	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(filter --quick,$(@:bench-%=--%)))
+	@$(PYTHON) tests/bench/daemon.py $(filter --quick --readme,$(@:bench-%=--%)) $(ONLY)
+.PHONY: bench bench-quick bench-readme
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
               examples/*.c examples/*/*.[ch] \
-              tests/unit/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch] tests/bench/*.c)
+              tests/unit/*.[ch] tests/tools/*.[ch] tests/fuzz/*.[ch] tests/bench/*.[ch])
 lint:
 	@build/venv/bin/clang-format --dry-run --Werror $(FORMATTED)
 	@tests/check-rules

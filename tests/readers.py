@@ -94,7 +94,7 @@ class RustReader:
     """The Rust data server in a process of its own; read() waits for a load cycle that began after
     the call."""
 
-    def __init__(self, logdir, live=True):
+    def __init__(self, logdir, live=True, reload="1"):
         self._condition = threading.Condition()
         self._started = self._finished = 0
         self._ended = False
@@ -105,7 +105,7 @@ class RustReader:
             self._process = subprocess.Popen(
                 [tensorboard_data_server.server_binary(), "--logdir", str(logdir), "--port", "0",
                  "--port-file", port_file, "--die-after-stdin", "--verbose",
-                 "--reload", "1" if live else "once",
+                 "--reload", reload if live else "once",
                  "--samples-per-plugin", ",".join(plugin + "=all" for plugin in PLUGINS)],
                 stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self._thread = threading.Thread(target=self._watch, daemon=True)
