@@ -90,6 +90,9 @@ $(OUT)/obj/%.o: %.c | $(OUT)/gen/embmon.pb-c.c $(OUT)/gen/tensorboard.pb-c.c $(O
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
 
+# The loops over the counts of a Sample: here vectors are worth their code.
+$(call object,proto/summary.c proto/message_sample.c): CFLAGS += -O3
+
 $(OUT)/libdaemon.a: $(DAEMON_OBJ)
 	$(call say,AR) rm -f $@ && ar rcs $@ $^
 
@@ -273,12 +276,16 @@ verdicts-keras:
 # files, from a post to TensorBoard, a million steps. bench takes some eight minutes, bench-quick less
 # than one; bench-readme is bench and puts the table into the README. ONLY=ingest: that part alone.
 BENCH := build/libembmon.so build/bench/libsummarize.so build/embmond build/embmonctl \
-         build/tools/load build/bench/flood build/bench/events build/bench/growth
-bench bench-quick bench-readme:
+         build/tools/load build/tools/growth build/bench/flood build/bench/events
+bench:
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 $(BENCH)
-	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(filter --quick,$(@:bench-%=--%)))
-	@$(PYTHON) tests/bench/daemon.py $(filter --quick --readme,$(@:bench-%=--%)) $(ONLY)
+	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(filter --quick,$(HOW)))
+	@$(PYTHON) tests/bench/daemon.py $(HOW) $(ONLY)
+bench-quick:
+	@$(MAKE) -s bench HOW=--quick
+bench-readme:
+	@$(MAKE) -s bench HOW=--readme
 .PHONY: bench bench-quick bench-readme
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \

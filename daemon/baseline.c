@@ -30,6 +30,12 @@ static double median(const double *values, size_t n)
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
+static void set_top(struct norm_baseline *b, double top)
+{
+    b->top = top;
+    b->usual = exp(top);
+}
+
 void norm_baseline_add(struct norm_baseline *b, double norm)
 {
     double x, move;
@@ -44,12 +50,13 @@ void norm_baseline_add(struct norm_baseline *b, double norm)
     if (b->learnt < BASELINE_LEARN) {
         b->first[b->learnt++] = x;
         if (b->learnt == BASELINE_LEARN)
-            b->level = b->top = median(b->first, BASELINE_LEARN);
+            set_top(b, b->level = median(b->first, BASELINE_LEARN));
         return;
     }
     move = (1 - ALPHA) * (x - b->level);
     b->level += move > RISE_MAX ? RISE_MAX : move;
-    b->top = fmax(b->top, b->level);
+    if (b->level > b->top)
+        set_top(b, b->level);
 }
 
 void norm_baseline_reset(struct norm_baseline *b)
@@ -59,7 +66,7 @@ void norm_baseline_reset(struct norm_baseline *b)
 
 double norm_baseline_level(const struct norm_baseline *b)
 {
-    return b->learnt == BASELINE_LEARN ? exp(b->top) : NAN;
+    return b->learnt == BASELINE_LEARN ? b->usual : NAN;
 }
 
 double norm_baseline_recent_max(const struct norm_baseline *b)
@@ -69,8 +76,8 @@ double norm_baseline_recent_max(const struct norm_baseline *b)
     if (b->recent_count < BASELINE_RECENT)
         return NAN;
     for (size_t i = 1; i < BASELINE_RECENT; i++)
-        max = fmax(max, b->recent[i]);
-    return b->learnt == BASELINE_LEARN ? fmax(max, exp(b->top)) : max;
+        max = b->recent[i] > max ? b->recent[i] : max; /* all are finite */
+    return b->learnt == BASELINE_LEARN ? fmax(max, b->usual) : max;
 }
 
 void layer_memory_reset(struct layer_memory *memory)
@@ -80,7 +87,7 @@ void layer_memory_reset(struct layer_memory *memory)
 
 void baseline_init(struct baseline *b)
 {
-    *b = (struct baseline){.rate = NAN, .steps_since_rise = UINT32_MAX};
+    *b = (struct baseline){.rate = NAN, .steps_since_rise = UINT32_MAX, .first_loss = NAN};
 }
 
 void baseline_free(struct baseline *b)
@@ -100,6 +107,7 @@ void baseline_restart(struct baseline *b)
     baseline_init(&fresh);
     memcpy(fresh.losses, b->losses, sizeof fresh.losses);
     fresh.loss_count = b->loss_count;
+    fresh.first_loss = b->first_loss;
     baseline_free(b);
     *b = fresh;
 }
@@ -162,6 +170,16 @@ void baseline_forget_levels(struct baseline *b)
         norm_baseline_reset(&b->layers[i]);
 }
 
+static double of_first_losses(const struct baseline *b)
+{
+    double loss;
+
+    if (b->loss_count == 0)
+        return NAN;
+    loss = median(b->losses, b->loss_count);
+    return copysign(fmax(fabs(loss), LOSS_FLOOR), loss);
+}
+
 /* A training may diverge within its first five steps: what it diverged to is not what it began
  * with. */
 void baseline_loss(struct baseline *b, double loss)
@@ -171,16 +189,12 @@ void baseline_loss(struct baseline *b, double loss)
     if (b->loss_count > 0 && fabs(loss) > LOSS_DIVERGED * fmax(1, fabs(baseline_first_loss(b))))
         return;
     b->losses[b->loss_count++] = loss;
+    b->first_loss = of_first_losses(b);
 }
 
 double baseline_first_loss(const struct baseline *b)
 {
-    double loss;
-
-    if (b->loss_count == 0)
-        return NAN;
-    loss = median(b->losses, b->loss_count);
-    return copysign(fmax(fabs(loss), LOSS_FLOOR), loss);
+    return b->loss_count ? b->first_loss : NAN;
 }
 
 bool baseline_loss_spent(const struct baseline *b, double loss)
@@ -242,6 +256,8 @@ static void carry_norm(struct carry *c, struct norm_baseline *b)
         carry_f64s(c, b->first, b->learnt);
     carry_f64(c, &b->level);
     carry_f64(c, &b->top);
+    if (c->loading)
+        set_top(b, b->top);
     carry_u32(c, &b->recent_count, BASELINE_RECENT);
     carry_u32(c, &b->recent_next, BASELINE_RECENT - 1);
     carry_f64s(c, b->recent, b->recent_count);
@@ -270,6 +286,8 @@ static void carry_model(struct carry *c, struct baseline *b)
     carry_norm(c, &b->model);
     carry_u32(c, &b->loss_count, FIRST_LOSSES);
     carry_f64s(c, b->losses, b->loss_count);
+    if (c->loading)
+        b->first_loss = of_first_losses(b);
     carry_u64(c, &b->steps);
     carry_f64(c, &b->rate);
     carry_f64(c, &b->rate_max);

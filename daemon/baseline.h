@@ -24,6 +24,7 @@ struct norm_baseline {
     uint32_t learnt;
     double level; /* log of the usual norm, once learnt == BASELINE_LEARN */
     double top;   /* the highest level so far: see norm_baseline_level() */
+    double usual; /* exp(top): asked for several times a step */
     double recent[BASELINE_RECENT];
     uint32_t recent_count, recent_next;
 };
@@ -68,6 +69,7 @@ struct baseline {
     size_t variable_count;
     double losses[FIRST_LOSSES];
     uint32_t loss_count;
+    double first_loss;                /* what follows from these; NaN: there is none */
     uint64_t steps;                   /* sampled training steps that were judged */
     double rate;                      /* of the last sampled step, NaN: none posted */
     double rate_max;                  /* the highest so far; 0: none posted */

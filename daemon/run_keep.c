@@ -22,10 +22,7 @@ enum {
 
 static size_t waiting(const struct run *run)
 {
-    struct event_file_stats stats;
-
-    record_stats(run->record, &stats);
-    return stats.bytes_pending + jsonl_waiting(run->jsonl);
+    return record_waiting(run->record) + jsonl_waiting(run->jsonl);
 }
 
 static uint64_t events(const struct run *run)

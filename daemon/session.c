@@ -224,7 +224,7 @@ static void note_spent(struct session *session)
 
 static void take_frame(struct session *session, const struct frame *frame, struct moment now)
 {
-    struct message message = {0};
+    struct message message; /* all of it is set */
     const char *problem = "";
 
     enum message_result result =

@@ -14,7 +14,10 @@ struct steps *steps_new(uint32_t world_size, size_t byte_budget, struct moment n
     if (!steps)
         return NULL;
     steps->ranks = calloc(world_size, sizeof *steps->ranks);
-    if (!steps->ranks) {
+    steps->waiting = calloc(world_size, STEP_PHASES * sizeof *steps->waiting);
+    if (!steps->ranks || !steps->waiting) {
+        free(steps->ranks);
+        free(steps->waiting);
         free(steps);
         return NULL;
     }
@@ -75,7 +78,19 @@ void steps_free(struct steps *steps)
     }
     steps_trim(steps);
     free(steps->ranks);
+    free(steps->waiting);
     free(steps);
+}
+
+static uint32_t *waiting_of(const struct steps *steps, uint32_t phase, uint32_t rank)
+{
+    return &steps->waiting[(size_t)rank * STEP_PHASES + phase - 1];
+}
+
+void steps_count_waiting(struct steps *steps, const struct step *step)
+{
+    for (size_t i = 0; i < step->ended.length; i++)
+        ++*waiting_of(steps, step->phase, step->ended.ranks[i]);
 }
 
 struct step *steps_open(struct steps *steps, uint32_t phase, uint64_t number)
@@ -108,10 +123,13 @@ bool steps_late(const struct steps *steps, uint32_t phase, uint64_t number)
     return (int64_t)number <= steps->closed[phase - 1];
 }
 
-static void mark_ended(struct step *step, uint32_t rank, struct moment now)
+static void mark_ended(struct steps *steps, struct step *step, uint32_t rank, struct moment now)
 {
+    size_t before = step->ended.length;
+
     /* Without memory the step still closes, by its time-out. */
     (void)rank_list_add(&step->ended, rank);
+    *waiting_of(steps, step->phase, rank) += step->ended.length > before;
     if (!step->any_ended) {
         step->any_ended = true;
         step->first_end_ms = now.ms;
@@ -128,7 +146,7 @@ enum steps_result steps_end(struct steps *steps, uint32_t phase, uint64_t number
         return STEPS_NO_MEMORY;
     steps->ranks[rank].missed[phase - 1] = false;
     for (struct step *s = steps->open[phase - 1]; s && s->number <= number; s = s->next)
-        mark_ended(s, rank, now);
+        mark_ended(steps, s, rank, now);
     return STEPS_OK;
 }
 
@@ -154,7 +172,7 @@ void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now
     for (size_t i = 0; i < STEP_PHASES; i++) {
         for (struct step *s = steps->open[i]; s; s = s->next) {
             if (rank_list_has(&s->posted, rank))
-                mark_ended(s, rank, now);
+                mark_ended(steps, s, rank, now);
         }
     }
     if (bye)
@@ -163,12 +181,8 @@ void steps_leave(struct steps *steps, uint32_t rank, bool bye, struct moment now
 
 bool steps_ahead(const struct steps *steps, uint32_t rank)
 {
-    for (size_t i = 0; i < STEP_PHASES; i++) {
-        size_t waiting = 0;
-
-        for (const struct step *s = steps->open[i]; s; s = s->next)
-            waiting += rank_list_has(&s->ended, rank);
-        if (waiting >= STEP_AHEAD_MAX)
+    for (uint32_t phase = 1; phase <= STEP_PHASES; phase++) {
+        if (*waiting_of(steps, phase, rank) >= STEP_AHEAD_MAX)
             return true;
     }
     return false;
@@ -256,6 +270,8 @@ struct step *steps_take(struct steps *steps, struct moment now, bool force)
         steps->open_count[i]--;
         steps->closed[i] = (int64_t)oldest->number;
         oldest->next = NULL;
+        for (size_t r = 0; r < oldest->ended.length; r++)
+            --*waiting_of(steps, oldest->phase, oldest->ended.ranks[r]);
         return oldest;
     }
     return NULL;

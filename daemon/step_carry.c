@@ -153,8 +153,10 @@ static void carry_phase(struct carry *c, struct steps *steps, size_t phase,
             steps->open_count[phase]++;
         }
         carry_step(c, *link, steps, model, now);
-        if (c->loading)
+        if (c->loading) {
             posts_count_bytes(steps, *link);
+            steps_count_waiting(steps, *link);
+        }
         if (i > 0 && (*link)->number <= above)
             carry_fail(c, "open steps are not in order");
     }

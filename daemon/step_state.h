@@ -18,6 +18,7 @@ struct steps {
     size_t open_count[STEP_PHASES];
     int64_t closed[STEP_PHASES];
     struct rank_state *ranks; /* [world_size] */
+    uint32_t *waiting; /* [rank * STEP_PHASES + phase - 1]: open steps that the rank has ended */
     struct step *spare_steps;
     size_t spare_count;
     struct step_cell *spare_cells;
@@ -33,6 +34,9 @@ bool steps_late(const struct steps *steps, uint32_t phase, uint64_t number);
 
 /* What a step holds beside what was posted to it. */
 size_t step_bytes(const struct step *step);
+
+/* It is open, and as it was loaded: counts as waiting for the ranks that have ended it. */
+void steps_count_waiting(struct steps *steps, const struct step *step);
 
 /* Empties a step; what held its posts is kept for others. */
 void posts_recycle(struct steps *steps, struct step *step);

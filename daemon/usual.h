@@ -15,7 +15,8 @@ enum { USUAL_VALUES = 25, USUAL_MEDIAN_MIN = 10 };
 
 /* A zeroed one has seen nothing. */
 struct usual {
-    double values[USUAL_VALUES]; /* the last ones */
+    double values[USUAL_VALUES]; /* the last ones, a ring */
+    uint8_t order[USUAL_VALUES]; /* their places, by value: each step asks for the median */
     uint32_t count, next;
     double level; /* once count == USUAL_VALUES */
 };

@@ -8,6 +8,7 @@
 #include "proto/fields.h"
 #include "proto/message_check.h"
 #include "proto/message_fields.h"
+#include "proto/message_sample.h"
 
 /* What a payload may unpack to. Honest messages of many tiny parts (thousands of layers with names
  * of one letter) need fifty times their size, most of it the library's own lists: the allowance. */
@@ -20,7 +21,8 @@ enum {
 
 struct message_decoder {
     struct arena arena;
-    size_t most; /* of the arena's budget */
+    size_t most;  /* of the arena's budget */
+    bool library; /* nothing is decoded by hand */
     ProtobufCAllocator allocator;
     const char *problem; /* found while copying */
 };
@@ -48,27 +50,6 @@ MESSAGES(TAKE)
 TAKE(, threshold, Embmon__Threshold, THRESHOLD_FIELDS)
 TAKE(, ignore, Embmon__Ignore, IGNORE_FIELDS)
 
-static void take_span(struct message_decoder *decoder, uint32_t first, uint64_t *counts, size_t n,
-                      struct summary_span *to)
-{
-    uint32_t skip = 0;
-
-    if (n > BUCKETS || first > BUCKETS - n) {
-        decoder->problem = "a span reaches beyond the bucket table";
-        return;
-    }
-    while (n > 0 && counts[n - 1] == 0)
-        n--;
-    while (skip < n && counts[skip] == 0)
-        skip++;
-    if (n == 0)
-        return;
-    to->first = first + skip;
-    to->length = (uint32_t)n - skip;
-    to->counts = counts + skip;
-    to->capacity = to->length;
-}
-
 static void take_summary(struct message_decoder *decoder, const Embmon__Summary *from,
                          struct summary *to)
 {
@@ -77,10 +58,11 @@ static void take_summary(struct message_decoder *decoder, const Embmon__Summary 
         return;
     }
     SUMMARY_FIELDS(TAKE_NUMBER, TAKE_TEXT)
-    take_span(decoder, from->negative_first, from->negative_counts, from->n_negative_counts,
-              &to->negative);
-    take_span(decoder, from->positive_first, from->positive_counts, from->n_positive_counts,
-              &to->positive);
+    if (!message_span(&to->negative, from->negative_first, from->negative_counts,
+                      from->n_negative_counts) ||
+        !message_span(&to->positive, from->positive_first, from->positive_counts,
+                      from->n_positive_counts))
+        decoder->problem = "a span reaches beyond the bucket table";
     if (from->n_extra_keys != from->n_extra_values || from->n_extra_keys > SUMMARY_EXTRAS_MAX) {
         decoder->problem = "the extras are more than 8, or their keys and values differ in number";
         return;
@@ -301,6 +283,14 @@ enum message_result message_decode(struct message_decoder *decoder, const struct
         budget = frame->length * BUDGET_PER_BYTE + BUDGET_ALLOWANCE;
     arena_reset(&decoder->arena, budget);
     decoder->problem = NULL;
+    if (frame->type == FRAME_SAMPLE && !decoder->library) {
+        if (message_sample(&decoder->arena, frame->payload, frame->length, &message->sample)) {
+            *problem = message_check(message);
+            return *problem ? MESSAGE_INVALID : MESSAGE_OK;
+        }
+        memset(&message->sample, 0, sizeof message->sample);
+        arena_reset(&decoder->arena, budget);
+    }
     if (fields_few(frame->payload, frame->length, FIELDS_MAX))
         unpacked = protobuf_c_message_unpack(descriptor, &decoder->allocator, frame->length,
                                              frame->payload);
@@ -338,6 +328,11 @@ struct message_decoder *message_decoder_new(void)
 void message_decoder_limit(struct message_decoder *decoder, size_t most)
 {
     decoder->most = most < BUDGET_MIN ? BUDGET_MIN : most > BUDGET_MAX ? BUDGET_MAX : most;
+}
+
+void message_decoder_by_library(struct message_decoder *decoder)
+{
+    decoder->library = true;
 }
 
 size_t message_decoder_spent(const struct message_decoder *decoder, bool *full)

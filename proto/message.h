@@ -231,6 +231,9 @@ void message_decoder_free(struct message_decoder *decoder);
 /* Messages may unpack to so many bytes, 8 MiB to 64 MiB, which is the default. */
 void message_decoder_limit(struct message_decoder *decoder, size_t most);
 
+/* Every message is left to protobuf-c: for tests, which compare with it what is decoded by hand. */
+void message_decoder_by_library(struct message_decoder *decoder);
+
 /* What the last message took; *full: it was refused because it would take more than it may. */
 size_t message_decoder_spent(const struct message_decoder *decoder, bool *full);
 

@@ -81,24 +81,42 @@ static struct summary_span span_union(const struct summary_span *a, const struct
     return all;
 }
 
+/* Makes room for all of it: capacity is there. */
+static void span_widen(struct summary_span *span, const struct summary_span *all)
+{
+    uint32_t before = span->length ? span->first - all->first : 0;
+
+    if (before > 0)
+        memmove(span->counts + before, span->counts, span->length * sizeof *span->counts);
+    memset(span->counts, 0, before * sizeof *span->counts);
+    memset(span->counts + before + span->length, 0,
+           (all->length - before - span->length) * sizeof *span->counts);
+    span->first = all->first;
+    span->length = all->length;
+}
+
+static void add_counts(uint64_t *restrict to, const uint64_t *restrict from, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
 /* Capacity is there: this cannot fail. */
 static void span_add(struct summary_span *into, const struct summary_span *from)
 {
     struct summary_span all = span_union(into, from);
-    uint32_t before;
 
     if (from->length == 0)
         return;
-    before = into->length ? into->first - all.first : 0;
-    if (before > 0)
-        memmove(into->counts + before, into->counts, into->length * sizeof *into->counts);
-    memset(into->counts, 0, before * sizeof *into->counts);
-    memset(into->counts + before + into->length, 0,
-           (all.length - before - into->length) * sizeof *into->counts);
-    into->first = all.first;
-    into->length = all.length;
-    for (uint32_t i = 0; i < from->length; i++)
-        into->counts[from->first - into->first + i] += from->counts[i];
+    if (into->length == 0) { /* nearly always: the first rank of a step */
+        memcpy(into->counts, from->counts, from->length * sizeof *from->counts);
+        into->first = from->first;
+        into->length = from->length;
+        return;
+    }
+    if (all.length > into->length)
+        span_widen(into, &all);
+    add_counts(into->counts + (from->first - into->first), from->counts, from->length);
 }
 
 bool summary_set_span(struct summary_span *span, uint32_t first, const uint64_t *counts,
@@ -272,27 +290,35 @@ static const char *check_span(const struct summary_span *span)
     return NULL;
 }
 
-/* Adds to *total; false when that wraps. */
-static bool add_to(uint64_t *total, uint64_t n)
+/* The sum of a span's counts; any: all their bits. Below 2^48 some thousands of them cannot wrap.
+ */
+static uint64_t sum_of(const struct summary_span *span, uint64_t *any)
 {
-    if (n > UINT64_MAX - *total)
-        return false;
-    *total += n;
-    return true;
+    uint64_t bits = 0, sum = 0;
+
+    for (uint32_t i = 0; i < span->length; i++) {
+        bits |= span->counts[i];
+        sum += span->counts[i];
+    }
+    *any |= bits;
+    return sum;
 }
 
 static bool counts_add_up(const struct summary *s)
 {
-    const struct summary_span *spans[] = {&s->negative, &s->positive};
-    uint64_t total = s->zeros;
+    uint64_t any = s->zeros | s->nans | s->positive_infinities | s->negative_infinities;
+    uint64_t in_spans = sum_of(&s->negative, &any) + sum_of(&s->positive, &any);
+    unsigned __int128 total = s->zeros;
 
-    if (!add_to(&total, s->nans) || !add_to(&total, s->positive_infinities) ||
-        !add_to(&total, s->negative_infinities))
-        return false;
-    for (size_t k = 0; k < 2; k++)
-        for (uint32_t i = 0; i < spans[k]->length; i++)
-            if (!add_to(&total, spans[k]->counts[i]))
-                return false;
+    if (any >> 48 == 0)
+        return s->zeros + summary_nonfinite(s) + in_spans == s->count;
+    total += s->nans;
+    total += s->positive_infinities;
+    total += s->negative_infinities;
+    for (uint32_t i = 0; i < s->negative.length; i++)
+        total += s->negative.counts[i];
+    for (uint32_t i = 0; i < s->positive.length; i++)
+        total += s->positive.counts[i];
     return total == s->count;
 }
 

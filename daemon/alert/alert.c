@@ -36,6 +36,36 @@ void alerts_free(struct alerts *alerts)
     free(alerts);
 }
 
+bool slots_make_room(struct alerts *alerts, uint32_t phase, size_t layers)
+{
+    size_t places = layers + 1 > alerts->places ? layers + 1 : alerts->places;
+    struct slot *more[STEP_PHASES] = {NULL};
+
+    if (layers + 1 <= alerts->places && alerts->slots[phase - 1])
+        return true;
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        if (!alerts->slots[p] && p != phase - 1)
+            continue;
+        more[p] = calloc(places * detector_count, sizeof *more[p]);
+        if (!more[p])
+            goto no_memory;
+    }
+    for (size_t p = 0; p < STEP_PHASES; p++) {
+        for (size_t d = 0; alerts->slots[p] && d < detector_count; d++)
+            memcpy(&more[p][d * places], &alerts->slots[p][d * alerts->places],
+                   alerts->places * sizeof *more[p]);
+        free(alerts->slots[p]);
+        alerts->slots[p] = more[p];
+    }
+    alerts->places = places;
+    return true;
+
+no_memory:
+    for (size_t p = 0; p < STEP_PHASES; p++)
+        free(more[p]);
+    return false;
+}
+
 struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
                          const char *layer)
 {
@@ -203,6 +233,8 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
 {
     const struct slot *slots = alerts->slots[EMBMON_TRAIN - 1];
 
+    if (alerts->active == 0)
+        return false;
     for (size_t d = 0; slots && d < detector_count; d++) {
         const struct slot *of = &slots[d * alerts->places];
 
@@ -221,7 +253,7 @@ bool alerts_freeze(const struct alerts *alerts, size_t layer)
 
 bool alerts_up(const struct alerts *alerts, size_t detector, size_t layer)
 {
-    if (!alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
+    if (alerts->active == 0 || !alerts->slots[EMBMON_TRAIN - 1] || layer + 1 >= alerts->places)
         return false;
     return slot_of(alerts, EMBMON_TRAIN, detector, layer)->state != EMBMON_RESOLVED;
 }

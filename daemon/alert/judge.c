@@ -16,42 +16,14 @@ struct judgement {
     struct moment now;
     bool early;
     bool nonfinite; /* sick at this very step */
+    bool ruled;     /* there are rules: else all limits are the defaults, and nothing is ignored */
 };
-
-/* Room for all layers in all phases seen so far and this one; slots keep their content. */
-static bool grow(struct alerts *alerts, uint32_t phase, size_t layers)
-{
-    size_t places = layers + 1 > alerts->places ? layers + 1 : alerts->places;
-    struct slot *more[STEP_PHASES] = {NULL};
-
-    for (size_t p = 0; p < STEP_PHASES; p++) {
-        if (!alerts->slots[p] && p != phase - 1)
-            continue;
-        more[p] = calloc(places * detector_count, sizeof *more[p]);
-        if (!more[p])
-            goto no_memory;
-    }
-    for (size_t p = 0; p < STEP_PHASES; p++) {
-        for (size_t d = 0; alerts->slots[p] && d < detector_count; d++)
-            memcpy(&more[p][d * places], &alerts->slots[p][d * alerts->places],
-                   alerts->places * sizeof *more[p]);
-        free(alerts->slots[p]);
-        alerts->slots[p] = more[p];
-    }
-    alerts->places = places;
-    return true;
-
-no_memory:
-    for (size_t p = 0; p < STEP_PHASES; p++)
-        free(more[p]);
-    return false;
-}
 
 static uint32_t hold_of(const struct judgement *j, size_t d, size_t c, size_t layer)
 {
     const struct clause *clause = &detectors[d].clauses[c];
     bool other = layer != DETECT_MODEL && j->m->model->layers[layer].kind != EMBMON_EMBEDDING;
-    uint32_t said = rules_hold(j->rules, d, layer);
+    uint32_t said = j->ruled ? rules_hold(j->rules, d, layer) : 0;
 
     if (said)
         return said;
@@ -165,8 +137,8 @@ static bool nonfinite_fires(const struct judgement *j)
 {
     const struct alerts *alerts = j->alerts;
 
-    if (j->nonfinite)
-        return true;
+    if (j->nonfinite || alerts->firing == 0)
+        return j->nonfinite;
     for (size_t d = 0; d < detector_count; d++) {
         if (!detectors[d].is_nonfinite)
             continue;
@@ -192,10 +164,11 @@ static bool compares_with_level(size_t d, const struct slot *slot)
  * even while the model's level is being learnt anew for another layer's sake. */
 static void settle(const struct judgement *j, size_t d, size_t layer, struct slot *slot)
 {
-    size_t diverged = detector_find("loss_diverged");
+    size_t diverged;
 
     if (!compares_with_level(d, slot) || !j->m->layers[layer].has_gradient)
         return;
+    diverged = detector_find("loss_diverged");
     if (slot_of(j->alerts, j->m->step->phase, diverged, DETECT_MODEL)->state != EMBMON_RESOLVED) {
         slot->level_steps = 0;
         return;
@@ -254,9 +227,11 @@ static void clear_clause(struct slot *slot, size_t clause, bool at_once, uint32_
 /* One detector on one layer. Returns true when it was sick. */
 static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char *muted)
 {
-    const char *ignored = rules_why_ignored(j->rules, d, layer);
+    const char *ignored = j->ruled ? rules_why_ignored(j->rules, d, layer) : NULL;
+    const struct limits *limits = j->ruled ? rules_limits(j->rules, layer) : &limits_default;
     const struct detector *detector = &detectors[d];
     struct slot *slot = slot_of(j->alerts, j->m->step->phase, d, layer);
+    const char *silent = NULL;
     struct finding findings[CLAUSES_MAX];
     bool sick[CLAUSES_MAX] = {false}, told = false;
     bool counted = slot->sight_step == j->m->step->number + 1;
@@ -266,15 +241,13 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
         leave_alone(j, slot, ignored);
         return false;
     }
-    slot->silent = NULL;
     for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
         struct finding *finding = &findings[c];
         uint32_t hold = hold_of(j, d, c, layer);
         enum verdict verdict;
 
         finding_reset(finding);
-        verdict = detector->clauses[c].judge(j->m, layer, j->baseline,
-                                             rules_limits(j->rules, layer), finding);
+        verdict = detector->clauses[c].judge(j->m, layer, j->baseline, limits, finding);
         /* A consequence can neither come up nor be over while its cause lasts; of the layers that
          * follow a named one only the coming up is muted. */
         if (muted && (verdict == VERDICT_SICK || detector->is_consequence)) {
@@ -289,12 +262,11 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
         } else if (verdict == VERDICT_CLEAR && !j->early && !counted && !is_ahead(j, slot)) {
             clear_clause(slot, c, detector->at == AT_TIME, hold);
         } else if (finding->silent) {
-            slot->silent = finding->silent;
+            silent = finding->silent;
         }
         told = told || verdict != VERDICT_SILENT;
     }
-    if (told)
-        slot->silent = NULL;
+    slot->silent = told ? NULL : silent;
     slot_settle(slot);
     worst = worst_of(d, slot, findings, sick);
     if (worst && (detector->at == AT_IDS || detector->at == AT_SHAPE))
@@ -308,7 +280,7 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
 /* The layer whose alert of this detector fires already, or DETECT_MODEL. */
 static size_t named_layer(const struct judgement *j, size_t d)
 {
-    for (size_t layer = 0; layer < j->m->layer_count; layer++) {
+    for (size_t layer = 0; layer < j->m->layer_count && j->alerts->firing > 0; layer++) {
         if (fires_by_now(j, slot_of(j->alerts, j->m->step->phase, d, layer)))
             return layer;
     }
@@ -329,44 +301,71 @@ static const char *muted_for(const struct judgement *j, size_t d, size_t layer, 
     return NULL;
 }
 
+/* What judge_layer() does where nothing was ever up about a layer, nothing mutes and nothing is
+ * sick: nearly always, and so without all that a sick clause needs. Returns the first layer from
+ * this one on that is not like that, or the number of layers. */
+static size_t pass_layers(const struct judgement *j, size_t d, size_t layer)
+{
+    const struct clause *clauses = detectors[d].clauses, *end = clauses + CLAUSES_MAX;
+    const struct measures *m = j->m;
+    struct slot *slots = slot_of(j->alerts, m->step->phase, d, 0);
+    struct finding scratch;
+
+    for (; layer < m->layer_count; layer++) {
+        struct slot *slot = &slots[layer];
+        const char *silent = NULL;
+        bool told = false;
+
+        if (slot->clauses || slot->state != EMBMON_RESOLVED)
+            return layer;
+        for (const struct clause *clause = clauses; clause < end && clause->judge; clause++) {
+            enum verdict verdict;
+
+            scratch.silent = NULL;
+            verdict = clause->judge(m, layer, j->baseline, &limits_default, &scratch);
+            if (verdict == VERDICT_SICK)
+                return layer;
+            told = told || verdict == VERDICT_CLEAR;
+            silent = scratch.silent ? scratch.silent : silent;
+        }
+        slot->silent = told ? NULL : silent;
+    }
+    return layer;
+}
+
 static void judge_detector(struct judgement *j, size_t d)
 {
     const struct detector *detector = &detectors[d];
     const char *muted =
         detector->is_consequence && nonfinite_fires(j) ? "muted: values are non-finite" : NULL;
     size_t named = detector->first_only ? named_layer(j, d) : DETECT_MODEL;
+    bool plain = !j->ruled && !muted && (!detector->muted_by || j->alerts->active == 0);
     bool sick = false;
 
-    if (detector->of_model) {
+    if (detector->of_model)
         sick = judge_layer(j, d, DETECT_MODEL, muted);
-    } else {
-        for (size_t layer = 0; layer < j->m->layer_count; layer++) {
-            const char *why = muted_for(j, d, layer, named);
+    for (size_t layer = 0; layer < j->m->layer_count && !detector->of_model; layer++) {
+        const char *why;
 
-            if (judge_layer(j, d, layer, why ? why : muted)) {
-                sick = true;
-                if (detector->first_only)
-                    named = layer;
-            }
+        if (plain && named == DETECT_MODEL &&
+            (layer = pass_layers(j, d, layer)) == j->m->layer_count)
+            break;
+        why = muted_for(j, d, layer, named);
+        if (judge_layer(j, d, layer, why ? why : muted)) {
+            sick = true;
+            if (detector->first_only)
+                named = layer;
         }
     }
     j->nonfinite = j->nonfinite || (sick && detector->is_nonfinite);
 }
 
-/* Slots for all layers in this phase; false: out of memory. */
-static bool make_room(struct alerts *alerts, const struct measures *m)
-{
-    if (m->layer_count + 1 <= alerts->places && alerts->slots[m->step->phase - 1])
-        return true;
-    return grow(alerts, m->step->phase, m->layer_count);
-}
-
 static bool judge(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                   const struct rules *rules, struct moment now, bool early)
 {
-    struct judgement j = {alerts, m, baseline, rules, now, early, false};
+    struct judgement j = {alerts, m, baseline, rules, now, early, false, rules_any(rules)};
 
-    if (!make_room(alerts, m))
+    if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
         if (detectors[d].at == AT_EPOCH)
@@ -396,9 +395,10 @@ bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t lay
                      enum occasion occasion, struct baseline *baseline, const struct rules *rules,
                      struct moment now)
 {
-    struct judgement j = {alerts, m, baseline, rules, now, occasion != AT_EPOCH, false};
+    struct judgement j = {alerts,          m, baseline, rules, now, occasion != AT_EPOCH, false,
+                          rules_any(rules)};
 
-    if (!make_room(alerts, m))
+    if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
         size_t named;
@@ -415,9 +415,9 @@ bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t lay
 bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct baseline *baseline,
                        const struct rules *rules, struct moment now)
 {
-    struct judgement j = {alerts, m, baseline, rules, now, true, false};
+    struct judgement j = {alerts, m, baseline, rules, now, true, false, rules_any(rules)};
 
-    if (!make_room(alerts, m))
+    if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
         if (detectors[d].at == AT_TIME)

@@ -62,6 +62,10 @@ struct tracker *slot_need_clauses(struct slot *slot);
 void slot_settle(struct slot *slot);
 void slot_reset(struct slot *slot);
 
+/* Slots for so many layers in this phase and in all that were seen before, which keep what is in
+ * them; false: out of memory, and nothing has changed. */
+bool slots_make_room(struct alerts *alerts, uint32_t phase, size_t layers);
+
 /* The alert of a slot, made when it first comes up; NULL when out of memory. */
 struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
                          const char *layer);

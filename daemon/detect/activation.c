@@ -15,7 +15,7 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
     const struct layer *info = &m->model->layers[layer];
     const struct step_cell *cell = step_cell(m->step, info->table, EMBMON_ACTIVATION);
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     (void)baseline, (void)limits;
     if (!measure->has_activation)
@@ -26,6 +26,7 @@ enum verdict activation_nonfinite(const struct measures *m, size_t layer,
         return VERDICT_CLEAR;
     if (cell)
         finding->ranks = &cell->nonfinite;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "the output of %s is not finite (values: %" PRIu64 ") at step %" PRIu64, path,
                     measure->nonfinite_activation, m->step->number);
@@ -86,7 +87,7 @@ enum verdict activation_dead_zeros(const struct measures *m, size_t layer,
     const struct step_cell *cell = output_of(m, layer);
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (zeros_are_fine(info))
         return finding_silent(finding, zeros_are_fine(info));
@@ -96,6 +97,7 @@ enum verdict activation_dead_zeros(const struct measures *m, size_t layer,
     finding->threshold = limits->dead_share;
     if (finding->value < limits->dead_share)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding, "%.4g %% of the output of %s is exactly 0 at step %" PRIu64,
                     100 * finding->value, path, m->step->number);
     finding_hint(finding, DEAD_HINT, rate_text(&now, baseline), path, finding->value);
@@ -113,7 +115,7 @@ enum verdict activation_dead_units(const struct measures *m, size_t layer,
     double dead = cell ? summary_extra(&cell->summary, EXTRA_UNITS_DEAD, NAN) : NAN;
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (zeros_are_fine(info))
         return finding_silent(finding, zeros_are_fine(info));
@@ -125,6 +127,7 @@ enum verdict activation_dead_units(const struct measures *m, size_t layer,
     finding->threshold = limits->dead_units;
     if (finding->value < limits->dead_units)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "%.10g of the %.10g units of %s are 0 in the whole batch of step %" PRIu64,
                     dead / (double)cell->summary.parts, units / (double)cell->summary.parts, path,
@@ -145,7 +148,7 @@ enum verdict activation_saturated(const struct measures *m, size_t layer,
         strcmp(info->activation, "tanh") == 0 || strcmp(info->activation, "sigmoid") == 0;
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (!bounded)
         return finding_silent(finding, "its activation function is neither tanh nor sigmoid");
@@ -159,6 +162,7 @@ enum verdict activation_saturated(const struct measures *m, size_t layer,
     finding->threshold = limits->saturated;
     if (finding->value <= limits->saturated)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "%.3g %% of the output of %s is at the limit of %s (within 1e-4) at step "
                     "%" PRIu64,
@@ -235,7 +239,7 @@ enum verdict activation_collapsed(const struct measures *m, size_t layer,
     const char *why = not_to_vary(m, layer, baseline, limits);
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     if (why)
         return finding_silent(finding, why);
@@ -243,6 +247,7 @@ enum verdict activation_collapsed(const struct measures *m, size_t layer,
     finding->threshold = limits->variation;
     if (finding->value >= limits->variation)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the output of %s is the same for all examples of step %" PRIu64
                     ": its variance over the batch is %.2g of its mean square",

@@ -262,7 +262,8 @@ size_t detector_find(const char *name)
 {
     size_t i = 0;
 
-    while (i < detector_count && strcmp(detectors[i].name, name) != 0)
+    while (i < detector_count &&
+           (*detectors[i].name != *name || strcmp(detectors[i].name, name) != 0))
         i++;
     return i;
 }
@@ -280,10 +281,8 @@ const char *short_name(struct short_name *to, const char *name)
     enum { HEAD = 40, TAIL = SHORT_NAME_MAX - HEAD - 3 };
     size_t length = strlen(name), head, tail;
 
-    if (length <= SHORT_NAME_MAX) { /* nearly always, and it is asked for often */
-        memcpy(to->text, name, length + 1);
-        return to->text;
-    }
+    if (length <= SHORT_NAME_MAX) /* nearly always, and it is asked for often */
+        return name;
     head = whole_characters(name, HEAD);
     tail = length - TAIL;
     while (((unsigned char)name[tail] & 0xc0) == 0x80)

@@ -43,7 +43,7 @@ enum verdict padding_row_gradient(const struct measures *m, size_t layer,
     const struct layer *info = &m->model->layers[layer];
     struct short_name name;
     struct word_text word;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     (void)baseline, (void)limits;
     if (no_padding(info, measure))
@@ -52,6 +52,7 @@ enum verdict padding_row_gradient(const struct measures *m, size_t layer,
     finding->threshold = 0;
     if (measure->padding <= 0)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "row %" PRId64
                     "%s of %s, which holds the padding, got a gradient of norm %.3g at "
@@ -105,7 +106,7 @@ enum verdict coverage_drop(const struct measures *m, size_t layer, const struct 
     double usual = usual_median(&memory->variety), ids = usual_median(&memory->ids);
     struct short_name name;
     struct busiest_text busiest;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (!is_table(info))
         return finding_silent(finding, NO_TABLE);
@@ -123,6 +124,7 @@ enum verdict coverage_drop(const struct measures *m, size_t layer, const struct 
     finding->threshold = limits->coverage * usual;
     if (finding->value >= finding->threshold)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "the %.10g ids that came into %s at step %" PRIu64
                     " are %.10g different ones, %.3g of each; usual is %.3g%s",
@@ -150,7 +152,7 @@ enum verdict rows_hot(const struct measures *m, size_t layer, const struct basel
     double usual = usual_median(&baseline->memories[layer].busiest);
     struct short_name name;
     struct busiest_text busiest;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (!is_table(info))
         return finding_silent(finding, NO_TABLE);
@@ -165,6 +167,7 @@ enum verdict rows_hot(const struct measures *m, size_t layer, const struct basel
     finding->threshold = fmax(limits->hot_share, limits->hot_rise * usual);
     if (finding->value <= finding->threshold)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "one row of %s takes %.3g of the %.10g look-ups of step %" PRIu64
                     "; the busiest one usually takes %.3g%s",
@@ -191,7 +194,7 @@ enum verdict rows_moved_untouched(const struct measures *m, size_t layer,
     const struct layer *info = &m->model->layers[layer];
     double touched = info->trainable ? measure->touched : 0;
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     (void)baseline, (void)limits;
     if (!is_table(info))
@@ -207,6 +210,7 @@ enum verdict rows_moved_untouched(const struct measures *m, size_t layer,
     finding->baseline = touched;
     if (measure->moved <= touched)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "%.10g rows of %s changed at step %" PRIu64
                     " and %.10g had a gradient: %.10g moved without one",
@@ -233,7 +237,7 @@ enum verdict embedding_dominates(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     const struct layer *info = &m->model->layers[layer];
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     (void)baseline;
     if (!is_table(info))
@@ -247,6 +251,7 @@ enum verdict embedding_dominates(const struct measures *m, size_t layer,
     finding->threshold = limits->dominates * finding->baseline;
     if (measure->norm <= finding->threshold)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "the gradient norm of %s is %.3g at step %" PRIu64
                     ", %.3g times the median of the other layers (%.3g)",
@@ -276,7 +281,7 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
     double spread = cell ? summary_extra(&cell->summary, EXTRA_SPREAD, NAN) : NAN;
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     (void)baseline;
     if (!is_table(info))
@@ -291,6 +296,7 @@ enum verdict embedding_collapse(const struct measures *m, size_t layer,
     finding->threshold = limits->cosine;
     if (cosine <= limits->cosine || spread >= limits->spread)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "the busiest rows of %s point the same way at step %" PRIu64
                     ": mean cosine %.3g, effective rank %.2g of the width",

@@ -59,7 +59,7 @@ detect_fn loss_diverged;
 detect_fn trainer_stalled;
 
 /* A layer's path or a variable's label for use in a sentence: the middle of a long one is left out,
- * so that summary and hint always fit. Returns to->text. */
+ * so that summary and hint always fit. Returns the name itself, or to->text where it is long. */
 enum { SHORT_NAME_MAX = 100 };
 struct short_name {
     char text[SHORT_NAME_MAX + 1];

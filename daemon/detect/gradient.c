@@ -141,8 +141,9 @@ static double model_norm_low(const struct measures *m, const struct baseline *ba
 static enum verdict arrives_nowhere(const struct measures *m, size_t layer, struct finding *finding)
 {
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the gradient norm of %s is %.3g at step %" PRIu64
                     " and that of the whole model %.3g: it vanishes before any layer, and the loss "
@@ -230,7 +231,7 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
     double usual_model = norm_baseline_level(&baseline->model);
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     if (!measure->has_gradient)
         return finding_silent(finding, NO_GRADIENT);
@@ -244,6 +245,7 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
     if (measure->norm <= finding->threshold ||
         m->model_norm <= limits->exploding_model * usual_model)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the gradient norm of %s is %.3g at step %" PRIu64
                     ", %.3g times its usual %.3g, and the whole model's is %.3g times its own",
@@ -270,7 +272,7 @@ enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     /* From next to nothing a warm-up's first steps multiply a layer, and are meant to. */
     finding->hold_back = baseline_warming_up(baseline);
@@ -284,6 +286,7 @@ enum verdict gradient_exploding_update(const struct measures *m, size_t layer,
     finding->threshold = limits->exploding_update;
     if (measure->update_ratio <= limits->exploding_update)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the update of %s at step %" PRIu64
                     " is %.3g times as large as its weights: one step overwrote the layer",
@@ -301,7 +304,7 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
     double recent_model = norm_baseline_recent_max(&baseline->model);
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     if (!measure->has_gradient)
         return finding_silent(finding, NO_GRADIENT);
@@ -316,6 +319,7 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
     finding->threshold = limits->spike_layer * recent;
     if (measure->norm <= finding->threshold || m->model_norm <= limits->spike_model * recent_model)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the gradient norm of %s jumped to %.3g at step %" PRIu64
                     ", %.3g times the largest of its last 10 steps (%.3g)",
@@ -343,7 +347,7 @@ enum verdict gradient_underflow(const struct measures *m, size_t layer,
     const struct layer *info = &m->model->layers[layer];
     double usual = usual_level(&baseline->memories[layer].zeros);
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (!info->half)
         return finding_silent(finding, "neither the layer nor a variable of it is declared f16");
@@ -360,6 +364,7 @@ enum verdict gradient_underflow(const struct measures *m, size_t layer,
     finding->threshold = usual + limits->underflow;
     if (measure->zeros < finding->threshold)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "%.3g %% of the gradient of %s is exactly 0 at step %" PRIu64
                     ", usual is %.3g %%: float16 rounds the rest away",

@@ -371,7 +371,7 @@ enum verdict rows_dead(const struct measures *m, size_t layer, const struct base
     const struct intake *intake = &baseline->intakes[layer];
     double rows = (double)table->rows - table->has_padding, dead;
     struct short_name name;
-    const char *path = short_name(&name, table->path);
+    const char *path;
 
     if (table->kind != EMBMON_EMBEDDING || rows < 1)
         return finding_silent(finding, "not a table of known size");
@@ -386,6 +386,7 @@ enum verdict rows_dead(const struct measures *m, size_t layer, const struct base
     finding->threshold = limits->dead_rows;
     if (dead <= RESERVED_ROWS || finding->value <= limits->dead_rows)
         return VERDICT_CLEAR;
+    path = short_name(&name, table->path);
     finding_summary(finding,
                     "rows of %s were not looked up once in the epoch that ended at step %" PRIu64
                     ": %.0f of %.0f (%.3g %%)",

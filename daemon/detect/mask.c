@@ -138,8 +138,9 @@ static void advise(const struct model *model, size_t layer, const struct loss *l
                    struct finding *finding)
 {
     struct short_name name;
-    const char *path = short_name(&name, model->layers[layer].path);
+    const char *path;
 
+    path = short_name(&name, model->layers[layer].path);
     finding_hint(
         finding,
         "What the model says of a sequence depends on how much it is padded. Most likely "

@@ -41,7 +41,7 @@ enum verdict ids_padding(const struct measures *m, size_t layer, const struct ba
     double share,
         allowed = fmax(limits->padding_moved, limits->padding_sigmas * intake_spread(intake));
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     if (why)
         return finding_silent(finding, why);
@@ -54,6 +54,7 @@ enum verdict ids_padding(const struct measures *m, size_t layer, const struct ba
     finding->threshold = intake->share_mean + copysign(allowed, share - intake->share_mean);
     if (fabs(share - intake->share_mean) <= allowed)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "padding is %.1f %% of what %s feeds %s at step %" PRIu64
                     "; in training it was %.1f %%",
@@ -146,7 +147,7 @@ enum verdict sequence_length_drift(const struct measures *m, size_t layer,
     const struct ids_stats *s;
     bool longer;
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     if (why)
         return finding_silent(finding, why);
@@ -163,6 +164,7 @@ enum verdict sequence_length_drift(const struct measures *m, size_t layer,
                                 (double)intake->sequences >= limits->drift_sequences
                             ? EMBMON_WARNING
                             : EMBMON_INFO;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "true lengths of %s are %" PRIu64 " ... %" PRIu64 " in %s at step %" PRIu64
                     "; training had %" PRIu64 " ... %" PRIu64,

@@ -284,6 +284,11 @@ bool rules_resolve(struct rules *rules, const struct model *model)
     return true;
 }
 
+bool rules_any(const struct rules *rules)
+{
+    return rules->holding_count > 0;
+}
+
 /* NULL: the defaults. */
 static const struct holding *holding_of(const struct rules *rules, size_t layer)
 {

@@ -51,6 +51,9 @@ void rules_set_base(struct rules *rules, const struct rules *base);
 /* Works out what holds for the layers there are now. False: out of memory, nothing has changed. */
 bool rules_resolve(struct rules *rules, const struct model *model);
 
+/* False: the defaults hold for all layers, nothing is ignored. As last resolved, like these: */
+bool rules_any(const struct rules *rules);
+
 /* What holds for a layer (or DETECT_MODEL), as last resolved. */
 const struct limits *rules_limits(const struct rules *rules, size_t layer);
 bool rules_ignored(const struct rules *rules, size_t detector, size_t layer);

@@ -325,12 +325,13 @@ static void tell_change(const struct measures *m, size_t layer, const struct pos
                     (input || axis + 1 < (int)posted->shape.count);
     struct shape_text texts[2];
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     finding->value = axis < (int)posted->shape.count ? (double)posted->shape.dims[axis]
                                                      : (double)posted->shape.count;
     finding->baseline = axis < (int)usual->shape.count ? (double)usual->shape.dims[axis]
                                                        : (double)usual->shape.count;
+    path = short_name(&name, info->path);
     finding_summary(finding, "the %s of %s is %s at step %" PRIu64 "; %s it was %s",
                     input ? "input" : "output", path, shape_text(&texts[0], &posted->shape),
                     m->step->number, usual->phase != posted->phase ? "in training" : "before",

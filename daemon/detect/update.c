@@ -24,7 +24,7 @@ enum verdict update_ratio_high(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     struct rate_text now;
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     if (no_ratio(measure, limits))
         return finding_silent(finding, no_ratio(measure, limits));
@@ -35,6 +35,7 @@ enum verdict update_ratio_high(const struct measures *m, size_t layer,
     finding->threshold = limits->update_high;
     if (measure->update_ratio <= limits->update_high)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the update of %s at step %" PRIu64
                     " is %.3g times as large as its weights: the step rewrites the layer",
@@ -69,7 +70,7 @@ enum verdict update_ratio_low(const struct measures *m, size_t layer,
     const struct layer_measure *measure = &m->layers[layer];
     const struct layer *info = &m->model->layers[layer];
     struct short_name name;
-    const char *path = short_name(&name, info->path);
+    const char *path;
 
     if (no_ratio(measure, limits))
         return finding_silent(finding, no_ratio(measure, limits));
@@ -82,6 +83,7 @@ enum verdict update_ratio_low(const struct measures *m, size_t layer,
     finding->threshold = limits->update_low;
     if (finding->value >= limits->update_low)
         return VERDICT_CLEAR;
+    path = short_name(&name, info->path);
     finding_summary(finding,
                     "the update of %s at step %" PRIu64 " is %.3g of its weights: it hardly learns",
                     path, m->step->number, finding->value);
@@ -139,7 +141,7 @@ enum verdict layer_frozen(const struct measures *m, size_t layer, const struct b
 {
     const struct layer_measure *measure = &m->layers[layer];
     struct short_name name;
-    const char *path = short_name(&name, m->model->layers[layer].path);
+    const char *path;
 
     (void)limits;
     if (!m->model->layers[layer].trainable)
@@ -157,6 +159,7 @@ enum verdict layer_frozen(const struct measures *m, size_t layer, const struct b
     finding->threshold = 0;
     if (!measure->unmoved)
         return VERDICT_CLEAR;
+    path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the weights of %s did not change at step %" PRIu64
                     ", not by a bit, with a learning rate of %.3g",

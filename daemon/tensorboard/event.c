@@ -3,6 +3,7 @@
 #include <float.h>
 #include <string.h>
 
+#include "daemon/tensorboard/event_wire.h"
 #include "daemon/tensorboard/tfrecord.h"
 #include "tensorboard.pb-c.h"
 
@@ -101,7 +102,8 @@ static float to_float(double value)
     return (float)value;
 }
 
-bool event_scalar(struct pending *queue, size_t limit, const struct event_head *head, double value)
+bool event_scalar_by_library(struct pending *queue, size_t limit, const struct event_head *head,
+                             double value)
 {
     Tensorboard__Summary__Value out;
 
@@ -121,8 +123,8 @@ static void put_double(uint8_t *to, double value)
         to[i] = (uint8_t)(bits >> (8 * i));
 }
 
-bool event_histogram(struct pending *queue, size_t limit, const struct event_head *head,
-                     const struct histogram *histogram)
+bool event_histogram_by_library(struct pending *queue, size_t limit, const struct event_head *head,
+                                const struct histogram *histogram)
 {
     uint8_t content[HISTOGRAM_BUCKETS_MAX * 3 * 8];
     Tensorboard__TensorShapeProto__Dim rows;
@@ -153,6 +155,21 @@ bool event_histogram(struct pending *queue, size_t limit, const struct event_hea
     out.tensor = &tensor;
     return append_value(queue, limit, head, &out, "histograms",
                         TENSORBOARD__DATA_CLASS__DATA_CLASS_TENSOR);
+}
+
+bool event_scalar(struct pending *queue, size_t limit, const struct event_head *head, double value)
+{
+    if (head->describe)
+        return event_scalar_by_library(queue, limit, head, value);
+    return event_wire_scalar(queue, limit, head, to_float(value));
+}
+
+bool event_histogram(struct pending *queue, size_t limit, const struct event_head *head,
+                     const struct histogram *histogram)
+{
+    if (head->describe || histogram->length == 0)
+        return event_histogram_by_library(queue, limit, head, histogram);
+    return event_wire_histogram(queue, limit, head, histogram);
 }
 
 /* One string, whatever its bytes mean to the plugin. */

@@ -33,6 +33,13 @@ bool event_scalar(struct pending *queue, size_t limit, const struct event_head *
 bool event_histogram(struct pending *queue, size_t limit, const struct event_head *head,
                      const struct histogram *histogram);
 
+/* The same two by protobuf-c alone, which writes the metadata; and for tests: byte for byte it is
+ * what event_wire.h writes. */
+bool event_scalar_by_library(struct pending *queue, size_t limit, const struct event_head *head,
+                             double value);
+bool event_histogram_by_library(struct pending *queue, size_t limit, const struct event_head *head,
+                                const struct histogram *histogram);
+
 /* n bytes of UTF-8 Markdown. */
 bool event_text(struct pending *queue, size_t limit, const struct event_head *head,
                 const char *markdown, size_t n);

@@ -6,19 +6,21 @@
 /* The line of all bucket edges, most negative first: place p stands for the edge
  * sign(p) * bucket_low(|p|), place 0 for zero itself. A positive bucket i lies between the places i
  * and i + 1, a negative one between -(i + 1) and -i, and the zeros on the place 0. */
-enum { PLACES = 2 * BUCKETS + 1 };
-
-struct line {
-    int first, last; /* places around all that is occupied */
-    uint64_t
-        below[PLACES]; /* below[p - first]: elements left of place p; zeros are right of place 0 */
-    uint64_t total;
-    bool marked[PLACES]; /* edges chosen so far, by p - first */
-};
-
 enum { QUANTILES = 31, STEPS = 31, ZERO_SHARE = 1024 };
 /* Both ends, the inner quantiles and steps, one edge on either side of zero. */
-_Static_assert(2 + QUANTILES + (STEPS - 1) + 2 <= HISTOGRAM_BUCKETS_MAX + 1, "too many edges");
+enum { MARKS = 2 + QUANTILES + (STEPS - 1) + 2 };
+_Static_assert((int)MARKS <= (int)HISTOGRAM_BUCKETS_MAX + 1, "too many edges");
+
+struct line {
+    const struct summary *s;
+    int first, last; /* places around all that is occupied */
+    uint64_t total;
+    /* Elements left of the places around each sign's buckets. Between the two signs lie up to 4,080
+     * places with nothing but the zeros: they are stepped over. */
+    uint64_t left_of_negative[BUCKETS + 1], left_of_positive[BUCKETS + 1];
+    int marks[MARKS]; /* edges chosen so far */
+    size_t mark_count;
+};
 
 static double edge_at(int place)
 {
@@ -60,25 +62,59 @@ static void line_ends(struct line *line, const struct summary *s)
 }
 
 /* The ends are known. */
-static void line_fill(struct line *line, const struct summary *s)
+static void line_fill(struct line *line)
 {
+    const struct summary_span *n = &line->s->negative, *p = &line->s->positive;
     uint64_t sum = 0;
 
-    for (int place = line->first; place < line->last; place++) {
-        line->below[place - line->first] = sum;
-        sum += between(s, place) + (place == 0 ? s->zeros : 0);
+    for (uint32_t i = 0; i < n->length; i++) {
+        line->left_of_negative[i] = sum;
+        sum += n->counts[n->length - 1 - i];
     }
-    line->below[line->last - line->first] = sum;
-    line->total = sum + (line->last == 0 ? s->zeros : 0);
-    memset(line->marked, 0, sizeof line->marked);
-    line->marked[0] = true;
-    line->marked[line->last - line->first] = true;
+    line->left_of_negative[n->length] = sum;
+    sum += line->s->zeros;
+    for (uint32_t i = 0; i < p->length; i++) {
+        line->left_of_positive[i] = sum;
+        sum += p->counts[i];
+    }
+    line->left_of_positive[p->length] = line->total = sum;
+    line->mark_count = 0;
+}
+
+/* Elements left of a place from first to last; zeros are right of place 0. */
+static uint64_t below(const struct line *line, int place)
+{
+    const struct summary_span *n = &line->s->negative, *p = &line->s->positive;
+
+    if (place <= 0)
+        return line
+            ->left_of_negative[place <= -(int)n->first ? place - line->first : (int)n->length];
+    return line->left_of_positive[place >= (int)p->first ? place - (int)p->first : 0];
+}
+
+/* The same, with the zeros where nothing is right of them. */
+static uint64_t end_at(const struct line *line, int place)
+{
+    return place == line->last ? line->total : below(line, place);
+}
+
+/* The highest place with as many elements left of it. */
+static int end_of_run(const struct line *line, int place)
+{
+    const struct summary_span *n = &line->s->negative, *p = &line->s->positive;
+    int end = place;
+
+    if (place > 0)
+        end = place < (int)p->first ? (int)p->first : place;
+    else if (place > -(int)n->first || n->length == 0)
+        end = 0;
+    return end < line->last ? end : line->last;
 }
 
 static void mark(struct line *line, int place)
 {
     if (place > line->first && place < line->last)
-        line->marked[place - line->first] = true;
+        line->marks[line->mark_count++] = place;
 }
 
 static void mark_quantiles(struct line *line)
@@ -88,11 +124,13 @@ static void mark_quantiles(struct line *line)
     for (int k = 1; k <= QUANTILES; k++) {
         double target = (double)line->total * k / (QUANTILES + 1);
 
-        while (place + 1 < line->last && (double)line->below[place + 1 - line->first] <= target)
-            place++;
+        while (place + 1 < line->last && (double)below(line, place + 1) <= target) {
+            place = end_of_run(line, place + 1);
+            if (place == line->last)
+                place--;
+        }
         /* The nearer edge of the bucket that the quantile is in. */
-        double left = (double)line->below[place - line->first];
-        double right = (double)line->below[place + 1 - line->first];
+        double left = (double)below(line, place), right = (double)below(line, place + 1);
 
         mark(line, target - left <= right - target ? place : place + 1);
     }
@@ -139,16 +177,36 @@ static void add_bucket(struct histogram *h, double left, double right, uint64_t 
     h->count[h->length++] = (double)count;
 }
 
-static void gather(const struct line *line, struct histogram *h)
+/* Ascending, each once. */
+static void sort_marks(struct line *line)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < line->mark_count; i++) {
+        int place = line->marks[i];
+        size_t at = kept;
+
+        while (at > 0 && line->marks[at - 1] > place)
+            at--;
+        if (at > 0 && line->marks[at - 1] == place)
+            continue;
+        memmove(&line->marks[at + 1], &line->marks[at], (kept - at) * sizeof *line->marks);
+        line->marks[at] = place;
+        kept++;
+    }
+    line->mark_count = kept;
+}
+
+static void gather(struct line *line, struct histogram *h)
 {
     int from = line->first;
 
-    for (int to = line->first + 1; to <= line->last; to++) {
-        uint64_t end = to == line->last ? line->total : line->below[to - line->first];
+    sort_marks(line);
+    line->marks[line->mark_count++] = line->last;
+    for (size_t i = 0; i < line->mark_count; i++) {
+        int to = line->marks[i];
 
-        if (!line->marked[to - line->first])
-            continue;
-        add_bucket(h, edge_at(from), edge_at(to), end - line->below[from - line->first]);
+        add_bucket(h, edge_at(from), edge_at(to), end_at(line, to) - below(line, from));
         from = to;
     }
 }
@@ -161,12 +219,13 @@ bool histogram_linear(const struct summary *s, struct histogram *h)
     h->length = 0;
     if (summary_finite(s) == 0)
         return false;
+    line.s = s;
     line_ends(&line, s);
     if (!(s->min < s->max) || line.last - line.first < 2) {
         add_bucket(h, s->min, s->max, summary_finite(s));
         return true;
     }
-    line_fill(&line, s);
+    line_fill(&line);
     mark_quantiles(&line);
     mark_steps(&line, s->min, s->max);
     mark_zero(&line, s);
@@ -216,7 +275,7 @@ bool histogram_log10(const struct summary *s, struct histogram *h)
         to = (from / merge + 1) * merge < end ? (from / merge + 1) * merge : end;
         for (uint32_t i = from; i < to; i++)
             count += of_magnitude(s, i);
-        h->left[h->length] = log_edge(from);
+        h->left[h->length] = h->length ? h->right[h->length - 1] : log_edge(from);
         h->right[h->length] = log_edge(to);
         h->count[h->length++] = (double)count;
     }

@@ -78,7 +78,7 @@ static void scalar(const struct visit *v, struct scalar_window *w, const char *k
     char tag[TAG_MAX];
 
     if (!v->burst || ladder_burst(&w->ladder, w->steps > 0))
-        tags_window(v->writer, w, tag_make(tag, v->phase, "%s%s", kind, name));
+        tags_window(v->writer, w, tag_join(tag, v->phase, kind, name));
 }
 
 static void visit_layer(const struct visit *v, size_t layer)

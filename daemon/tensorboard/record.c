@@ -23,6 +23,7 @@ struct recording {
     uint32_t phase;
     uint64_t step;
     const struct rules *rules;
+    size_t vanishing, exploding; /* the detectors whose thresholds are shown */
 };
 
 /* Adds a value to a window and writes the window when it is due, as <kind><name>. */
@@ -32,7 +33,7 @@ static void add(const struct recording *r, struct scalar_window *window, double 
     char tag[TAG_MAX];
 
     if (scalar_window_add(window, r->step, value))
-        tags_window(&r->record->writer, window, tag_make(tag, r->phase, "%s%s", kind, name));
+        tags_window(&r->record->writer, window, tag_join(tag, r->phase, kind, name));
 }
 
 /* The same, for values that may not exist (NaN). */
@@ -117,9 +118,9 @@ static void add_rows(const struct recording *r, size_t layer)
 
 /* Shows a threshold that is in force, which an ignored detector's is not. */
 static void add_threshold(const struct recording *r, struct scalar_window *window, double value,
-                          const char *detector, size_t layer, const char *group)
+                          size_t detector, size_t layer, const char *group)
 {
-    if (!rules_ignored(r->rules, detector_find(detector), layer))
+    if (!rules_ignored(r->rules, detector, layer))
         add_known(r, window, value, group, r->m->model->layers[layer].path);
 }
 
@@ -137,10 +138,10 @@ static void add_layer(const struct recording *r, size_t layer, const struct base
         if (scalar_window_add(&w->norm, r->step, finite ? measure->norm : NAN))
             tags_norm(&r->record->writer, &w->norm, r->phase, path);
         add(r, &w->rms, finite ? measure->rms : NAN, "gradient_rms/", path);
-        add_threshold(r, &w->low, gradient_norm_low(r->m, layer, baseline, limits),
-                      "gradient_vanishing", layer, "gradient_norm_low/");
-        add_threshold(r, &w->high, gradient_norm_high(layer, baseline, limits),
-                      "gradient_exploding", layer, "gradient_norm_high/");
+        add_threshold(r, &w->low, gradient_norm_low(r->m, layer, baseline, limits), r->vanishing,
+                      layer, "gradient_norm_low/");
+        add_threshold(r, &w->high, gradient_norm_high(layer, baseline, limits), r->exploding, layer,
+                      "gradient_norm_high/");
     }
     add_rows(r, layer);
     if (measure->has_gradient || measure->has_activation)
@@ -274,9 +275,14 @@ void record_step(struct record *record, const struct measures *m, const struct b
                  const struct record_losses *losses, struct moment now)
 {
     uint32_t phase = m->step->phase;
-    struct recording r = {
-        record, phase_windows(&record->phases[phase - 1], record->model), m, phase, m->step->number,
-        rules};
+    struct recording r = {record,
+                          phase_windows(&record->phases[phase - 1], record->model),
+                          m,
+                          phase,
+                          m->step->number,
+                          rules,
+                          detector_find("gradient_vanishing"),
+                          detector_find("gradient_exploding")};
 
     record->writer.wall = now.wall;
     record->last_step[phase - 1] = (int64_t)r.step;

@@ -95,6 +95,8 @@ bool record_flush(struct record *record);
 /* Gives back the memory that is kept for values to come. */
 void record_trim(struct record *record);
 size_t record_bytes(const struct record *record); /* held by open windows */
+/* Bytes queued for the event file: asked after every message. */
+size_t record_waiting(const struct record *record);
 void record_stats(const struct record *record, struct event_file_stats *stats);
 
 /* From now on these windows wait, until record_finish(): what is at an end is written. */

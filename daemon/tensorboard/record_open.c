@@ -174,6 +174,11 @@ void record_rooms(const struct record *record, uint32_t phase, struct record_roo
         *has = (struct record_room){true, w->layer_count, w->variable_count};
 }
 
+size_t record_waiting(const struct record *record)
+{
+    return event_file_pending(record->writer.file);
+}
+
 void record_stats(const struct record *record, struct event_file_stats *stats)
 {
     event_file_get_stats(record->writer.file, stats);

@@ -20,6 +20,22 @@ const char *tag_make(char tag[TAG_MAX], uint32_t phase, const char *format, ...)
     return tag;
 }
 
+const char *tag_join(char tag[TAG_MAX], uint32_t phase, const char *kind, const char *name)
+{
+    const char *const parts[] = {PREFIX[phase - 1], kind, name};
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t length = strlen(parts[i]), room = TAG_MAX - 1 - n;
+
+        length = length < room ? length : room;
+        memcpy(tag + n, parts[i], length);
+        n += length;
+    }
+    tag[n] = '\0';
+    return tag;
+}
+
 uint32_t tag_phase(const char *tag)
 {
     for (uint32_t p = 1; p < STEP_PHASES; p++) {
@@ -117,26 +133,26 @@ void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phas
 
     if (window->steps == 0 || waits(w, THRIFT_SCALARS))
         return;
-    tag_make(tag, phase, "gradient_norm_min/%s", layer);
+    tag_join(tag, phase, "gradient_norm_min/", layer);
     tag_scalar(w, tag, window->last_step, window->min);
-    tag_make(tag, phase, "gradient_norm_max/%s", layer);
+    tag_join(tag, phase, "gradient_norm_max/", layer);
     tag_scalar(w, tag, window->last_step, window->max);
-    tags_window(w, window, tag_make(tag, phase, "gradient_norm/%s", tags_norm_name(layer)));
+    tags_window(w, window, tag_join(tag, phase, "gradient_norm/", tags_norm_name(layer)));
 }
 
 void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t phase,
                  uint32_t signal, const char *label)
 {
-    static const char *const names[STEP_SIGNALS] = {"gradients", "activations", "weights",
-                                                    "updates"};
+    static const char *const names[STEP_SIGNALS] = {"gradients/", "activations/", "weights/",
+                                                    "updates/"};
     char tag[TAG_MAX];
 
     if (window->steps == 0 || waits(w, THRIFT_HISTOGRAMS))
         return;
-    tag_make(tag, phase, "%s/%s", names[signal - 1], label);
+    tag_join(tag, phase, names[signal - 1], label);
     tag_histogram(w, tag, window->last_step, histogram_linear, &window->summary);
     if (signal == EMBMON_GRADIENT) {
-        tag_make(tag, phase, "gradients_log10/%s", label);
+        tag_join(tag, phase, "gradients_log10/", label);
         tag_histogram(w, tag, window->last_step, histogram_log10, &window->summary);
     }
     histogram_window_clear(window);

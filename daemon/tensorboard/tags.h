@@ -28,6 +28,8 @@ struct tag_writer {
 /* "<phase's prefix><text>". */
 __attribute__((format(printf, 3, 4))) const char *tag_make(char tag[TAG_MAX], uint32_t phase,
                                                            const char *format, ...);
+/* "<phase's prefix><kind><name>", for what is said for every layer. */
+const char *tag_join(char tag[TAG_MAX], uint32_t phase, const char *kind, const char *name);
 /* The phase a tag belongs to, by its prefix. */
 uint32_t tag_phase(const char *tag);
 

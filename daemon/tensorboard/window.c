@@ -8,8 +8,12 @@ bool scalar_window_add(struct scalar_window *w, uint64_t step, double value)
 {
     if (w->ladder.limit == 0)
         ladder_init(&w->ladder, LADDER_SCALARS);
-    w->min = w->steps ? fmin(w->min, value) : value; /* a NaN gives way to a number */
-    w->max = w->steps ? fmax(w->max, value) : value;
+    if (!w->steps || isnan(w->min)) { /* a NaN gives way to a number */
+        w->min = w->max = value;
+    } else if (!isnan(value)) {
+        w->min = value < w->min ? value : w->min;
+        w->max = value > w->max ? value : w->max;
+    }
     w->steps++;
     if (!isnan(value)) {
         w->sum += value;

@@ -145,8 +145,9 @@ def sink(layers, steps):
 
 def ingest(quick):
     layers, crowd, crowd_layers = 100, 1000, 10
-    steps, crowd_steps, rounds = (1500, 15, 2) if quick else (8000, 60, 5)
-    names = {"one connection, 100 layers": lambda: flood(1, layers, 1024, steps),
+    warm, steps, crowd_steps, rounds = (2048, 2000, 15, 2) if quick else (8192, 8000, 60, 5)
+    one_name = f"one connection, 100 layers, after {warm:,} steps"
+    names = {one_name: lambda: flood(1, layers, warm, steps),
              "the same, its first 64 steps": lambda: flood(1, layers, 0, 64),
              "1,000 ranks of one run, 10 layers": lambda: flood(crowd, crowd_layers, 5, crowd_steps)}
     found = {name: [] for name in names}
@@ -167,8 +168,7 @@ def ingest(quick):
     table("Summaries of 64 buckets taken in over a Unix socket: decoded, merged, judged, recorded",
           ["", "million a CPU-second of the daemon", "median", "million a second", "÷ only reading",
            "MiB"], rows)
-    one, many = (found[name] for name in ("one connection, 100 layers",
-                                          "1,000 ranks of one run, 10 layers"))
+    one, many = (found[name] for name in (one_name, "1,000 ranks of one run, 10 layers"))
     goal("summaries a CPU-second, one connection", 1.5, "million", [v[0] / 1e6 for v in one])
     goal("the same, 1,000 connections", 0.75, "million", [v[0] / 1e6 for v in many])
 
@@ -276,7 +276,7 @@ def latency(quick):
 def growth(quick):
     steps = 10**4 if quick else 10**6
     with tempfile.TemporaryDirectory(prefix="embmon-bench-") as folder:
-        done = subprocess.run([BENCH / "growth", folder, "100", str(steps)], check=True, text=True,
+        done = subprocess.run([harness.BUILD / "tools" / "growth", folder, "100", str(steps)], check=True, text=True,
                               stdout=subprocess.PIPE)
     lines = [line.split() for line in done.stdout.splitlines()]
     end = lines.pop()

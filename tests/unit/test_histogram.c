@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #include "daemon/tensorboard/histogram.h"
+#include "tests/unit/plain_histogram.h"
+#include "tests/unit/random.h"
 #include "tests/unit/values.h"
 
 /* Elements that belong left of an edge: a bucket owns its end that is nearer to zero. */
@@ -362,9 +364,64 @@ static void log10_of_nothing_but_zeros_is_none(void **state)
     summary_free(&s);
 }
 
+static void random_span(uint64_t *seed, struct summary_span *span, uint64_t *counts)
+{
+    uint32_t length = (uint32_t)random_below(seed, random_below(seed, 6) ? 60 : BUCKETS);
+
+    for (uint32_t i = 0; i < length; i++)
+        counts[i] = random_below(seed, 3) ? random_below(seed, 1000) : 0;
+    if (length > 0)
+        counts[0] = counts[length - 1] = 1 + random_below(seed, 9);
+    *span =
+        (struct summary_span){.first = length ? (uint32_t)random_below(seed, BUCKETS - length) : 0,
+                              .length = length,
+                              .counts = counts};
+    if (length && random_below(seed, 8) == 0)
+        span->first = 0;
+}
+
+/* Buckets anywhere, of one sign or both, with zeros or without. */
+static void what_is_stepped_over_is_not_missed(void **state)
+{
+    static uint64_t negative[BUCKETS], positive[BUCKETS];
+    uint64_t seed = 1;
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        struct summary s = {.parts = 1,
+                            .zeros = random_below(&seed, 3) * random_below(&seed, 5000)};
+        struct histogram h, plain;
+        bool there;
+
+        random_span(&seed, &s.negative, negative);
+        random_span(&seed, &s.positive, positive);
+        if (random_below(&seed, 3) == 0)
+            s.negative = (struct summary_span){0};
+        if (random_below(&seed, 4) == 0)
+            s.positive = (struct summary_span){0};
+        s.count = s.zeros;
+        for (uint32_t k = 0; k < s.negative.length; k++)
+            s.count += negative[k];
+        for (uint32_t k = 0; k < s.positive.length; k++)
+            s.count += positive[k];
+        s.min = s.negative.length ? -bucket_low(s.negative.first + s.negative.length) : 0;
+        s.max = s.positive.length ? bucket_low(s.positive.first + s.positive.length) : 0;
+        if (s.zeros == 0 && s.negative.length == 0)
+            s.min = bucket_low(s.positive.first);
+        if (s.zeros == 0 && s.positive.length == 0)
+            s.max = -bucket_low(s.negative.first);
+        memset(&h, 0, sizeof h);
+        memset(&plain, 0, sizeof plain);
+        there = histogram_linear(&s, &h);
+        assert_int_equal(there, plain_linear(&s, &plain));
+        assert_memory_equal(&h, &plain, sizeof h);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stepped_over_is_not_missed),
         cmocka_unit_test(a_normal_tensor_keeps_counts_and_quantiles),
         cmocka_unit_test(forty_decades_keep_their_counts),
         cmocka_unit_test(values_after_relu_keep_their_zeros_apart),

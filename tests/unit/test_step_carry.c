@@ -70,6 +70,25 @@ static void a_step_goes_on_where_its_ranks_left_it(void **state)
     assert_int_equal(steps_bytes(training.steps), 0);
 }
 
+static void a_rank_that_was_ahead_still_is(void **state)
+{
+    (void)state;
+    two_layers();
+    for (uint64_t number = 0; number < STEP_AHEAD_MAX; number++) {
+        assert_false(steps_ahead(training.steps, 0));
+        post_from(0, number, 1);
+        end_of(0, number);
+    }
+    assert_true(steps_ahead(training.steps, 0));
+    training_restart();
+    assert_true(steps_ahead(training.steps, 0));
+    assert_false(steps_ahead(training.steps, 1));
+    for (uint32_t rank = 1; rank < 4; rank++)
+        end_of(rank, 0);
+    steps_recycle(training.steps, taken(0));
+    assert_false(steps_ahead(training.steps, 0));
+}
+
 static void ranks_have_time_to_come_back(void **state)
 {
     (void)state;
@@ -128,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         training_test_of_4(a_step_goes_on_where_its_ranks_left_it),
+        training_test_of_4(a_rank_that_was_ahead_still_is),
         training_test_of_4(ranks_have_time_to_come_back),
         training_test_of_4(a_rank_that_said_goodbye_is_not_waited_for),
         training_test_of_4(another_world_size_is_refused),

@@ -55,6 +55,8 @@ static void training_has_the_tags_as_given_other_phases_a_prefix(void **state)
     assert_string_equal(tag_make(tag, EMBMON_TRAIN, "gradients/%s", "a/b"), "gradients/a/b");
     assert_string_equal(tag_make(tag, EMBMON_VALIDATE, "loss"), "validation/loss");
     assert_string_equal(tag_make(tag, EMBMON_INFER, "x%d", 7), "inference/x7");
+    assert_string_equal(tag_join(tag, EMBMON_TRAIN, "gradients/", "a/b"), "gradients/a/b");
+    assert_string_equal(tag_join(tag, EMBMON_VALIDATE, "", "loss"), "validation/loss");
     assert_int_equal(tag_phase("gradients/a/b"), EMBMON_TRAIN);
     assert_int_equal(tag_phase("scalars/validation/x"), EMBMON_TRAIN);
     assert_int_equal(tag_phase("validation/loss"), EMBMON_VALIDATE);

@@ -1,4 +1,5 @@
-/* A long training in simulated time, for tests/bench/daemon.py: what it costs, and what it leaves.
+/* A long training in simulated time, for tests/bench/daemon.py and tests/test_ingest_cost.py: what
+ * it costs, and what it leaves.
  *
  *     growth FOLDER LAYERS STEPS
  *
