@@ -166,12 +166,14 @@ class Monitor:
             self._finish()
             self._turn_to(phase)
             step = self.counts[phase]
-            wants = Wants(step)
-            if self._next_sampled[phase]:
-                wants = Wants(step, True, *(self._any_wanted(signal, phase) for signal in
-                                            ("gradient", "activation", "weight", "update", "ids")))
+            wants = self._wants(phase, step) if self._next_sampled[phase] else Wants(step)
             self._open = phase, wants
             return wants
+
+    def _wants(self, phase: str, step: int) -> Wants:
+        """At a step that is sampled."""
+        return Wants(step, True, *(self._any_wanted(signal, phase) for signal in
+                                   ("gradient", "activation", "weight", "update", "ids")))
 
     def _turn_to(self, phase: str) -> None:
         if phase != self._phase:
@@ -193,6 +195,21 @@ class Monitor:
         self._open = None
         self.counts[phase] = wants.step + 1
         self._next_sampled[phase] = self.client.step(wants.step)
+
+    @guarded
+    def alarm(self, phase: str, loss: float) -> Wants | None:
+        """The loss of the step under way, which is not sampled, is NaN or infinite: what is wanted of
+        it and of those that follow, so that they say why."""
+        with self._lock:
+            if self._open is None or self._open[0] != phase:
+                return None
+            step = self._open[1].step
+            self.client.scalar("loss", step, loss)  # the library, too, wants more from now on
+            wants = self._wants(phase, step)
+            if not any(wants[2:]):
+                return None
+            self._open = phase, wants
+            return wants
 
     @guarded
     def finish(self, step: int | None = None) -> None:
