@@ -173,6 +173,7 @@ struct run_status {
     int64_t step;   /* last closed training step, -1: none */
     uint64_t steps; /* closed, all phases */
     size_t ranks;   /* that ever took part */
+    uint32_t every; /* training steps that are multiples of it are sampled */
     size_t layers;
     size_t firing;                /* alerts firing now */
     bool loss_posted;             /* in some training step */

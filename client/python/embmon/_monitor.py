@@ -27,6 +27,7 @@ PHASES = ("training", "validation", "inference")
 FIRED_KEPT = 1000  # alerts that the summary knows of: the newest
 NOTICES_A_SECOND = 128  # taken from the client, which keeps the newest 64
 _SEVERITIES = ("info", "warning", "critical")
+_POLLED = 8
 
 log = logging.getLogger("embmon")
 
@@ -231,6 +232,11 @@ class Monitor:
         """The open step never ran: the next one gets its number."""
         with self._lock:
             self._open = None
+
+    def is_due(self, phase: str) -> bool:
+        """Is it time to look what came back? At steps of which nothing is posted not each time."""
+        return self._next_sampled[phase] or self.counts[phase] % _POLLED == 0 or \
+            (self._open is not None and self._open[1].sampled)
 
     @property
     def open_phase(self) -> str | None:

@@ -94,6 +94,7 @@ class Client:
         self._ids: dict[str, int] = {}  # of layers and variables, by path
         self._paths: dict[int, str] = {}  # of layers
         self._welcome: tuple[str, int] | None = None
+        self._spare_notices: list[Any] = []
         name = _naming.run() if run is None else run
         if not isinstance(name, str) or not _naming.is_name(name):
             raise errors.error(errors.InvalidNameError.code, f"run {name!r}")
@@ -379,11 +380,17 @@ class Client:
     def notices(self) -> list[Alert]:
         """The alert changes that came since the last call, oldest first (the last 64 are kept)."""
         taken: list[Alert] = []
-        notice = _lib.Notice(size=ctypes.sizeof(_lib.Notice))
+        if not self._is_open():
+            return taken
+        try:  # asked for between all steps, and mostly for nothing
+            notice = self._spare_notices.pop()
+        except IndexError:
+            notice = _lib.Notice(size=ctypes.sizeof(_lib.Notice))
         # No more than were there: they may come faster than they are taken, for ever.
-        while len(taken) < _NOTICES_KEPT and self._is_open() and self._check(
+        while len(taken) < _NOTICES_KEPT and self._check(
                 self._call(self._lib.embmon_notice, ctypes.byref(notice)), "notices") == 1:
             taken.append(Alert.from_notice(notice))
+        self._spare_notices.append(notice)
         return taken
 
     def stats(self) -> Stats:

@@ -235,7 +235,8 @@ class EmbmonCallback(keras.callbacks.Callback):
                 self._try(self._probes.look_again)
             if steps >= _STEPS_UNTIL_GRADIENT:
                 self._check_gradients()
-        self._poll()
+        if self._monitor.is_due(phase):
+            self._poll()
         self._try(self._probes.begin, phase)
 
     def _settle(self) -> None:
