@@ -1,5 +1,6 @@
 """Where a traced step leaves its tensors: with the monitor at once, by a call out of the graph."""
 
+import math
 from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
@@ -7,6 +8,10 @@ import tensorflow as tf
 
 from ._keras_targets import Target
 from ._monitor import Monitor
+
+
+_LONG = 1 << 16  # elements
+_BATCH = 32  # where a dimension is not known
 
 
 def call_out(function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
@@ -32,9 +37,17 @@ class Post(NamedTuple):
     ids: Any = None  # of its rows, where these are some of a table's: ids [n], values [n, columns]
 
 
+def is_long(post: Post) -> bool:
+    """As far as its shape tells; a batch is some tens."""
+    if post.ids is not None or post.values.shape.rank is None:
+        return True
+    return math.prod(n or _BATCH for n in post.values.shape) >= _LONG
+
+
 class HostSink:
     """Calls out: the C library summarises the step's own buffers. A call costs more than a small
-    tensor does, so what is there at the same time goes out in one."""
+    tensor does, so that these go out in one. A large one goes as soon as it is there, while it is in
+    the cache."""
 
     calls_out = True
     shows_weights = True  # weights and updates are taken within the step
@@ -47,6 +60,13 @@ class HostSink:
         nothing is posted. Gives a tensor that is there when all are made; None: there are none."""
         if not posts:
             return None
+        calls = [self._call(phase, [x]) for x in posts if is_long(x)]
+        short = [x for x in posts if not is_long(x)]
+        if short:
+            calls.append(self._call(phase, short))
+        return calls[0] if len(calls) == 1 else tf.group(*calls)
+
+    def _call(self, phase: str, posts: Sequence[Post]) -> Any:
         plan = [(x.target.ident, x.signal, x.ids is not None) for x in posts]
         tensors = [x for one in posts for x in (one.ids, one.values) if x is not None]
         monitor = self._monitor

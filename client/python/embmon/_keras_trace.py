@@ -281,8 +281,7 @@ class StepTrace:
 
         def body() -> list[Any]:
             done = [self._when(WEIGHT, lambda: [Post("weight", target, read(variable))
-                                                for target, _, variable in left.pairs]),
-                    self._when(ACTIVATION, activations)]
+                                                for target, _, variable in left.pairs])]
             values = {name: tf.reduce_mean(tf.cast(x, tf.float64))
                       for name, x in self._scalars.items()}
             with tf.control_dependencies([x for x in done if x is not None]):
@@ -292,6 +291,7 @@ class StepTrace:
             with tf.control_dependencies([done]):
                 return [self._control.assign(tf.zeros([CONTROL], tf.int64))]
 
+        self._when(ACTIVATION, activations)
         self.after_apply(left)
         before = list(self._data)  # without data, at an epoch's end, there is no step
         if self.graph is not None:
@@ -330,7 +330,7 @@ class StepTrace:
         return tf.not_equal(row[index], 0)
 
     def _when(self, index: int, posts: Callable[[], Sequence[Post]]) -> Any:
-        """Within a branch of sampled steps: makes posts of a signal where it is wanted."""
+        """Makes posts of a signal where it is wanted."""
         signal = {GRADIENT: "gradient", ACTIVATION: "activation", WEIGHT: "weight"}[index]
         if signal not in self._monitor.signals or \
                 (signal == "weight" and not self._sink.shows_weights):
