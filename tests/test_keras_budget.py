@@ -35,7 +35,8 @@ def test_auto_takes_the_first_steps_and_then_few(daemon):
     assert json.loads(done.stdout)["every"] > 1
     shares = dict(run.scalars["embmond/overhead_percent"])
     assert shares and all(value >= 0 for value in shares.values())
-    assert all(n >= 4 and n & (n - 1) == 0 for n in run.scalars("embmond/sampled_every").values())
+    assert all(n in (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+               for n in dict(run.scalars["embmond/sampled_every"]).values())
 
 
 def test_a_share_that_is_large_samples_more(daemon):
@@ -72,13 +73,11 @@ class Spoil(keras.callbacks.Callback):
 
 def spoilt():
     model = made(nested)
-    poison = []
+    spoil = Spoil(model, 37)
 
     def loss(y, prediction):
-        return keras.ops.mean(keras.ops.square(y - prediction), axis=-1) + model.poison * 0
+        return keras.ops.mean(keras.ops.square(y - prediction), axis=-1) * (1 + model.poison)
 
-    spoil = Spoil(model, 37)
-    poison.append(spoil)
     model.compile("adam", loss)
     return model, spoil
 
@@ -125,7 +124,7 @@ def test_a_function_that_runs_by_itself_posts_nothing(daemon):
     class Again(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 2:
-                self.model.train_on_batch(x[:8], y[:8])
+                self.model.train_function(iter(tf.data.Dataset.from_tensors((x[:8], y[:8]))))
 
     watch = callback(daemon)
     model.fit(x, y, batch_size=8, verbose=0, shuffle=False, callbacks=[watch, Again()])
