@@ -265,15 +265,19 @@ verdicts-keras:
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/keras_verdicts.py
 
-# How fast a tensor is summarised, beside what others do with it; bench takes about a minute.
+# How fast a tensor is summarised, beside what others do with it, and what Keras' callback adds to a
+# training step: bench takes about five minutes.
 bench:
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
 	@$(PYTHON) tests/bench/summarize.py
+	@$(MAKE) -s build/embmond
+	@$(PYTHON) tests/bench/keras_step.py
 bench-quick:
 	@tests/setup.sh test
-	@$(MAKE) -s -j2 build/libembmon.so build/bench/libsummarize.so
+	@$(MAKE) -s -j2 build/libembmon.so build/embmond build/bench/libsummarize.so
 	@$(PYTHON) tests/bench/summarize.py --quick
+	@$(PYTHON) tests/bench/keras_step.py --quick
 .PHONY: bench bench-quick
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \
