@@ -308,7 +308,7 @@ int embmon_post_scalar(struct embmon_client *client, const char *name, int64_t s
         return EMBMON_ENAME;
     /* A loss that is no number any more cannot wait for the next sampled step: which gradients are
      * sick is asked now. */
-    if (!isfinite(value))
+    if (!isfinite(value) && atomic_load(&client->state.phase) == EMBMON_TRAIN)
         sampling_urge(&client->state.sampling);
     if (!posting_wanted(client, SAMPLING_NO_LAYER, 0, step))
         return 0;

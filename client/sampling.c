@@ -148,6 +148,8 @@ void sampling_step(struct sampling *s, enum embmon_phase phase, uint64_t step)
     } else if (!atomic_flag_test_and_set(&s->deciding)) {
         /* A wish goes on through a validation, however long that is: its steps cost the same. */
         atomic_store(&s->wished, afford(s, atomic_load(&s->wished)));
+        if (atomic_load(&s->index) < atomic_load(&s->urge_end)) /* but what was urged does not */
+            atomic_store(&s->urge_end, atomic_load(&s->index));
         atomic_flag_clear(&s->deciding);
     }
 }

@@ -241,6 +241,8 @@ static void what_is_urged_is_wanted_at_once_and_for_some_steps(void **state)
         sampling_step(&s, EMBMON_TRAIN, 101 + SAMPLING_URGED + step);
     sampling_urge(&s);
     assert_true(wants(&s, EMBMON_GRADIENT, 101 + SAMPLING_URGED + SAMPLING_REST));
+    sampling_step(&s, EMBMON_VALIDATE, 0); /* however long a validation is */
+    assert_false(wants(&s, EMBMON_GRADIENT, 1));
     sampling_close(&s);
 }
 
