@@ -272,8 +272,8 @@ verdicts-keras:
 	@$(MAKE) -s -j2 all
 	@$(PYTHON) examples/keras_verdicts.py
 
-# What it costs, beside what bounds it and what others do: summaries of tensors, embmond's posts, event
-# files, from a post to TensorBoard, a million steps. bench takes some eight minutes, bench-quick less
+# What it costs, beside what bounds it and what others do: summaries of tensors, a training step,
+# embmond's posts, event files, from a post to TensorBoard, a million steps. bench takes some eight minutes, bench-quick less
 # than one; bench-readme is bench and puts the table into the README. ONLY=ingest: that part alone.
 BENCH := build/libembmon.so build/bench/libsummarize.so build/embmond build/embmonctl \
          build/tools/load build/tools/growth build/bench/flood build/bench/events
@@ -281,6 +281,7 @@ bench:
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 $(BENCH)
 	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(filter --quick,$(HOW)))
+	@$(if $(ONLY),,$(PYTHON) tests/bench/keras_step.py $(filter --quick,$(HOW)))
 	@$(PYTHON) tests/bench/daemon.py $(HOW) $(ONLY)
 bench-quick:
 	@$(MAKE) -s bench HOW=--quick

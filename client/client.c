@@ -1,6 +1,7 @@
 #include "embmon/embmon.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,9 +119,15 @@ static void free_client(struct embmon_client *client)
     free(client);
 }
 
+/* What is not for the sender. */
+struct choices {
+    bool sampled;
+    double overhead;
+};
+
 /* The options this program knows; those of a newer header are not ours to read. */
 static int read_options(const struct embmon_options *options, struct sender_options *to,
-                        bool *sampled)
+                        struct choices *choices)
 {
     struct embmon_options o = EMBMON_OPTIONS_INIT;
     int count, problem;
@@ -136,7 +143,10 @@ static int read_options(const struct embmon_options *options, struct sender_opti
         return EMBMON_EINVAL;
     if (o.buckets != EMBMON_BUCKETS_EXACT && o.buckets != EMBMON_BUCKETS_SAMPLED)
         return EMBMON_EINVAL;
-    *sampled = o.buckets == EMBMON_BUCKETS_SAMPLED;
+    if (!(o.overhead >= 0 && o.overhead <= 1))
+        return EMBMON_EINVAL;
+    choices->sampled = o.buckets == EMBMON_BUCKETS_SAMPLED;
+    choices->overhead = o.overhead;
     to->every = sampling_round(o.every);
     to->resume = o.resume != 0;
     to->outage.log = o.log;
@@ -194,8 +204,8 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
 {
     struct sender_options sender_options = {.world_size = 1};
     struct embmon_client *client = NULL;
-    bool sampled;
-    int result = read_options(options, &sender_options, &sampled);
+    struct choices choices;
+    int result = read_options(options, &sender_options, &choices);
 
     if (result)
         goto fail;
@@ -205,7 +215,10 @@ int embmon_open(const struct embmon_options *options, struct embmon_client **to)
         goto fail;
     }
     client->generation = forks_generation();
-    client->tools.sampled = sampled;
+    client->tools.sampled = choices.sampled;
+    budget_open(&client->budget, choices.overhead, sender_options.every > 0);
+    atomic_flag_clear(&client->budgeting);
+    atomic_init(&client->overhead, NAN);
     atomic_store(&client->state.phase, EMBMON_TRAIN);
     client->watch = forks_watch(&client->state.socket);
     if (client->watch < 0) {
@@ -328,6 +341,7 @@ int embmon_stats(struct embmon_client *client, struct embmon_client_stats *stats
     const struct counters *counters = &client->state.counters;
     struct embmon_client_stats now = EMBMON_CLIENT_STATS_INIT;
     struct tallied counts;
+    double overhead;
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
@@ -343,6 +357,9 @@ int embmon_stats(struct embmon_client *client, struct embmon_client_stats *stats
     now.skipped = atomic_load(&counters->skipped);
     now.reconnects = atomic_load(&counters->reconnects);
     now.post_ns = atomic_load(&counters->post_ns);
+    overhead = atomic_load(&client->overhead);
+    now.overhead = isnan(overhead) ? -1 : overhead;
+    now.every = atomic_load(&client->state.sampling.every);
     give(stats, stats->size, &now, sizeof now);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "client/budget.h"
 #include "client/forks.h"
 #include "client/sender.h"
 #include "client/state.h"
@@ -12,7 +13,11 @@
 struct embmon_client {
     struct state state;
     struct tensor_tools tools;
-    struct sender *sender; /* of the thread, once it runs */
+    struct budget budget; /* of the thread that holds `budgeting` */
+    atomic_flag budgeting;
+    uint64_t post_ns;        /* of the counter, at the end of the training step before */
+    _Atomic double overhead; /* as the budget has measured it; NaN: not yet */
+    struct sender *sender;   /* of the thread, once it runs */
     pthread_t thread;
     _Atomic bool finished; /* the thread touches nothing any more */
     uint32_t generation;   /* of forks.h, at open */

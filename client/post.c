@@ -1,6 +1,7 @@
 /* The calls of the training threads: no lock, no system call, no allocation. */
 #include "embmon/embmon.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "client/posting.h"
@@ -305,6 +306,10 @@ int embmon_post_scalar(struct embmon_client *client, const char *name, int64_t s
         return EMBMON_EINVAL;
     if (!name_is_path(name))
         return EMBMON_ENAME;
+    /* A loss that is no number any more cannot wait for the next sampled step: which gradients are
+     * sick is asked now. */
+    if (!isfinite(value) && atomic_load(&client->state.phase) == EMBMON_TRAIN)
+        sampling_urge(&client->state.sampling);
     if (!posting_wanted(client, SAMPLING_NO_LAYER, 0, step))
         return 0;
     start = posting_now();
@@ -335,23 +340,61 @@ static bool post_step_end(struct embmon_client *client, enum embmon_phase phase,
     if (!record)
         return false;
     record->message.type = FRAME_STEP_END;
-    record->message.step_end = (struct msg_step_end){.phase = phase, .step = (uint64_t)step};
+    record->message.step_end = (struct msg_step_end){
+        .phase = phase, .step = (uint64_t)step, .every = atomic_load(&client->state.sampling.own)};
     inbox_commit(record);
     return true;
+}
+
+/* What the monitor costs, with what is recorded of the step. */
+static void post_overhead(struct embmon_client *client, int64_t step)
+{
+    double overhead = atomic_load(&client->overhead);
+
+    if (isnan(overhead))
+        return;
+    (void)post_scalar(client, NAME_OVERHEAD, strlen(NAME_OVERHEAD), step, 100 * overhead);
+    (void)post_scalar(client, NAME_EVERY, strlen(NAME_EVERY), step,
+                      atomic_load(&client->state.sampling.every));
+}
+
+/* A training step is complete: how often are the next ones to be sampled? */
+static void spend(struct embmon_client *client, enum embmon_phase phase, bool sampled)
+{
+    uint64_t post_ns = atomic_load(&client->state.counters.post_ns);
+    struct budget *budget = &client->budget;
+
+    if (budget->overhead <= 0 || atomic_flag_test_and_set(&client->budgeting))
+        return; /* another thread ends the same step */
+    if (phase != EMBMON_TRAIN) {
+        budget_pause(budget);
+    } else {
+        budget_step(budget, posting_now(), sampled, post_ns - client->post_ns);
+        if (!budget->fixed)
+            sampling_own(&client->state.sampling, budget_every(budget));
+        if (sampled)
+            atomic_store(&client->overhead, budget_overhead(budget));
+    }
+    client->post_ns = post_ns;
+    atomic_flag_clear(&client->budgeting);
 }
 
 int embmon_step(struct embmon_client *client, int64_t step)
 {
     struct sampling *sampling = &client->state.sampling;
     enum embmon_phase phase = (enum embmon_phase)atomic_load(&client->state.phase);
-    bool told = true;
+    bool told = true, sampled;
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
     if (!posting_is_step(step))
         return EMBMON_EINVAL;
-    if (sampling_wanted(sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step))
+    sampled = sampling_wanted(sampling, SAMPLING_NO_LAYER, 0, (uint64_t)step);
+    if (sampled && phase == EMBMON_TRAIN)
+        post_overhead(client, step);
+    if (sampled)
         told = post_step_end(client, phase, step);
+    spend(client, phase, sampled);
     sampling_step(sampling, phase, (uint64_t)step);
     if (!told)
         return EMBMON_EDROPPED;

@@ -9,7 +9,7 @@
 #include "client/float_mode.h"
 #include "client/gather.h"
 
-enum { PIECE = 128 };
+enum { PIECE = 128, LINE = 64, FETCHED = 1024 };
 enum { FOLLOWER = 1u << 31 }; /* in a link: not the first row of its id */
 
 struct entry {
@@ -279,10 +279,38 @@ static void chain_rows(struct coalescer *c, const struct row_set *set)
     }
 }
 
+/* What most are: added as they are made wide, four at a time. */
+static void accumulate_f32(double *sums, const uint8_t *row, size_t columns)
+{
+    typedef float floats __attribute__((vector_size(16)));
+    typedef double doubles __attribute__((vector_size(32)));
+    size_t i = 0;
+
+    for (; i + 4 <= columns; i += 4) {
+        floats narrow;
+        doubles sum;
+
+        memcpy(&narrow, row + i * sizeof(float), sizeof narrow);
+        memcpy(&sum, sums + i, sizeof sum);
+        sum += __builtin_convertvector(narrow, doubles);
+        memcpy(sums + i, &sum, sizeof sum);
+    }
+    for (; i < columns; i++) {
+        float value;
+
+        memcpy(&value, row + i * sizeof value, sizeof value);
+        sums[i] += (double)value;
+    }
+}
+
 static void accumulate(double *sums, const uint8_t *row, size_t columns, enum embmon_dtype dtype)
 {
     double values[PIECE];
 
+    if (dtype == EMBMON_F32) {
+        accumulate_f32(sums, row, columns);
+        return;
+    }
     for (size_t at = 0, n; at < columns; at += n) {
         n = columns - at < PIECE ? columns - at : PIECE;
         dtype_load(values, row + at * dtype_size((int)dtype), n, dtype);
@@ -291,18 +319,29 @@ static void accumulate(double *sums, const uint8_t *row, size_t columns, enum em
     }
 }
 
+/* A row that comes soon, and of which no loop before it tells the processor. */
+static void fetch(const uint8_t *row, size_t bytes)
+{
+    for (size_t at = 0; at < bytes && at < FETCHED; at += LINE)
+        __builtin_prefetch(row + at);
+}
+
 /* Adds up the rows of one id; returns how many there are. */
 static uint64_t sum_chain(const struct coalescer *c, const struct row_set *set, size_t row)
 {
-    size_t element = dtype_size((int)set->dtype);
+    size_t row_bytes = set->columns * dtype_size((int)set->dtype);
     const uint8_t *values = set->values;
 
     memset(c->sum, 0, set->columns * sizeof(double));
     for (uint64_t length = 1;; length++) {
-        accumulate(c->sum, values + row * set->columns * element, set->columns, set->dtype);
-        if ((c->links[row] & ~FOLLOWER) == 0)
+        uint32_t next = c->links[row] & ~FOLLOWER;
+
+        if (next > 0)
+            fetch(values + (next - 1) * row_bytes, row_bytes);
+        accumulate(c->sum, values + row * row_bytes, set->columns, set->dtype);
+        if (next == 0)
             return length;
-        row = (c->links[row] & ~FOLLOWER) - 1;
+        row = next - 1;
     }
 }
 

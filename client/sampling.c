@@ -31,10 +31,12 @@ bool sampling_open(struct sampling *s, uint32_t every, uint32_t layers)
     s->layers = layers;
     s->credit = CREDIT_MAX;
     atomic_init(&s->asked, rounded);
+    atomic_init(&s->own, rounded);
     atomic_init(&s->every, rounded);
     atomic_init(&s->wished, false);
     atomic_init(&s->index, 0);
     atomic_init(&s->wish_end, 0);
+    atomic_init(&s->urge_end, 0);
     for (size_t i = 0; i < SAMPLING_PHASES; i++)
         atomic_init(&s->current[i], 0);
     atomic_flag_clear(&s->deciding);
@@ -65,6 +67,11 @@ bool sampling_wish(struct sampling *s, uint32_t steps, int32_t layer)
     return true;
 }
 
+void sampling_own(struct sampling *s, uint32_t every)
+{
+    atomic_store(&s->own, every ? sampling_round(every) : 1);
+}
+
 static void raise_to(_Atomic uint64_t *end, uint64_t value)
 {
     if (atomic_load(end) < value)
@@ -83,9 +90,18 @@ static bool afford(struct sampling *s, bool wished)
     return true;
 }
 
+void sampling_urge(struct sampling *s)
+{
+    uint64_t index = atomic_load(&s->index), end = atomic_load(&s->urge_end);
+
+    if (end == 0 || index >= end + SAMPLING_REST)
+        atomic_store(&s->urge_end, index + SAMPLING_URGED);
+}
+
 void sampling_decide(struct sampling *s)
 {
     uint64_t index = atomic_load(&s->index);
+    uint32_t asked = atomic_load(&s->asked), own = atomic_load(&s->own);
 
     if (atomic_flag_test_and_set(&s->deciding))
         return; /* another thread ends the same step */
@@ -97,7 +113,7 @@ void sampling_decide(struct sampling *s)
         if (wish.layer >= 0 && (uint32_t)wish.layer < s->layers)
             raise_to(&s->ends[wish.layer], index + wish.steps);
     }
-    atomic_store(&s->every, atomic_load(&s->asked));
+    atomic_store(&s->every, asked > own ? asked : own);
     atomic_store(&s->wished, afford(s, index < atomic_load(&s->wish_end)));
     atomic_flag_clear(&s->deciding);
 }
@@ -108,6 +124,9 @@ bool sampling_wanted(const struct sampling *s, int32_t layer, int signal, uint64
     bool regular = step % every == 0;
     uint64_t nth = step / every;
 
+    if (signal != EMBMON_WEIGHT && signal != EMBMON_UPDATE &&
+        atomic_load(&s->index) < atomic_load(&s->urge_end))
+        return true;
     if (atomic_load(&s->wished)) {
         if (signal == 0 || signal == EMBMON_GRADIENT)
             return true;
@@ -129,6 +148,8 @@ void sampling_step(struct sampling *s, enum embmon_phase phase, uint64_t step)
     } else if (!atomic_flag_test_and_set(&s->deciding)) {
         /* A wish goes on through a validation, however long that is: its steps cost the same. */
         atomic_store(&s->wished, afford(s, atomic_load(&s->wished)));
+        if (atomic_load(&s->index) < atomic_load(&s->urge_end)) /* but what was urged does not */
+            atomic_store(&s->urge_end, atomic_load(&s->index));
         atomic_flag_clear(&s->deciding);
     }
 }

@@ -159,10 +159,10 @@ static void answer_runs(struct registry *registry, struct text *text)
         struct run_status s;
         run_get_status(registry_run(registry, i), &s);
         add_line(text,
-                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live", s.live,
-                           "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
-                           integer(s.ranks), "layers", integer(s.layers), "firing",
-                           integer(s.firing), "steps", integer(s.steps), "produced",
+                 json_pack("{sssbsosIsIsIsIsIsIsIsIsIsIsIsIsIsIsIss}", "name", s.name, "live",
+                           s.live, "step", s.step < 0 ? json_null() : json_integer(s.step), "ranks",
+                           integer(s.ranks), "every", integer(s.every), "layers", integer(s.layers),
+                           "firing", integer(s.firing), "steps", integer(s.steps), "produced",
                            integer(s.posts.produced), "acked", integer(s.posts.acked), "kept",
                            integer(s.kept), "durable", integer(s.durable), "rejected",
                            integer(s.posts.rejected), "dropped", integer(s.posts.dropped),

@@ -14,8 +14,8 @@ struct column {
 };
 
 static const struct column runs_columns[] = {
-    {"RUN", "name"},    {"LIVE", "live"},     {"STEP", "step"},
-    {"RANKS", "ranks"}, {"LAYERS", "layers"}, {"FIRING", "firing"},
+    {"RUN", "name"},    {"LIVE", "live"},     {"STEP", "step"},     {"RANKS", "ranks"},
+    {"EVERY", "every"}, {"LAYERS", "layers"}, {"FIRING", "firing"},
 };
 static const struct column layers_columns[] = {
     {"LAYER", "layer"},         {"KIND", "kind"},

@@ -25,7 +25,7 @@ struct run_member_events {
     void *context;
     void (*notice)(void *context, const struct alert_change *change);
     void (*wish)(void *context, uint32_t steps, const char *layer);
-    void (*sampling)(void *context, uint32_t every); /* the run's `every` grew */
+    void (*sampling)(void *context, uint32_t every); /* the run's `every` changed */
     void (*superseded)(void *context); /* the session is back on another connection: forget the
                                           member, this one is over */
     void (*kept)(void *context);       /* more of its posts are kept, or durable */
@@ -173,6 +173,7 @@ struct run_status {
     int64_t step;   /* last closed training step, -1: none */
     uint64_t steps; /* closed, all phases */
     size_t ranks;   /* that ever took part */
+    uint32_t every; /* training steps that are multiples of it are sampled */
     size_t layers;
     size_t firing;                /* alerts firing now */
     bool loss_posted;             /* in some training step */

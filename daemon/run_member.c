@@ -118,13 +118,22 @@ static bool was_held(const struct run *run, const struct msg_hello *hello)
     return false;
 }
 
-/* One sampling for all ranks: the largest that any asks for. */
-static void raise_every(struct run *run, uint32_t every)
+/* One sampling for all ranks: the largest that any asks for. Who trains alone knows it himself. */
+static void settle_every(struct run *run)
 {
-    if (every <= run->every)
+    uint32_t every = 1;
+
+    for (size_t i = 0; i < run->member_count; i++)
+        if (!run->members[i]->bye && run->members[i]->every > every)
+            every = run->members[i]->every;
+    if (every == run->every)
         return;
+    if (every == 1)
+        log_info("run %s: sampled at every step", run->name);
+    else
+        log_info("run %s: sampled every %" PRIu32 " steps", run->name, every);
     run->every = every;
-    for (size_t i = 0; i < run->member_count; i++) {
+    for (size_t i = 0; i < run->member_count && run->world_size > 1; i++) {
         struct run_member *member = run->members[i];
 
         if (member->live && member->events.sampling)
@@ -160,7 +169,7 @@ struct run_member *run_join(struct run *run, const struct msg_hello *hello, stru
     member->events = (struct run_member_events){0};
     member_unmap(member);
     member->every = hello->every ? hello->every : 1;
-    raise_every(run, member->every);
+    settle_every(run);
     run_heartbeat(member, NULL, now);
     return member;
 }
@@ -376,6 +385,10 @@ enum nack_reason run_step_end(struct run_member *member, const struct msg_step_e
         return run_count(member, end->sequence, NACK_LIMIT);
     if (end->dropped > member->dropped)
         member->dropped = end->dropped;
+    if (end->every && end->every != member->every) {
+        member->every = end->every;
+        settle_every(run);
+    }
     reason = run_reason(steps_end(run->steps, end->phase, end->step, member->rank, now));
     run_process(run, now, false);
     return run_count(member, end->sequence, reason);

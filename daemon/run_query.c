@@ -50,6 +50,7 @@ void run_get_status(const struct run *run, struct run_status *status)
         .step = steps_closed(run->steps, EMBMON_TRAIN),
         .steps = run->steps_closed,
         .ranks = count_ranks(run),
+        .every = run->every,
         .layers = run->model.layer_count,
         .firing = alerts_firing(run->alerts),
         .loss_posted = run->loss_posted,

@@ -144,6 +144,7 @@ struct msg_step_end {
     uint64_t sequence;
     uint32_t phase;
     uint64_t step, posted, dropped;
+    uint32_t every; /* as its client would have it now; 0: as its Hello said */
 };
 
 struct msg_epoch {

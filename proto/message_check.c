@@ -272,10 +272,15 @@ static const char *check_query(const struct msg_query *query)
     return NULL;
 }
 
+static const char *check_step_end(const struct msg_step_end *end)
+{
+    if (!is_every(end->every))
+        return "every is neither 0 nor a power of two up to 2^20";
+    return check_place(end->sequence, end->phase, end->step);
+}
+
 const char *message_check(const struct message *message)
 {
-    const struct msg_step_end *end = &message->step_end;
-
     switch (message->type) {
     case FRAME_HELLO:
         return check_hello(&message->hello);
@@ -292,7 +297,7 @@ const char *message_check(const struct message *message)
     case FRAME_SCALAR:
         return check_scalar(&message->scalar);
     case FRAME_STEP_END:
-        return check_place(end->sequence, end->phase, end->step);
+        return check_step_end(&message->step_end);
     case FRAME_EPOCH:
         return check_epoch(&message->epoch);
     case FRAME_NACK:

@@ -32,7 +32,7 @@
 #define SHAPE_FIELDS(N, T) \
     N(sequence) N(target) N(phase) N(step) N(role) N(index) N(inputs) N(axis) N(dtype)
 #define SCALAR_FIELDS(N, T)    N(sequence) N(phase) N(step) T(name) N(value)
-#define STEP_END_FIELDS(N, T)  N(sequence) N(phase) N(step) N(posted) N(dropped)
+#define STEP_END_FIELDS(N, T)  N(sequence) N(phase) N(step) N(posted) N(dropped) N(every)
 #define EPOCH_FIELDS(N, T)     N(sequence) N(epoch) N(step)
 #define BYE_FIELDS(N, T)       N(undelivered)
 #define ACK_FIELDS(N, T)       N(kept) N(durable)

@@ -16,6 +16,10 @@ enum {
     GLOB_MAX = 255,       /* bytes of a pattern of layers */
 };
 
+/* Scalars of the monitor's own that a client posts, called as their tags. */
+#define NAME_OVERHEAD "embmond/overhead_percent"
+#define NAME_EVERY    "embmond/sampled_every"
+
 /* A run: parts of [A-Za-z0-9_][A-Za-z0-9_.=+-]* joined by single '/', as a folder below the logdir.
  */
 bool name_is_run(const char *name);

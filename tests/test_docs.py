@@ -508,6 +508,9 @@ int main(void)
         embmon_post_scalar(monitor, "batch_size", step, 1);
         embmon_post_scalar(monitor, "clipped_fraction", step, 1);
         embmon_post_scalar(monitor, "perplexity", step, 1);
+        /* As the library does it where it was given a share. */
+        embmon_post_scalar(monitor, "embmond/overhead_percent", step, 1);
+        embmon_post_scalar(monitor, "embmond/sampled_every", step, 1);
         embmon_step(monitor, step);
     }
     return embmon_close(monitor, 5000);

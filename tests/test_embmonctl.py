@@ -88,7 +88,7 @@ def test_fail_on_is_about_what_ever_fired(busy):
 
 def test_people_get_columns(busy):
     out = busy.ctl("runs").stdout.splitlines()
-    assert out[0].split() == ["RUN", "LIVE", "STEP", "RANKS", "LAYERS", "FIRING"]
+    assert out[0].split() == ["RUN", "LIVE", "STEP", "RANKS", "EVERY", "LAYERS", "FIRING"]
     assert out[1].split()[:3] == ["reviews", "yes", "9"]
     assert "tower/embedding" in busy.ctl("layers").stdout
     assert "gradient_nonfinite" in busy.ctl("alerts").stdout

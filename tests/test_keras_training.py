@@ -470,7 +470,7 @@ def test_layers_signals_and_name(daemon):
 def test_what_is_refused_at_once():
     for wrong in ({"signals": ("gradient", "id")}, {"signals": ("gradients",)},
                   {"stop_on": ("gradient_nan",)}, {"every": 0}, {"run": "../x"},
-                  {"address": "nowhere"}, {"ignore": ["spikes"]}, {"ignore": [("gradient_spike",)]},
+                  {"overhead": 0}, {"overhead": 1.5}, {"overhead": "much"}, {"address": "nowhere"}, {"ignore": ["spikes"]}, {"ignore": [("gradient_spike",)]},
                   {"thresholds": {"gradient_spike": {"ratio": 1}}},
                   {"thresholds": {"gradient_nonfinite": {"ratio": 1}}},
                   {"thresholds": {"gradient_spike": {"a*": {"layer": "2"}}}}):
@@ -478,9 +478,6 @@ def test_what_is_refused_at_once():
             EmbmonCallback(**wrong)
     with pytest.raises(TypeError):
         EmbmonCallback(on_alert=1)
-    for not_built in ("overhead",):
-        with pytest.raises(TypeError):
-            EmbmonCallback(**{not_built: None})
     EmbmonCallback(stop_on=("warning", "loss_nonfinite"), ignore=["gradient_spike"],
                    thresholds={"gradient_vanishing": {"ratio": 1e-5, "emb*": {"norm": 1}}})
 

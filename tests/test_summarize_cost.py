@@ -1,4 +1,4 @@
-"""The instructions of a summary, counted by valgrind: what a clock on a busy machine cannot guard.
+"""The instructions of a summary, and of what a step posts of a table, counted by valgrind: what a clock on a busy machine cannot guard.
 
 valgrind knows vectors of 16 and 32 bytes, not those of 64. A limit is what it was when it was
 written and a seventh more; who makes it better may lower it, who must make it worse says why.
@@ -12,21 +12,25 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOL = ROOT / "build" / "tools" / "summarize"  # never with sanitizers
+STEP_TOOL = TOOL.with_name("step_cost")
 DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4}
 LEVELS = {"base": 0, "avx2": 1}
 
 pytestmark = pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed")
 
 
-def instructions(dtype, count, times, level):
+def counted(*command):
     done = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", TOOL, "cost",
-         str(DTYPES[dtype]), str(count), str(times), str(LEVELS[level])],
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command],
         capture_output=True, text=True, timeout=120)
     if done.returncode == 77:
         pytest.skip("this processor does not have that level")
     assert done.returncode == 0, done.stderr
     return int(re.search(r"Collected : (\d+)", done.stderr)[1])
+
+
+def instructions(dtype, count, times, level):
+    return counted(TOOL, "cost", str(DTYPES[dtype]), str(count), str(times), str(LEVELS[level]))
 
 
 def each(dtype, count, level):
@@ -45,3 +49,16 @@ def test_instructions_an_element(level, dtype, limit):
 @pytest.mark.parametrize("level, limit", [("base", 7700), ("avx2", 6000)])
 def test_instructions_of_a_small_tensor(level, limit):
     assert each("f32", 200, level) < limit
+
+
+def of_a_step(rows):
+    """Of one step with a table of so many rows, without what comes before and after."""
+    return (counted(STEP_TOOL, str(rows), "12") - counted(STEP_TOOL, str(rows), "2")) / 10
+
+
+def test_instructions_of_a_step_do_not_grow_with_the_vocabulary():
+    """Equal batches, of equally many different ids: work for each row that is touched, none for those
+    that are not, and none for each pair."""
+    small, large = of_a_step(10**4), of_a_step(10**6)
+    assert 0.9 < large / small < 1.1, (small, large)
+    assert small / (6400 * 64) < 28  # for each element of the gradient: all four posts

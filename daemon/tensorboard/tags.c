@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "embmon/embmon.h"
+#include "proto/name.h"
 
 static const char *const PREFIX[STEP_PHASES] = {"", "validation/", "inference/"};
 
@@ -58,9 +59,14 @@ static void begin(struct tag_writer *w, uint64_t step)
 
 const char *tags_scalar_group(const struct model *model, size_t scalar)
 {
-    bool own = scalar < SCALARS_KNOWN || strcmp(model->scalars[scalar], "clipped_fraction") == 0;
+    static const char *const own[] = {"clipped_fraction", NAME_OVERHEAD, NAME_EVERY};
 
-    return own ? "" : "scalars/";
+    if (scalar < SCALARS_KNOWN)
+        return "";
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(model->scalars[scalar], own[i]) == 0)
+            return "";
+    return "scalars/";
 }
 
 void tag_scalar(struct tag_writer *w, const char *tag, uint64_t step, double value)

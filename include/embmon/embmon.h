@@ -180,7 +180,8 @@ struct embmon_options {
     uint32_t rank;       /* of this process, 0 ... world_size - 1 */
     uint32_t world_size; /* processes that train this model together; 0 means 1 */
     uint32_t every;      /* sample steps that are multiples of this; rounded up to a power of two.
-                            0 (auto) samples every step */
+                            0 (auto): as often as `overhead` allows, and at least as rarely as the
+                            daemon says */
     /* "unix:PATH", "tcp:HOST:PORT" or "tcp:[IPV6]:PORT". NULL: EMBMON_ADDRESS, else the default
        addresses (embmond(8)) are tried in turn, again at every reconnect. The private thread looks
        a host's name up, at every reconnect, too. */
@@ -198,16 +199,22 @@ struct embmon_options {
        embmon_open(). NULL: EMBMON_TOKEN_FILE, else none. */
     const char *token_file;
     int buckets; /* enum embmon_buckets */
+    /* With every = 0: the share of a training step that monitoring may add, 0.01 for 1 %. It is
+       measured, between calls of embmon_step(), as the difference of sampled steps and the others;
+       every is then a power of two up to 1,024. The first 16 steps are all sampled, and so are those
+       that the daemon asks for while an alert is decided. 0: every step is sampled. */
+    double overhead;
 };
 #define EMBMON_OPTIONS_INIT                                                                        \
     {                                                                                              \
-        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL, NULL, 0                 \
+        sizeof(struct embmon_options), 0, 1, 0, NULL, NULL, 0, NULL, NULL, NULL, 0, 0              \
     }
 
 /* Starts a client. Succeeds while no daemon is there: posts wait in a bounded queue (the oldest
  * go first when it is full) and the thread keeps trying, after 100 ms and at most every 10 s.
  * In: options, or NULL for the defaults. Out: *client, untouched on failure.
- * Errors: EINVAL (rank >= world_size, world_size > 1024, not of enum embmon_buckets), EADDRESS, ENAME, ENOMEM, ETHREAD. */
+ * Errors: EINVAL (rank >= world_size, world_size > 1024, not of enum embmon_buckets, overhead not
+ * within 0 ... 1), EADDRESS, ENAME, ENOMEM, ETHREAD. */
 EMBMON_API EMBMON_NODISCARD EMBMON_NONNULL(2) int embmon_open(const struct embmon_options *options,
                                                               struct embmon_client **client);
 
@@ -470,10 +477,12 @@ struct embmon_client_stats {
     uint64_t skipped;   /* not wanted at their step; not part of produced */
     uint64_t reconnects;
     uint64_t post_ns; /* time spent inside posting calls, all threads */
+    double overhead;  /* the share of a training step that monitoring adds; negative: not measured */
+    uint32_t every;   /* training steps that are multiples of this are sampled */
 };
 #define EMBMON_CLIENT_STATS_INIT                                                                   \
     {                                                                                              \
-        sizeof(struct embmon_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0                              \
+        sizeof(struct embmon_client_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0                       \
     }
 
 EMBMON_API EMBMON_NONNULL(1, 2) int embmon_stats(struct embmon_client *client,

@@ -1,13 +1,18 @@
-"""What the Keras callback adds to a training step, beside Keras' own TensorBoard callback.
+"""What the Keras callback adds to a training step, beside what else shows gradients.
 
-    build/venv/bin/python tests/bench/keras_step.py
+    build/venv/bin/python tests/bench/keras_step.py [--quick]
 
-A sentiment model (table of 20,000 x 64, batch 64 x 100) is trained four ways in turns, ROUNDS times: plain,
-with EmbmonCallback at every step, with its defaults, with keras.callbacks.TensorBoard writing
-histograms (which it does at the end of an epoch). The figures are ratios to plain's in the same round,
-of the median step and of all time from the second epoch on; the first epoch (tracing) is left out.
-Prints a Markdown table.
+A sentiment model (table of 20,000 x 64, batch 64 x 100) is trained in several ways, a fit of each in
+turns: plain; with EmbmonCallback at every step, and with its defaults; with keras.callbacks.TensorBoard,
+which writes histograms of the weights at the end of an epoch; with tf.summary.histogram of all
+gradients at every step. Then a model whose step takes 50 ms and more, and tables of 10^4 ... 10^6 rows
+with equal batches under SGD. The first epoch of each fit (tracing) is left out.
+
+By the formula: the share of steps sampled x (median sampled - median unsampled step), as a part of
+the unsampled one; where every step is sampled, of the plain training's. By the clock: all time of the
+steps, against the plain training of the same round. Prints Markdown tables.
 """
+import argparse
 import os
 import statistics
 import subprocess
@@ -21,51 +26,159 @@ sys.path.insert(0, str(ROOT / "client" / "python"))
 os.environ.setdefault("EMBMON_LIBRARY", str(ROOT / "build" / "libembmon.so"))
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow", TF_ENABLE_ONEDNN_OPTS="0")
 
-ROUNDS, EPOCHS, STEPS = 3, 4, 60
-VOCABULARY, WIDTH, BATCH, LENGTH = 20000, 64, 64, 100
+STEPS, BATCH, LENGTH = 60, 64, 100
+SENTIMENT, LARGE = (20000, 64, 64, 1), (20000, 128, 1024, 3)  # rows, width, units, layers of them
 
 
-def model_and_data():
+def model_and_data(kind, optimizer="adam", summaries=None):
     import keras
     import numpy
+    import tensorflow as tf
 
+    rows, width, units, depth = kind
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([
-        keras.Input((LENGTH,), dtype="int32"),
-        keras.layers.Embedding(VOCABULARY, WIDTH),
-        keras.layers.GlobalAveragePooling1D(),
-        keras.layers.Dense(64, activation="relu"),
-        keras.layers.Dense(1, activation="sigmoid")])
-    model.compile("adam", "binary_crossentropy")
+    entry = keras.Input((LENGTH,), dtype="int32")
+    x = keras.layers.Embedding(rows, width)(entry)
+    if depth > 1:
+        x = keras.layers.Conv1D(width, 5, activation="relu", padding="same")(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    for _ in range(depth):
+        x = keras.layers.Dense(units, activation="relu")(x)
+
+    class Summarised(keras.Model):
+        """With tf.summary.histogram of every gradient, of a sparse one its values."""
+
+        def train_step(self, data):
+            ids, labels = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(ids, labels, self(ids, training=True))
+            grads = tape.gradient(loss, self.trainable_variables)
+            with summaries.as_default(step=tf.cast(self.optimizer.iterations, tf.int64)):
+                for grad, variable in zip(grads, self.trainable_variables):
+                    tf.summary.histogram(variable.path, getattr(grad, "values", grad))
+            self.optimizer.apply(grads, self.trainable_variables)
+            return {"loss": loss}
+
+    kind_of = Summarised if summaries else keras.Model
+    model = kind_of(entry, keras.layers.Dense(1, activation="sigmoid")(x))
+    model.compile(optimizer, "binary_crossentropy")
     random = numpy.random.default_rng(1)
-    ids = random.integers(0, VOCABULARY, (STEPS * BATCH, LENGTH), dtype=numpy.int32)
+    ids = random.integers(0, rows, (STEPS * BATCH, LENGTH), dtype=numpy.int32)
     return model, ids, random.integers(0, 2, STEPS * BATCH)
 
 
-def step_times(callbacks):
-    """Seconds of each step of one fit, from the begin of a batch to the begin of the next."""
+def step_times(kind, callbacks, epochs, watch=None, **named):
+    """Seconds of each step of one fit, from the begin of a batch to the begin of the next, and which of
+    them were sampled."""
     import keras
 
     class Clock(keras.callbacks.Callback):
         def __init__(self):
             super().__init__()
-            self.times = []
+            self.times, self.sampled = [], []
 
         def on_train_batch_begin(self, batch, logs=None):
             self.times.append(time.perf_counter())
+            wants = watch and watch._monitor.open_wants
+            self.sampled.append(bool(wants and wants.sampled))
 
     clock = Clock()
-    model, ids, labels = model_and_data()
-    model.fit(ids, labels, batch_size=BATCH, shuffle=False, verbose=0, epochs=EPOCHS,
-              callbacks=[clock, *callbacks])
-    times = clock.times[STEPS:]
-    return [after - before for before, after in zip(times, times[1:])]
+    model, ids, labels = model_and_data(kind, **named)
+    model.fit(ids, labels, batch_size=BATCH, shuffle=False, verbose=0, epochs=epochs,
+              callbacks=[*callbacks, clock])
+    times, sampled = clock.times[STEPS:], clock.sampled[STEPS:-1]
+    return [after - before for before, after in zip(times, times[1:])], sampled
+
+
+def by_formula(times, sampled, plain):
+    """1 + the share that monitoring adds; None where it samples nothing."""
+    taken = [x for x, s in zip(times, sampled) if s]
+    others = [x for x, s in zip(times, sampled) if not s]
+    if not taken:
+        return None
+    usual = statistics.median(others or plain)
+    return 1 + len(taken) / len(times) * (statistics.median(taken) - usual) / usual
+
+
+class Table:
+    """Of ways to train one model, taken in turns."""
+
+    def __init__(self, folder, address):
+        self._folder, self._address, self._runs = folder, address, 0
+
+    def embmon(self, **named):
+        from embmon.keras import EmbmonCallback
+
+        self._runs += 1
+        return EmbmonCallback(address=self._address, run=f"run-{self._runs}", **named)
+
+    def take(self, way, kind, epochs, optimizer="adam"):
+        import keras
+        import tensorflow as tf
+
+        self._runs += 1
+        if way == "plain":
+            return step_times(kind, [], epochs, optimizer=optimizer)
+        if way.startswith("keras.callbacks"):
+            board = keras.callbacks.TensorBoard(f"{self._folder}/keras-{self._runs}",
+                                                histogram_freq=1, update_freq="batch")
+            return step_times(kind, [board], epochs)
+        if way.startswith("tf.summary"):
+            writer = tf.summary.create_file_writer(f"{self._folder}/summary-{self._runs}")
+            return step_times(kind, [], epochs, summaries=writer)
+        watch = self.embmon(**({"every": 1} if "every=1" in way else {}))
+        taken = step_times(kind, [watch], epochs, watch, optimizer=optimizer)
+        watch.close()
+        return taken
+
+    def print(self, title, kind, ways, rounds, epochs):
+        found = {way: [] for way in ways}
+        for number in range(rounds):
+            for way in ways:
+                long = epochs if way != ways[-1] or "tf.summary" not in way else 2
+                times, sampled = self.take(way, kind, long)
+                plain = times if way == "plain" else found["plain"][-1][0]
+                found[way].append((times, by_formula(times, sampled, plain)))
+                print(f"{title}, round {number + 1}: {way}: {1e3 * statistics.median(times):.2f} ms, "
+                      f"{sum(sampled)} of {len(times)} sampled", file=sys.stderr)
+        print(f"\n| {title} | min, ms | median, ms | median ÷ plain | mean ÷ plain (clock) | formula |\n"
+              "|---|---|---|---|---|---|")
+        for way, all_of_it in found.items():
+            print(f"| `{way}` | {self._row(all_of_it, found['plain'])} |")
+
+    @staticmethod
+    def _row(taken, plains):
+        pairs = [(times, plain) for (times, _), (plain, _) in zip(taken, plains)]
+        formulas = [x for _, x in taken if x is not None]
+        cells = [f"{1e3 * min(min(x) for x, _ in pairs):.2f}",
+                 f"{1e3 * min(statistics.median(x) for x, _ in pairs):.2f}",
+                 f"{statistics.median(statistics.median(x) / statistics.median(p) for x, p in pairs):.3f}",
+                 f"{statistics.median(statistics.mean(x) / statistics.mean(p) for x, p in pairs):.3f}",
+                 f"{statistics.median(formulas):.3f}" if formulas else "–"]
+        return " | ".join(cells)
+
+    def growth(self, rounds, epochs):
+        """What a sampled step takes more, as the table grows and the batch does not. SGD touches only
+        the rows that were looked up."""
+        print("\n| rows of the table | plain, ms | `EmbmonCallback(every=1)` adds, ms |\n|---|---|---|")
+        for rows in (10**4, 10**5, 10**6):
+            added, plain = [], []
+            for _ in range(rounds):
+                kind = (rows, *SENTIMENT[1:])
+                plain.append(statistics.median(self.take("plain", kind, epochs, "sgd")[0]))
+                # Weights are whole tables: they come at one sampled step of ten, which a median of
+                # many does not see.
+                times, _ = self.take("every=1", kind, epochs, "sgd")
+                added.append(statistics.median(times) - plain[-1])
+            print(f"| {rows:,} | {1e3 * min(plain):.2f} | {1e3 * statistics.median(added):.2f} |")
 
 
 def main():
-    import keras
+    parser = argparse.ArgumentParser(description="What the Keras callback adds to a training step.")
+    parser.add_argument("--quick", action="store_true", help="one round of the first model, 20 s")
+    quick = parser.parse_args().quick
+
     import tensorflow
-    from embmon.keras import EmbmonCallback
 
     tensorflow.config.threading.set_intra_op_parallelism_threads(1)
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
@@ -73,35 +186,21 @@ def main():
     address = f"unix:{folder.name}/socket"
     daemon = subprocess.Popen([ROOT / "build/embmond", "-q", "-l", f"{folder.name}/runs",
                                "--listen", address])
-    ways = {
-        "plain": lambda n: [],
-        "EmbmonCallback(every=1)": lambda n: [
-            EmbmonCallback(address=address, run=f"every-{n}", every=1)],
-        "EmbmonCallback()": lambda n: [EmbmonCallback(address=address, run=f"default-{n}")],
-        "keras.callbacks.TensorBoard(histogram_freq=1, update_freq=\"batch\")": lambda n: [
-            keras.callbacks.TensorBoard(f"{folder.name}/keras-{n}", histogram_freq=1,
-                                        update_freq="batch")],
-    }
-    times = {way: [] for way in ways}
+    ours = ["plain", "EmbmonCallback(every=1)", "EmbmonCallback()"]
+    theirs = ['keras.callbacks.TensorBoard(histogram_freq=1, update_freq="batch")',
+              "tf.summary.histogram of gradients"]
+    table = Table(folder.name, address)
     try:
-        for number in range(ROUNDS):
-            for way, callbacks in ways.items():
-                steps = step_times(callbacks(number))
-                times[way].append((statistics.median(steps), statistics.mean(steps)))
-                print(f"round {number + 1}: {way}: median {1e3 * times[way][-1][0]:.2f} ms, mean "
-                      f"{1e3 * times[way][-1][1]:.2f} ms", file=sys.stderr)
+        if quick:
+            table.print("sentiment", SENTIMENT, ours, 1, 3)
+        else:
+            table.print("sentiment", SENTIMENT, ours + theirs, 3, 5)
+            table.print("a step of 50 ms", LARGE, ours, 1, 3)
+            table.growth(1, 3)
     finally:
         daemon.terminate()
         daemon.wait()
         folder.cleanup()
-    print("| training | median step, ms | ÷ plain | mean step, ms | ÷ plain |\n|---|---|---|---|---|")
-    for way, rounds in times.items():
-        cells = []
-        for kind in (0, 1):
-            ratios = [each[kind] / plain[kind] for each, plain in zip(rounds, times["plain"])]
-            cells += [f"{1e3 * min(each[kind] for each in rounds):.2f}",
-                      f"{statistics.median(ratios):.2f}"]
-        print(f"| `{way}` | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

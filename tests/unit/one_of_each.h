@@ -160,7 +160,7 @@ static inline struct message one_of_each(size_t i)
         m.scalar = (struct msg_scalar){2, 1, 5, "loss", -INFINITY};
         break;
     case FRAME_STEP_END:
-        m.step_end = (struct msg_step_end){3, 2, 6, 7, 8};
+        m.step_end = (struct msg_step_end){3, 2, 6, 7, 8, 16};
         break;
     case FRAME_EPOCH:
         m.epoch = (struct msg_epoch){4, 9, 10};

@@ -346,6 +346,36 @@ static void the_largest_every_is_told_to_those_who_are_there(void **state)
     assert_int_equal(run_every(run), 16);
 }
 
+/* The end of a step as a client says it that would have another `every` now. */
+static void end_with(struct run_member *member, uint64_t sequence, uint32_t every)
+{
+    struct msg_step_end end = {
+        .sequence = sequence, .phase = EMBMON_TRAIN, .step = sequence, .every = every};
+
+    (void)run_step_end(member, &end, at(1));
+}
+
+static void an_every_that_changes_is_told_to_all_ranks(void **state)
+{
+    struct told a = {0}, b = {0};
+    struct run_member *first = join(1, 0, 0), *second = join(2, 1, 0);
+
+    (void)state;
+    listen_as(first, &a);
+    listen_as(second, &b);
+    end_with(first, 1, 16);
+    assert_int_equal(run_every(run), 16);
+    end_with(second, 1, 4); /* the largest stays */
+    end_with(first, 2, 0);  /* nothing is said: as before */
+    assert_int_equal(run_every(run), 16);
+    assert_int_equal(a.samplings, 1);
+    assert_int_equal(b.every, 16);
+    end_with(first, 3, 2);
+    assert_int_equal(run_every(run), 4);
+    assert_int_equal(a.every, 4);
+    assert_int_equal(b.samplings, 2);
+}
+
 static void a_second_connection_of_a_session_supersedes_the_first(void **state)
 {
     struct told old = {0};
@@ -571,6 +601,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(over_budget_new_layers_are_refused_and_known_ones_are_not,
                                         start, stop),
         cmocka_unit_test_setup_teardown(a_smaller_budget_holds_from_now_on, start, stop),
+        cmocka_unit_test_setup_teardown(an_every_that_changes_is_told_to_all_ranks, start_4, stop),
         cmocka_unit_test_setup_teardown(the_largest_every_is_told_to_those_who_are_there, start_4,
                                         stop),
         cmocka_unit_test_setup_teardown(a_second_connection_of_a_session_supersedes_the_first,

@@ -195,6 +195,57 @@ static void a_wish_that_a_validation_interrupts_does_not_sample_all_of_it(void *
     sampling_close(&s);
 }
 
+static void of_what_the_client_and_the_daemon_say_the_rarer_holds(void **state)
+{
+    struct sampling s;
+
+    (void)state;
+    assert_true(sampling_open(&s, 0, 8));
+    sampling_own(&s, 16);
+    assert_true(wants(&s, EMBMON_GRADIENT, 1));
+    sampling_step(&s, EMBMON_TRAIN, 1);
+    assert_false(wants(&s, EMBMON_GRADIENT, 8));
+    assert_true(wants(&s, EMBMON_GRADIENT, 16));
+    sampling_ask(&s, 64);
+    sampling_step(&s, EMBMON_TRAIN, 2);
+    assert_false(wants(&s, EMBMON_GRADIENT, 16));
+    sampling_ask(&s, 1);
+    sampling_own(&s, 4);
+    sampling_step(&s, EMBMON_TRAIN, 3);
+    assert_true(wants(&s, EMBMON_GRADIENT, 4));
+    assert_false(wants(&s, EMBMON_GRADIENT, 5));
+    sampling_close(&s);
+}
+
+static void what_is_urged_is_wanted_at_once_and_for_some_steps(void **state)
+{
+    struct sampling s;
+
+    (void)state;
+    assert_true(sampling_open(&s, 64, 8));
+    sampling_step(&s, EMBMON_TRAIN, 100);
+    assert_false(wants(&s, EMBMON_GRADIENT, 101));
+    sampling_urge(&s);
+    for (uint64_t step = 101; step < 101 + SAMPLING_URGED; step++) {
+        assert_true(wants(&s, 0, step));
+        assert_true(wants(&s, EMBMON_GRADIENT, step));
+        assert_true(wants(&s, EMBMON_ACTIVATION, step));
+        assert_true(wants(&s, EMBMON_IDS, step));
+        assert_false(wants(&s, EMBMON_WEIGHT, step));
+        sampling_step(&s, EMBMON_TRAIN, step);
+    }
+    assert_false(wants(&s, EMBMON_GRADIENT, 101 + SAMPLING_URGED));
+    sampling_urge(&s); /* a loss that stays lost does not have every step sampled */
+    assert_false(wants(&s, EMBMON_GRADIENT, 101 + SAMPLING_URGED));
+    for (uint64_t step = 0; step < SAMPLING_REST; step++)
+        sampling_step(&s, EMBMON_TRAIN, 101 + SAMPLING_URGED + step);
+    sampling_urge(&s);
+    assert_true(wants(&s, EMBMON_GRADIENT, 101 + SAMPLING_URGED + SAMPLING_REST));
+    sampling_step(&s, EMBMON_VALIDATE, 0); /* however long a validation is */
+    assert_false(wants(&s, EMBMON_GRADIENT, 1));
+    sampling_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +260,8 @@ int main(void)
             whoever_wishes_for_ever_is_given_512_steps_and_a_quarter_of_the_sampled_ones),
         cmocka_unit_test(wished_steps_are_earned_again_while_nothing_is_wished_for),
         cmocka_unit_test(a_wish_that_a_validation_interrupts_does_not_sample_all_of_it),
+        cmocka_unit_test(of_what_the_client_and_the_daemon_say_the_rarer_holds),
+        cmocka_unit_test(what_is_urged_is_wanted_at_once_and_for_some_steps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

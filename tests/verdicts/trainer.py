@@ -1,4 +1,6 @@
 """One training beside embmond, and its record."""
+import os
+
 import keras
 import numpy as np
 
@@ -135,7 +137,7 @@ class Training:
     def run(self):
         model = self.scenario.model
         steps = min(model.steps, self.fault.steps) if self.fault else model.steps
-        every = model.options.get("every", 1)
+        every = os.environ.get("VERDICTS_EVERY") or model.options.get("every", 1)
         monitor = EmbmonCallback(run=self.scenario.name, every=every)  # <- as a user would
         try:
             if model.options.get("unfreeze"):

@@ -6,11 +6,13 @@ from the bits alone, so that flush-to-zero changes nothing.
 """
 
 import concurrent.futures
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from ._keras_control import STEP as CONTROL_STEP
+from ._keras_sink import Post
 from ._keras_targets import Target
 from ._monitor import Monitor
 from .client import Summary
@@ -110,14 +112,20 @@ class GraphSink:
         counts, numbers = buckets_and_numbers(tensor, step, rows)
         return tf.group(slot.counts.assign(counts), slot.numbers.assign(numbers))
 
-    def array(self, signal: str, target: Target, step: Any, tensor: Any) -> Any:
+    def post(self, phase: str, control: Any, posts: Sequence[Post]) -> Any:
+        """As HostSink's."""
+        step = control[CONTROL_STEP]
+        return tf.group(*[self._array(x.signal, x.target, step, x.values) if x.ids is None else
+                          self._rows(x.signal, x.target, step, x.ids, x.values) for x in posts])
+
+    def _array(self, signal: str, target: Target, step: Any, tensor: Any) -> Any:
         rows = None
         if target.is_table and signal == "gradient":  # seen by its touched rows, if any
             touched = tf.reduce_any(tensor != 0, -1)
             rows = tf.logical_or(touched, tf.logical_not(tf.reduce_any(touched)))
         return self._fill(signal, target, step, tensor, rows)
 
-    def rows(self, signal: str, target: Target, step: Any, ids: Any, values: Any) -> Any:
+    def _rows(self, signal: str, target: Target, step: Any, ids: Any, values: Any) -> Any:
         """ids [n], values [n, columns]: rows of one id are added up."""
         ids = tf.reshape(ids, [-1])
         values = tf.reshape(values, [-1, values.shape[-1]])
@@ -127,8 +135,9 @@ class GraphSink:
         counted = tf.where(tf.reduce_any(touched), touched, looked_up)
         return self._fill(signal, target, step, added, counted)
 
-    def end(self, step: Any, scalars: dict[str, Any]) -> Any:
+    def end(self, phase: str, control: Any, scalars: dict[str, Any]) -> Any:
         """scalars: float64 [] each."""
+        step = control[CONTROL_STEP]
         kept = variable(np.full(1 + len(scalars), -1.0))
         self._scalars.append((list(scalars), kept))
         return kept.assign(tf.stack([tf.cast(step, tf.float64), *scalars.values()]))

@@ -88,10 +88,9 @@ class IdsTrace:
     """Of one step."""
 
     def __init__(self, monitor: Monitor, boundary: Boundary, flow: Flow, parcels: Parcels | None,
-                 routes: dict[str, Route], phase: str, step: Any, wanted: Callable[[], Any]) -> None:
-        """parcels: of a step that cannot call out. routes: what earlier steps have found. step: its
-        number, a tensor, set where it is sampled. wanted: makes the flag whether ids are wanted at
-        it."""
+                 routes: dict[str, Route], phase: str, wanted: Callable[[], Any]) -> None:
+        """parcels: of a step that cannot call out. routes: what earlier steps have found. wanted:
+        makes the flag whether ids are wanted at it."""
         self._reached: set[str] = set()  # paths
         self._routes = routes
         self._monitor = monitor
@@ -99,7 +98,6 @@ class IdsTrace:
         self._flow = flow
         self._parcels = parcels
         self._phase = phase
-        self._step = step
         self._wanted = wanted
 
     def before_lookup(self, entry: _keras_paths.Layer, ids: Any) -> Any:
@@ -166,10 +164,16 @@ class IdsTrace:
             return ids
         wanted = self._wanted()
 
+        def call(*arrays: Any) -> None:
+            step, given = self._monitor.step_of(self._phase), iter(arrays)
+            for post, count in plan if step is not None else ():
+                post(step, *[next(given) for _ in range(count)])
+
+        plan = [(post, len(tensors)) for post, tensors in posts]
+
         def run() -> Any:
-            done = [call_out(lambda w, s, *arrays, p=post: self._at_step(p, bool(w), int(s), arrays),
-                             [wanted, self._step, *tensors]) for post, tensors in posts]
-            with tf.control_dependencies(done):
+            done = call_out(call, [x for _, xs in posts for x in xs])
+            with tf.control_dependencies([done]):
                 return tf.constant(0)
 
         # On an accelerator the answer would have to be waited for; there nothing raises.
@@ -178,12 +182,3 @@ class IdsTrace:
                        run, lambda: tf.constant(0))
         with tf.control_dependencies([done]):
             return _keras_masks.same(ids)
-
-    def _at_step(self, post: Post, wanted: bool, step: int, arrays: Sequence[Any]) -> None:
-        """Posts; at a step that is not sampled the monitor knows its number."""
-        if not wanted:
-            under_way = self._monitor.step_of(self._phase)
-            if under_way is None:
-                return
-            step = under_way
-        post(step, *arrays)

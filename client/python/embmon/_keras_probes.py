@@ -10,12 +10,13 @@ from typing import Any, Callable, Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from ._keras_control import Control
 from ._keras_functions import STEPS, Functions
 from ._keras_graph import GraphSink
 from ._keras_ids import Route
 from ._keras_sink import HostSink
 from ._keras_targets import Targets
-from ._keras_trace import CONTROL, StepTrace, control_row
+from ._keras_trace import StepTrace
 from ._monitor import Monitor, Wants
 from ._patches import Patches
 
@@ -83,12 +84,11 @@ class Probes:
         self._sink: Any = self._compiled or HostSink(monitor)
         self._before: list[tuple[Any, Any]] = []  # weights, where the step cannot show its updates
         # On the host: what is decided there is read there. XLA wants all in one place.
-        with tf.init_scope(), tf.device(None if self._compiled else "CPU:0"):
-            self._controls = {p: tf.Variable(tf.zeros([CONTROL], tf.int64), trainable=False)
-                              for p in STEPS}
+        device = None if self._compiled else "CPU:0"
+        self._controls = {p: Control(device, self._compiled is not None) for p in STEPS}
+        with tf.init_scope(), tf.device(device):
             self._executed = {p: tf.Variable(0, dtype=tf.int64, trainable=False) for p in STEPS}
         self._ran = dict.fromkeys(STEPS, 0)
-        self._armed = dict.fromkeys(STEPS, False)
 
     # ---- in and out
 
@@ -145,9 +145,7 @@ class Probes:
         wants = self.monitor.begin(phase)
         if self._compiled:
             self._keep_weights(wants)
-        if wants.sampled or self._armed[phase]:
-            self._controls[phase].assign(control_row(wants))
-            self._armed[phase] = wants.sampled  # the step itself disarms it
+        self._controls[phase].set(wants)
         self._ran[phase] += 1
 
     def settle(self) -> None:
@@ -188,8 +186,7 @@ class Probes:
 
     def disarm(self, phase: str) -> None:
         """Nothing is wanted until begin() says so."""
-        self._controls[phase].assign([0] * CONTROL)
-        self._armed[phase] = False
+        self._controls[phase].disarm()
 
     # ---- wrappers
 

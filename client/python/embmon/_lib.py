@@ -58,7 +58,7 @@ class Options(ctypes.Structure):
     _fields_ = [("size", c_uint32), ("rank", c_uint32), ("world_size", c_uint32),
                 ("every", c_uint32), ("address", c_char_p), ("run", c_char_p), ("resume", c_int),
                 ("log", LOG), ("log_context", c_void_p), ("token_file", c_char_p),
-                ("buckets", c_int)]
+                ("buckets", c_int), ("overhead", c_double)]
 
 
 class LayerInfo(ctypes.Structure):
@@ -101,7 +101,7 @@ class ClientStats(ctypes.Structure):
     _fields_ = [("size", c_uint32), ("connected", c_uint32), ("produced", c_uint64),
                 ("acked", c_uint64), ("rejected", c_uint64), ("dropped", c_uint64),
                 ("in_flight", c_uint64), ("skipped", c_uint64), ("reconnects", c_uint64),
-                ("post_ns", c_uint64)]
+                ("post_ns", c_uint64), ("overhead", c_double), ("every", c_uint32)]
 
 
 class Shape(ctypes.Structure):

@@ -27,6 +27,7 @@ PHASES = ("training", "validation", "inference")
 FIRED_KEPT = 1000  # alerts that the summary knows of: the newest
 NOTICES_A_SECOND = 128  # taken from the client, which keeps the newest 64
 _SEVERITIES = ("info", "warning", "critical")
+_POLLED = 8
 
 log = logging.getLogger("embmon")
 
@@ -166,12 +167,14 @@ class Monitor:
             self._finish()
             self._turn_to(phase)
             step = self.counts[phase]
-            wants = Wants(step)
-            if self._next_sampled[phase]:
-                wants = Wants(step, True, *(self._any_wanted(signal, phase) for signal in
-                                            ("gradient", "activation", "weight", "update", "ids")))
+            wants = self._wants(phase, step) if self._next_sampled[phase] else Wants(step)
             self._open = phase, wants
             return wants
+
+    def _wants(self, phase: str, step: int) -> Wants:
+        """At a step that is sampled."""
+        return Wants(step, True, *(self._any_wanted(signal, phase) for signal in
+                                   ("gradient", "activation", "weight", "update", "ids")))
 
     def _turn_to(self, phase: str) -> None:
         if phase != self._phase:
@@ -195,6 +198,21 @@ class Monitor:
         self._next_sampled[phase] = self.client.step(wants.step)
 
     @guarded
+    def alarm(self, phase: str, loss: float) -> Wants | None:
+        """The loss of the step under way, which is not sampled, is NaN or infinite: what is wanted of
+        it and of those that follow, so that they say why."""
+        with self._lock:
+            if self._open is None or self._open[0] != phase:
+                return None
+            step = self._open[1].step
+            self.client.scalar("loss", step, loss)  # the library, too, wants more from now on
+            wants = self._wants(phase, step)
+            if not any(wants[2:]):
+                return None
+            self._open = phase, wants
+            return wants
+
+    @guarded
     def finish(self, step: int | None = None) -> None:
         """The open step is complete (if it is `step`): all its posts have been made."""
         with self._lock:
@@ -214,6 +232,11 @@ class Monitor:
         """The open step never ran: the next one gets its number."""
         with self._lock:
             self._open = None
+
+    def is_due(self, phase: str) -> bool:
+        """Is it time to look what came back? At steps of which nothing is posted not each time."""
+        return self._next_sampled[phase] or self.counts[phase] % _POLLED == 0 or \
+            (self._open is not None and self._open[1].sampled)
 
     @property
     def open_phase(self) -> str | None:

@@ -21,6 +21,8 @@ class Stats(NamedTuple):
     skipped: int = 0  # not wanted at their step; not part of produced
     reconnects: int = 0
     post_ns: int = 0  # nanoseconds spent inside posting calls, all threads
+    overhead: float = -1.0  # the share of a training step that monitoring adds; -1: not measured
+    every: int = 0  # training steps that are multiples of this are sampled
 
 
 @dataclasses.dataclass

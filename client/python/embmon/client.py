@@ -19,6 +19,18 @@ _SIGNALS = _lib.SIGNALS
 _DROPPED = _lib.ERRORS["EMBMON_EDROPPED"]
 _ID_MAX = 2**31 - 1
 _NOTICES_KEPT = 64  # as client/notices.h says
+_OVERHEAD = 0.01
+
+
+def _share(every: int | str | None, overhead: float | None) -> float:
+    """What monitoring may add to a step; 0: any. InvalidArgumentError for what is no share."""
+    try:
+        share = _OVERHEAD if overhead is None else float(overhead)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 < share <= 1:
+        raise errors.InvalidArgumentError(f"overhead {overhead!r} is not above 0 and at most 1")
+    return share if every == "auto" or overhead is not None else 0.0
 
 
 class Client:
@@ -49,7 +61,7 @@ class Client:
 
     def __init__(self, run: str | None = None, rank: int | None = None,
                  world_size: int | None = None, address: str | None = None, resume: bool = False,
-                 every: int | str | None = None,
+                 every: int | str | None = None, overhead: float | None = None,
                  log: Callable[[str], None] | None = None,
                  token_file: str | os.PathLike[str] | None = None,
                  buckets: str = "exact") -> None:
@@ -59,8 +71,12 @@ class Client:
         None: RANK and WORLD_SIZE, else 0 and 1.
         address: "unix:PATH" or "tcp:HOST:PORT"; None: EMBMON_ADDRESS, else the default addresses.
         resume: continue the run of this name; waits up to 2 s for the daemon.
-        every: sample steps that are multiples of it (rounded up to a power of two); None or
-        "auto": the daemon says.
+        every: sample steps that are multiples of it (rounded up to a power of two); "auto": as
+        often as `overhead` allows; None: every step. Never more often than the daemon says, but
+        while it asks for more to decide an alert.
+        overhead: with "auto", the share of a training step that monitoring may add, between 0 and
+        1; None: 0.01. It is measured, from one step() to the next. The first 16 steps are all
+        sampled.
         log: called from a private thread with one line for every outage and its end; it must not
         call the client. None: the line goes to stderr.
         token_file: over tcp, a file of mode 0600 that holds what embmond's --token-file holds;
@@ -78,6 +94,7 @@ class Client:
         self._ids: dict[str, int] = {}  # of layers and variables, by path
         self._paths: dict[int, str] = {}  # of layers
         self._welcome: tuple[str, int] | None = None
+        self._spare_notices: list[Any] = []
         name = _naming.run() if run is None else run
         if not isinstance(name, str) or not _naming.is_name(name):
             raise errors.error(errors.InvalidNameError.code, f"run {name!r}")
@@ -91,6 +108,7 @@ class Client:
             size=ctypes.sizeof(_lib.Options),
             rank=integer(found_rank, 0, found_size - 1, "rank"), world_size=found_size,
             every=0 if every in (None, "auto") else integer(every, 1, 2**31, "every"),
+            overhead=_share(every, overhead),
             address=None if address is None else text(address, "address"),
             run=text(name, "run"), resume=bool(resume),
             buckets=word(_lib.BUCKETS, buckets, "buckets"),
@@ -324,7 +342,8 @@ class Client:
     def scalar(self, name: str, step: int, value: float) -> bool:
         """Posts a named value of the model. "loss", "learning_rate", "batch_size" and
         "clipped_fraction" are known to the detectors and to TensorBoard; others appear as
-        scalars/<name>. value: anything float() takes; NaN and infinities too. Returns as post()."""
+        scalars/<name>. value: anything float() takes. Where it is NaN or infinite, the rest of the
+        step and the 7 after it are sampled, too. Returns as post()."""
         result = self._call(self._lib.embmon_post_scalar, text(name, "scalar"),
                             integer(step, 0, INT64_MAX, "step"), float(value))
         return result == 1 or self._not_accepted(result, "scalar", name)
@@ -361,11 +380,17 @@ class Client:
     def notices(self) -> list[Alert]:
         """The alert changes that came since the last call, oldest first (the last 64 are kept)."""
         taken: list[Alert] = []
-        notice = _lib.Notice(size=ctypes.sizeof(_lib.Notice))
+        if not self._is_open():
+            return taken
+        try:  # asked for between all steps, and mostly for nothing
+            notice = self._spare_notices.pop()
+        except IndexError:
+            notice = _lib.Notice(size=ctypes.sizeof(_lib.Notice))
         # No more than were there: they may come faster than they are taken, for ever.
-        while len(taken) < _NOTICES_KEPT and self._is_open() and self._check(
+        while len(taken) < _NOTICES_KEPT and self._check(
                 self._call(self._lib.embmon_notice, ctypes.byref(notice)), "notices") == 1:
             taken.append(Alert.from_notice(notice))
+        self._spare_notices.append(notice)
         return taken
 
     def stats(self) -> Stats:

@@ -35,7 +35,8 @@ class EmbmonCallback(keras.callbacks.Callback):
 
     def __init__(self, address: str | None = None, run: str | None = None, resume: bool = False,
                  layers: Iterable[str] | None = None, signals: Iterable[str] = SIGNALS,
-                 every: int | str = "auto", on_alert: Callable[[Alert], Any] | None = None,
+                 every: int | str = "auto", overhead: float = 0.01,
+                 on_alert: Callable[[Alert], Any] | None = None,
                  stop_on: Iterable[str] = (), thresholds: Mapping[str, Any] | None = None,
                  ignore: Iterable[Any] = (), vocabulary: Any = None, name: str | None = None,
                  optimizers: Iterable[Any] | None = None,
@@ -49,8 +50,13 @@ class EmbmonCallback(keras.callbacks.Callback):
         part. None: all layers.
         signals: some of "gradient", "activation", "ids", "update", "weight"; the last two are taken
         at every sampled step at first, after 25 of them at one of ten. Shapes always come.
-        every: sample steps that are multiples of it (rounded up to a power of two); "auto": the
-        daemon says.
+        every: sample steps that are multiples of it (rounded up to a power of two), 1 for every
+        step; "auto": as often as `overhead` allows, but the first 16 steps, and while an alert is
+        decided. A loss that is NaN or infinite, and ids that are no rows, are seen at every step
+        (under jit_compile=True at sampled ones).
+        overhead: with "auto", the share of the time of a training step that monitoring may add. It
+        is measured, as the difference of sampled steps and of others; embmond/overhead_percent and
+        embmond/sampled_every in TensorBoard show what came of it.
         on_alert: called on the training thread between steps, with each change of an alert to
         firing or resolved; what it raises is logged once.
         stop_on: detectors ("gradient_nonfinite") or severities ("warning" includes critical): the
@@ -75,8 +81,8 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._layers = [layers] if isinstance(layers, str) else None if layers is None else list(layers)
         self._name = name or ""
         self._optimizers = None if optimizers is None else list(optimizers)
-        client = Client(run=run, address=address, resume=resume, every=every, token_file=token_file,
-                        buckets=buckets)
+        client = Client(run=run, address=address, resume=resume, every=every, overhead=overhead,
+                        token_file=token_file, buckets=buckets)
         self._monitor = Monitor(client, signals, on_alert, stop_on, thresholds, ignore, vocabulary)
         self._probes: Any = None  # Probes, while they are in a model
         self._routes: dict[str, Any] = {}  # what feeds which table
@@ -229,7 +235,8 @@ class EmbmonCallback(keras.callbacks.Callback):
                 self._try(self._probes.look_again)
             if steps >= _STEPS_UNTIL_GRADIENT:
                 self._check_gradients()
-        self._poll()
+        if self._monitor.is_due(phase):
+            self._poll()
         self._try(self._probes.begin, phase)
 
     def _settle(self) -> None:
