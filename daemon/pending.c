@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/crc32c.h"
+
 enum {
     FIRST_CAPACITY = 64 << 10,
     KEPT_CAPACITY = 1 << 20, /* an emptied queue above this gives its memory back */
@@ -43,6 +45,12 @@ static void drop_memory(struct pending *p)
     p->capacity = 0;
 }
 
+static void sum_up(struct pending *p, const uint8_t *data, size_t n)
+{
+    p->unsynced.crc = crc32c(p->unsynced.crc, data, n);
+    p->syncing.crc = crc32c(p->syncing.crc, data, n);
+}
+
 bool pending_flush(struct pending *p)
 {
     size_t done = 0;
@@ -57,6 +65,7 @@ bool pending_flush(struct pending *p)
             p->error = n < 0 ? errno : ENOSPC;
             break;
         }
+        sum_up(p, p->data + done, (size_t)n);
         done += (size_t)n;
     }
     if (done > 0)
@@ -83,6 +92,16 @@ size_t pending_close(struct pending *p)
     p->fd = -1;
     drop_memory(p);
     return lost;
+}
+
+void pending_sync_begins(struct pending *p)
+{
+    p->syncing = (struct pending_sum){p->written, 0};
+}
+
+void pending_synced(struct pending *p)
+{
+    p->unsynced = p->syncing;
 }
 
 void pending_carry(struct carry *c, struct pending *p)
@@ -114,15 +133,58 @@ bool pending_read(int fd, uint64_t offset, uint8_t *to, size_t n)
     return true;
 }
 
-/* What lies in the file from `at` on is the beginning of these bytes. */
-static bool is_there(int fd, uint64_t at, const uint8_t *bytes, size_t n)
+void pending_carry_place(struct carry *c, const struct pending *p, struct pending_place *place)
+{
+    if (!c->loading)
+        *place = (struct pending_place){p->written, p->unsynced};
+    carry_u64(c, &place->length);
+    carry_u64(c, &place->unsynced.from);
+    carry_u32(c, &place->unsynced.crc, UINT32_MAX);
+}
+
+bool pending_is_there(int fd, const struct pending_place *place)
+{
+    uint8_t chunk[16 << 10];
+    uint64_t at = place->unsynced.from;
+    uint32_t crc = 0;
+
+    if (at > place->length)
+        return false;
+    for (size_t some; at < place->length; at += some) {
+        some = place->length - at < sizeof chunk ? (size_t)(place->length - at) : sizeof chunk;
+        if (!pending_read(fd, at, chunk, some))
+            return false;
+        crc = crc32c(crc, chunk, some);
+    }
+    return crc == place->unsynced.crc;
+}
+
+static size_t same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+
+    if (memcmp(a, b, n) == 0)
+        return n;
+    while (a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* How many bytes of the file are, from `at` on, the beginning of these. */
+static bool count_same(int fd, uint64_t at, const uint8_t *bytes, size_t n, size_t *found)
 {
     uint8_t chunk[16 << 10];
 
-    for (size_t done = 0, some; done < n; done += some) {
-        some = n - done < sizeof chunk ? n - done : sizeof chunk;
-        if (!pending_read(fd, at + done, chunk, some) || memcmp(chunk, bytes + done, some) != 0)
+    *found = 0;
+    while (*found < n) {
+        size_t some = n - *found < sizeof chunk ? n - *found : sizeof chunk, equal;
+
+        if (!pending_read(fd, at + *found, chunk, some))
             return false;
+        equal = same(chunk, bytes + *found, some);
+        *found += equal;
+        if (equal < some)
+            break;
     }
     return true;
 }
@@ -130,21 +192,19 @@ static bool is_there(int fd, uint64_t at, const uint8_t *bytes, size_t n)
 bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found)
 {
     struct stat status;
-    uint64_t size;
+    uint64_t behind;
 
-    if (fstat(fd, &status) < 0)
+    if (fstat(fd, &status) < 0 || (uint64_t)status.st_size < length)
         return false;
-    size = (uint64_t)status.st_size;
-    if (size < length || size - length > n)
-        return false;
-    *found = (size_t)(size - length);
-    return is_there(fd, length, queued, *found);
+    behind = (uint64_t)status.st_size - length;
+    return count_same(fd, length, queued, behind < n ? (size_t)behind : n, found);
 }
 
 bool pending_passed(int fd, uint64_t length, const uint8_t *queued, size_t n)
 {
     struct stat status;
+    size_t found;
 
     return fstat(fd, &status) == 0 && (uint64_t)status.st_size > length + n &&
-           is_there(fd, length, queued, n);
+           count_same(fd, length, queued, n, &found) && found == n;
 }

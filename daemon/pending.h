@@ -10,18 +10,31 @@
 
 #include "daemon/carry.h"
 
+/* What was written from an offset on, as a checksum: it may not be on the disk yet. */
+struct pending_sum {
+    uint64_t from;
+    uint32_t crc;
+};
+
 struct pending {
     int fd;        /* owned; -1 until set */
     uint8_t *data; /* owned: what is not written yet */
     size_t length, capacity;
-    uint64_t written; /* bytes that reached the file */
-    int error;        /* errno of the last write, 0 when it succeeded */
+    uint64_t written;                     /* the file's length: bytes that reached it */
+    int error;                            /* errno of the last write, 0 when it succeeded */
+    struct pending_sum unsynced, syncing; /* syncing: what will be so after the sync under way */
 };
 
 #define PENDING_INIT                                                                               \
     {                                                                                              \
-        -1, NULL, 0, 0, 0, 0                                                                       \
+        .fd = -1                                                                                   \
     }
+
+/* How far an ended writer's file went, by its checkpoint. */
+struct pending_place {
+    uint64_t length;
+    struct pending_sum unsynced;
+};
 
 /* Room for n bytes at the end: where to write them, or NULL when out of memory. They count once
  * pending_commit() says how many were used. */
@@ -31,11 +44,20 @@ void pending_commit(struct pending *p, size_t n);
 /* Writes what is queued. True when nothing is left; else error says why. */
 bool pending_flush(struct pending *p);
 
+/* A sync of the file begins; one has ended well: what was there at its beginning is on the disk. */
+void pending_sync_begins(struct pending *p);
+void pending_synced(struct pending *p);
+
 /* What is queued, over a restart; loading: behind what is queued already. */
 void pending_carry(struct carry *c, struct pending *p);
+/* The file's place; loading: into *place alone. */
+void pending_carry_place(struct carry *c, const struct pending *p, struct pending_place *place);
 
+/* True when the file is what it was up to there. After a power failure it may be shorter, and what
+ * was not synced may read as zeros. */
+bool pending_is_there(int fd, const struct pending_place *place);
 /* How many of the n bytes that an ended writer had queued are in its file, behind the `length` it
- * had reached. False: the file is shorter, holds something else there, or cannot be read. */
+ * had reached; there may be others behind them. False: the file is shorter, or cannot be read. */
 bool pending_found(int fd, uint64_t length, const uint8_t *queued, size_t n, size_t *found);
 /* True when the file has all of them, and more behind them: what a later checkpoint, which was lost
  * with the machine's power, had queued. */

@@ -149,7 +149,8 @@ void run_write(struct run *run, struct moment now)
 
 void run_flush(struct run *run, struct moment now)
 {
-    if (!run_sync_refused(run) && is_due(run, now) && (is_news(run) || waiting(run) > 0))
+    if (!run->settling && !run_sync_refused(run) && is_due(run, now) &&
+        (is_news(run) || waiting(run) > 0))
         run_write(run, now);
     if (moment_since(now, run->shown_ms) >= SHOW_MS && run_is_live(run))
         show_life(run, now);

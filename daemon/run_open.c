@@ -100,30 +100,56 @@ static const char *why_not_now(const struct run_options *options, const char *wh
                                   : NULL;
 }
 
+/* What may be tried to go on from, in this order. */
+static const struct {
+    const char *name;
+    bool lenient; /* somebody has cut alerts.jsonl, or removed it: better that than all */
+} kept[] = {{STATE_FILE, false}, {STATE_DURABLE, false}, {STATE_FILE, true}, {STATE_DURABLE, true}};
+
+enum { FILES = 2, TRIES = sizeof kept / sizeof kept[0] };
+
+static void note_use(const struct run *run, size_t taken, const char *const why[TRIES])
+{
+    size_t useless = taken == TRIES ? FILES : taken % FILES;
+
+    for (size_t i = 0; i < useless; i++) {
+        if (why[i])
+            log_warn("run %s: its checkpoint, the file %s, is of no use: %s", run->name,
+                     kept[i].name, why[i]);
+    }
+    if (taken >= FILES && taken < TRIES)
+        log_warn("run %s: somebody has changed alerts.jsonl: it goes on behind what is whole in it",
+                 run->name);
+}
+
 /* The run as an earlier process left it, or of which nothing is known yet. */
 static struct run *begin_or_go_on(const struct run_options *options, struct moment now,
                                   const char **problem)
 {
-    const char *const names[] = {STATE_FILE, STATE_DURABLE};
     struct run *run = begin(options, now, problem);
+    const char *why[TRIES] = {NULL};
     bool there;
 
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && run; i++) {
-        const char *why = run_take_up(run, names[i], now, &there);
-
-        if (there && !why) {
-            run->begun = true;
+    for (size_t i = 0; i < TRIES && run; i++) {
+        if (kept[i].lenient && why[i % FILES] != jsonl_changed)
+            continue;
+        if (kept[i].lenient)
+            jsonl_forgive(run->jsonl);
+        why[i] = run_take_up(run, kept[i].name, now, &there);
+        if (there && !why[i]) {
+            note_use(run, i, why);
+            run->begun = run->settling = true;
             return run;
         }
         if (!there)
             continue;
         run_destroy(run);
-        if ((*problem = why_not_now(options, why)))
+        if ((*problem = why_not_now(options, why[i])))
             return NULL;
-        log_warn("run %s: its checkpoint, the file %s, is of no use: %s", options->name, names[i],
-                 why);
         run = begin(options, now, problem);
     }
+    if (run)
+        note_use(run, TRIES, why);
     if (run && !learn(run, problem)) {
         run_destroy(run);
         return NULL;

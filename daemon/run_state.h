@@ -72,9 +72,11 @@ struct run {
     uint64_t deleted_acked; /* posts acked whose files somebody has deleted */
     uint64_t retry_ms;      /* after a failure: when to write again */
     /* what is on the disk: run_sync.c */
-    struct syncer *syncer;                 /* borrowed */
-    struct sync *sync;                     /* under way, or NULL */
-    bool settled;                          /* one has been done: what was there before is synced */
+    struct syncer *syncer; /* borrowed */
+    struct sync *sync;     /* under way, or NULL */
+    bool settling; /* what an earlier process has written is not known to be on the disk: nothing
+                      that stands on it is written before */
+    bool settled;  /* one has been done: what was there before is synced */
     uint64_t synced_ms;                    /* when it was begun, or the last one was */
     uint64_t synced;                       /* kept_changes, as in it */
     uint64_t syncing_acked, durable_acked; /* kept_acked, as in it, and as in the last that was */

@@ -46,6 +46,18 @@ static size_t folders_above(const struct run *run)
     return count;
 }
 
+/* What was taken up comes first: what is written from now on must not outlive in a power failure
+ * what it follows. The durable checkpoint stays as it is meanwhile. */
+static void settle(struct run *run, struct moment now)
+{
+    run->synced_ms = now.ms;
+    run->sync = syncer_start(run->syncer, NULL, 0, record_folder(run->record), folders_above(run),
+                             NULL, NULL);
+    if (!run->sync)
+        note_error(run, errno);
+    run->settling = run->sync != NULL;
+}
+
 /* Once the disk has refused to sync a file it takes what it has lost for written: all that is not
  * durable is written to it again, and the checkpoint is made anew. */
 static void begin(struct run *run, struct moment now)
@@ -67,6 +79,7 @@ static void begin(struct run *run, struct moment now)
         files[1].again = 0;
     }
     run->syncing_mark = record_mark(run->record);
+    jsonl_sync_begins(run->jsonl);
     files[2].fd = state_file_mark(folder, &linked);
     if (files[2].fd >= 0)
         run->sync =
@@ -84,16 +97,28 @@ static void begin(struct run *run, struct moment now)
     }
 }
 
+/* Where syncing is not possible at all there is nothing to wait for. */
+static void end_settling(struct run *run, int error)
+{
+    run->settling = run_sync_refused(run);
+    run->settled = !error;
+}
+
 static void end(struct run *run, int error)
 {
     run->sync = NULL;
     note_error(run, error);
+    if (run->settling) {
+        end_settling(run, error);
+        return;
+    }
     if (error) {
         run->synced = 0; /* it comes again */
         return;
     }
     run->settled = true;
     record_synced(run->record, run->syncing_mark);
+    jsonl_synced(run->jsonl);
     run->durable_acked = run->syncing_acked;
     for (size_t i = 0; i < run->member_count; i++) {
         struct run_member *member = run->members[i];
@@ -115,6 +140,11 @@ void run_sync(struct run *run, struct syncer *syncer, struct moment now)
         if (!syncer_done(syncer, run->sync, &error))
             return;
         end(run, error);
+    }
+    if (run->settling) {
+        if (run->synced_ms == 0 || moment_since(now, run->synced_ms) >= SYNC_MS)
+            settle(run, now);
+        return;
     }
     if (!run->write_error && (run->synced != run->kept_changes || record_unsealed(run->record)) &&
         moment_since(now, run->synced_ms) >= SYNC_MS)

@@ -1,6 +1,7 @@
 """A disk as it may be after a power failure, rebuilt from what tests/faults/shim.c wrote down (its
 SHIM_RECORD): of files what was synced and any part of the rest, of folders the names that were synced
-and any beginning of what was done to them since.
+and any beginning of what was done to them since. What of a file was not synced may also be there as
+zeros, block by block, as on ext4 and xfs: the length had come to the disk, the data not.
 
     for op in operations(path):
         disk.take(op)              # so far
@@ -36,11 +37,18 @@ class File:
     syncing: int = 0    # and will be once the sync that is under way is over
 
     def survives(self, dice):
-        """What is there: all, what was synced, or cut in between where a block ends."""
+        """What is there: all, what was synced, or cut in between where a block ends; and of what was
+        not synced none, some or all blocks as zeros."""
         block = dice.choice((512, 4096))
-        blocks = range(self.synced // block + 1, len(self.data) // block + 1)
-        cut = dice.choice([self.synced, len(self.data)] + [at * block for at in blocks[:64]])
-        return bytes(self.data[:cut])
+        ends = range(self.synced // block + 1, len(self.data) // block + 1)
+        cut = dice.choice((self.synced, len(self.data), len(self.data),
+                           dice.choice(ends) * block if ends else self.synced))
+        data, lost = self.data[:cut], dice.choice((0, 0, 0.3, 1))
+        for at in range(self.synced // block, -(-cut // block)):
+            begin, end = max(self.synced, at * block), min(cut, (at + 1) * block)
+            if begin < end and dice.random() < lost:
+                data[begin:end] = bytes(end - begin)
+        return bytes(data)
 
 
 @dataclasses.dataclass

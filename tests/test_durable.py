@@ -115,25 +115,32 @@ def test_an_orderly_restart_is_seamless_too():
             ("firing", 45, ""), ("resolved", 49, "closed")]
 
 
+HOW = ["missing", "cut", "empty", "changed", "foreign"]
+
+
 def damage(path, how):
+    """Of a file of its own: in a pause both checkpoints are one file with two names."""
     data = path.read_bytes()
-    path.with_name("state.durable").unlink(missing_ok=True)
-    if how == "missing":
-        path.unlink()
-    else:
+    path.unlink()
+    if how != "missing":
         path.write_bytes({"cut": data[:len(data) // 2], "empty": b"",
                           "changed": data[:100] + bytes([data[100] ^ 1]) + data[101:],
                           "foreign": b"#!/bin/sh\n" * 1000}[how])
 
 
-@pytest.mark.parametrize("how", ["missing", "cut", "empty", "changed", "foreign"])
-def test_a_checkpoint_that_is_of_no_use_costs_only_what_was_open(how):
+@pytest.mark.parametrize("durable", ["missing", "damaged"])
+@pytest.mark.parametrize("how", HOW)
+def test_a_checkpoint_that_is_of_no_use_costs_only_what_was_open(how, durable):
     with Embmond() as daemon, Load(daemon.address) as trainer:
         trainer.run()
         trainer.steps(0, 99)
         trainer.settle()
+        until(lambda: daemon.run()["durable"] == 400, "durable")
         daemon.kill()
-        damage(daemon.logdir / "load" / "embmon" / "state", how)
+        folder = daemon.logdir / "load" / "embmon"
+        damage(folder / "state", how)
+        damage(folder / "state.durable", "missing" if durable == "missing" else how)
+        before = daemon.event_files("load")
         daemon.start()
         until(lambda: trainer.counts()["connected"], "the reconnect")
         trainer.steps(100, 119)
@@ -142,9 +149,65 @@ def test_a_checkpoint_that_is_of_no_use_costs_only_what_was_open(how):
         run = daemon.recorded()
         lines = daemon.lines("goes on behind its last recorded step")
         assert len(lines) == 1, daemon.log()
+        useless = 0 if how == "missing" else 1 if durable == "missing" else 2
+        assert len(daemon.lines("is of no use: ")) == useless, daemon.log()
+        assert len(daemon.event_files("load")) == len(before) + 1
         assert run.steps("loss")[:100] == list(range(100))
         assert run.steps("loss")[-1] == 119
         assert elements(run, "gradients/layer_00") >= (98 + 20) * ELEMENTS
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_where_the_newest_checkpoint_is_damaged_the_durable_one_is_as_good(how):
+    """All was durable: nothing is missing, and nothing is there twice."""
+    with Embmond() as daemon, Load(daemon.address, "--fault", "nan", "--at", 90) as trainer:
+        trainer.run()
+        trainer.steps(0, 99)
+        trainer.settle()
+        until(lambda: daemon.run()["durable"] == 400, "durable")
+        daemon.kill()
+        damage(daemon.logdir / "load" / "embmon" / "state", how)
+        daemon.start()
+        until(lambda: trainer.counts()["connected"], "the reconnect")
+        trainer.steps(100, 119)
+        counts = trainer.end()
+        assert (counts["acked"], counts["rejected"], counts["dropped"]) == (120 * 4, 0, 0)
+        run = daemon.recorded()
+        assert not daemon.lines("goes on behind its last recorded step"), daemon.log()
+        assert len(daemon.lines("the file state, is of no use")) == (how != "missing")
+        assert run.steps("loss") == list(range(120))
+        assert elements(run, "gradients/layer_00") == 120 * ELEMENTS - 1
+        assert elements(run, "gradients/layer_01") == 120 * ELEMENTS
+        assert [(a["state"], a["step"]) for a in daemon.alerts_file("load")] == [
+            ("firing", 90), ("resolved", 100)]
+
+
+def test_what_follows_the_durable_checkpoint_is_said_once():
+    """The newest one is damaged before its successor was durable: what it had said of alerts is cut
+    off, and said again when the posts come again."""
+    with Embmond() as daemon, daemon.trainer("load") as trainer:
+        trainer.step(*range(20))
+        trainer.settle()
+        until(lambda: daemon.run()["durable"] == 80, "durable")
+        folder = daemon.logdir / "load" / "embmon"
+        durable = (folder / "state.durable").read_bytes()
+        trainer.step(20, values=(float("nan"), 1.0))
+        trainer.settle()
+        until(lambda: len(daemon.alerts_file("load")) == 1, "the alert")
+        daemon.kill()
+        (folder / "state").unlink()
+        (folder / "state.durable").unlink()
+        (folder / "state.durable").write_bytes(durable)
+        daemon.start()
+        with daemon.trainer("load", session=trainer.session, given="load") as again:
+            assert again.welcome.sequence == 80
+            again.sequence = 80
+            again.step(20, values=(float("nan"), 1.0))
+            again.settle()
+            again.bye()
+        daemon.stop()
+        assert [(a["state"], a["step"]) for a in daemon.alerts_file("load")] == [
+            ("firing", 20), ("resolved", 20)]
 
 
 def test_closing_does_not_wait_for_the_next_checkpoint():

@@ -10,6 +10,7 @@
 #include "daemon/beneath.h"
 #include "daemon/json.h"
 #include "daemon/pending.h"
+#include "proto/crc32c.h"
 
 enum { WAITING_MAX = 8 << 20 };
 
@@ -17,23 +18,48 @@ static const char name[] = "alerts.jsonl";
 
 struct jsonl {
     struct pending out;
-    int folder;    /* owned */
-    uint64_t base; /* length of the file when it was opened */
+    int folder; /* owned */
     uint64_t lost;
+    bool lenient; /* a file that is not as it was left is taken as it is */
 };
 
-/* True when the file is not empty and does not end in a newline: its writer was killed. */
-static bool is_torn(int folder)
-{
-    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    char last = '\n';
+const char jsonl_changed[] = "alerts.jsonl is not as it was left";
 
-    if (fd < 0)
-        return false;
-    if (lseek(fd, -1, SEEK_END) >= 0 && read(fd, &last, 1) != 1)
-        last = '\n';
-    (void)close(fd);
-    return last != '\n';
+static int open_to_read(const struct jsonl *jsonl)
+{
+    return openat(jsonl->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* Where the last whole line ends: what follows was torn when its writer was killed. A power failure
+ * leaves zeros, too, behind which nothing was known to be on the disk. */
+static uint64_t whole_lines(int fd)
+{
+    uint64_t at = 0, whole = 0;
+    char chunk[16 << 10];
+    ssize_t n;
+
+    while ((n = pread(fd, chunk, sizeof chunk, (off_t)at)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            if (chunk[i] == '\0')
+                return whole;
+            if (chunk[i] == '\n')
+                whole = at + (uint64_t)i + 1;
+        }
+        at += (uint64_t)n;
+    }
+    return n < 0 ? at : whole;
+}
+
+/* Cuts the file there, and goes on behind it; what was before is known to be on the disk, or given
+ * up, from `unsynced` on. */
+static void go_on_at(struct jsonl *jsonl, uint64_t end, struct pending_sum unsynced)
+{
+    struct stat status;
+
+    if (fstat(jsonl->out.fd, &status) == 0 && (uint64_t)status.st_size > end)
+        (void)!ftruncate(jsonl->out.fd, (off_t)end);
+    jsonl->out.written = end;
+    jsonl->out.unsynced = jsonl->out.syncing = unsynced;
 }
 
 static bool append(struct jsonl *jsonl, const char *bytes, size_t n)
@@ -66,7 +92,8 @@ struct jsonl *jsonl_begin(const char *directory)
     jsonl->out = (struct pending)PENDING_INIT;
     jsonl->out.fd = fd;
     jsonl->folder = folder;
-    jsonl->base = (uint64_t)status.st_size;
+    jsonl->out.written = (uint64_t)status.st_size;
+    jsonl->out.unsynced.from = jsonl->out.syncing.from = jsonl->out.written;
     return jsonl;
 
 fail:
@@ -78,8 +105,17 @@ fail:
 
 void jsonl_mend(struct jsonl *jsonl)
 {
-    if (is_torn(jsonl->folder) && append(jsonl, "\n", 1))
-        (void)pending_flush(&jsonl->out);
+    int fd = open_to_read(jsonl);
+    uint64_t whole = fd >= 0 ? whole_lines(fd) : jsonl->out.written;
+
+    if (fd >= 0)
+        (void)close(fd);
+    go_on_at(jsonl, whole, (struct pending_sum){whole, 0});
+}
+
+void jsonl_forgive(struct jsonl *jsonl)
+{
+    jsonl->lenient = true;
 }
 
 struct jsonl *jsonl_open(const char *directory)
@@ -91,24 +127,28 @@ struct jsonl *jsonl_open(const char *directory)
     return jsonl;
 }
 
-/* Queues what the file lacks of what was queued: a line that was torn is continued. */
-static void take_up(struct carry *c, struct jsonl *jsonl, uint64_t length,
+/* Cuts off what the checkpoint does not know, and queues what the file lacks of what it does: a
+ * line that was torn is continued. */
+static void take_up(struct carry *c, struct jsonl *jsonl, const struct pending_place *place,
                     const struct pending *queued)
 {
-    int fd = openat(jsonl->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct pending_sum unsynced = place->unsynced;
     size_t written = 0;
+    int fd = open_to_read(jsonl);
 
-    if (fd >= 0 && pending_passed(fd, length, queued->data, queued->length)) {
-        written = queued->length;
-        jsonl_mend(jsonl);
-    } else if (fd < 0 || !pending_found(fd, length, queued->data, queued->length, &written)) {
-        /* Somebody has cut or changed the file: all that was queued is news to it. */
+    if (fd >= 0 && pending_is_there(fd, place) &&
+        pending_found(fd, place->length, queued->data, queued->length, &written)) {
+        unsynced.crc = crc32c(unsynced.crc, queued->data, written);
+        go_on_at(jsonl, place->length + written, unsynced);
+    } else if (jsonl->lenient) {
         written = 0;
         jsonl_mend(jsonl);
+    } else {
+        carry_fail(c, jsonl_changed);
     }
     if (fd >= 0)
         (void)close(fd);
-    if (queued->length > written &&
+    if (!c->problem && queued->length > written &&
         !append(jsonl, (const char *)queued->data + written, queued->length - written))
         carry_fail(c, "out of memory");
 }
@@ -116,13 +156,13 @@ static void take_up(struct carry *c, struct jsonl *jsonl, uint64_t length,
 void jsonl_carry(struct carry *c, struct jsonl *jsonl)
 {
     struct pending queued = PENDING_INIT;
-    uint64_t length = jsonl->base + jsonl->out.written;
+    struct pending_place place = {0};
 
-    carry_u64(c, &length);
+    pending_carry_place(c, &jsonl->out, &place);
     pending_carry(c, c->loading ? &queued : &jsonl->out);
     carry_u64(c, &jsonl->lost);
     if (c->loading && !c->problem)
-        take_up(c, jsonl, length, &queued);
+        take_up(c, jsonl, &place, &queued);
     (void)pending_close(&queued);
 }
 
@@ -166,9 +206,9 @@ bool jsonl_again(struct jsonl *jsonl, const char *directory)
     (void)close(jsonl->out.fd);
     (void)close(jsonl->folder);
     jsonl->out.fd = next->out.fd;
-    jsonl->out.written = 0;
+    jsonl->out.written = next->out.written;
+    jsonl->out.unsynced = jsonl->out.syncing = next->out.unsynced;
     jsonl->folder = next->folder;
-    jsonl->base = next->base;
     free(next);
     return true;
 }
@@ -176,6 +216,16 @@ bool jsonl_again(struct jsonl *jsonl, const char *directory)
 size_t jsonl_waiting(const struct jsonl *jsonl)
 {
     return jsonl->out.length;
+}
+
+void jsonl_sync_begins(struct jsonl *jsonl)
+{
+    pending_sync_begins(&jsonl->out);
+}
+
+void jsonl_synced(struct jsonl *jsonl)
+{
+    pending_synced(&jsonl->out);
 }
 
 int jsonl_file(const struct jsonl *jsonl)

@@ -11,8 +11,8 @@
 
 struct jsonl; /* opaque */
 
-/* Opens alerts.jsonl in the folder for appending; a torn last line is ended first. NULL on failure,
- * errno says why. */
+/* Opens alerts.jsonl in the folder for appending; a torn last line is cut off first. NULL on
+ * failure, errno says why. */
 struct jsonl *jsonl_open(const char *directory);
 void jsonl_close(struct jsonl *jsonl);
 
@@ -20,9 +20,17 @@ void jsonl_close(struct jsonl *jsonl);
 struct jsonl *jsonl_begin(const char *directory);
 void jsonl_mend(struct jsonl *jsonl);
 
-/* Over a restart; loading: into one that has begun. Lines that are in the file already are not
- * queued again, and one that was torn is continued. */
+/* Over a restart; loading: into one that has begun. The file then holds what the checkpoint knows
+ * of and no more: what follows is said again when it comes again. Lines that are in the file
+ * already are not queued again, and one that was torn is continued. A file that is shorter than it
+ * was, or holds something else, is a problem, jsonl_changed, but after jsonl_forgive(). */
+extern const char jsonl_changed[];
 void jsonl_carry(struct carry *c, struct jsonl *jsonl);
+void jsonl_forgive(struct jsonl *jsonl);
+
+/* A sync of the file begins; one has ended well. */
+void jsonl_sync_begins(struct jsonl *jsonl);
+void jsonl_synced(struct jsonl *jsonl);
 
 /* Queues the line: it is written by jsonl_flush(), once it is in a checkpoint. */
 void jsonl_write(struct jsonl *jsonl, const struct alert_change *change);

@@ -65,11 +65,11 @@ void event_file_limit(struct event_file *file, uint64_t most);
  * What is queued meanwhile waits, 4 MiB at most: then it is written on. */
 bool event_file_unsealed(const struct event_file *file);
 
-/* How far the files are written; and that so much has been synced to the disk. */
+/* A sync begins: how far the files are written; and that so much has been synced to the disk. */
 struct event_file_mark {
     uint64_t file, length;
 };
-struct event_file_mark event_file_mark(const struct event_file *file);
+struct event_file_mark event_file_mark(struct event_file *file);
 void event_file_synced(struct event_file *file, struct event_file_mark mark);
 /* So much of the newest file is synced. */
 uint64_t event_file_durable(const struct event_file *file);

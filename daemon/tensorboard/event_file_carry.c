@@ -43,7 +43,7 @@ static const char *pass_over(struct event_file *file, int fd)
         leftover_records(fd, version_end(fd), queued.data, queued.length, &file->queue, file->tags);
     queued.fd = -1;
     if (problem) {
-        (void)pending_close(&(struct pending){-1, file->queue.data, 0, 0, 0, 0});
+        (void)pending_close(&(struct pending){.fd = -1, .data = file->queue.data});
         queued.fd = file->queue.fd;
         file->queue = queued;
         return lseek(fd, 0, SEEK_SET) == 0 && resume_file(file->tags, fd, &whole) ? NULL : problem;
@@ -75,8 +75,8 @@ static const char *pass_newer(struct event_file *file, const char *name)
 }
 
 /* Takes up what the file before this one was still to get. */
-static void take_up(struct carry *c, struct event_file *file, const char *name, uint64_t length,
-                    const struct pending *queued)
+static void take_up(struct carry *c, struct event_file *file, const char *name,
+                    const struct pending_place *place, const struct pending *queued)
 {
     const char *problem = "the event file cannot be opened";
     int fd;
@@ -85,8 +85,10 @@ static void take_up(struct carry *c, struct event_file *file, const char *name, 
         return;
     fd = strchr(name, '/') ? -1 : folder_read(file->folder, name);
     if (fd >= 0) {
-        problem =
-            leftover_records(fd, length, queued->data, queued->length, &file->queue, file->tags);
+        problem = pending_is_there(fd, place)
+                      ? leftover_records(fd, place->length, queued->data, queued->length,
+                                         &file->queue, file->tags)
+                      : "the event file is not as it was left";
         close(fd);
     }
     if (!problem)
@@ -98,17 +100,17 @@ static void take_up(struct carry *c, struct event_file *file, const char *name, 
 void event_file_carry(struct carry *c, struct event_file *file)
 {
     struct pending queued = PENDING_INIT;
-    uint64_t length = file->queue.written;
+    struct pending_place place = {0};
     char name[FOLDER_NAME_MAX];
 
     memcpy(name, file->name, sizeof name);
     carry_text(c, name, sizeof name);
-    carry_u64(c, &length);
+    pending_carry_place(c, &file->queue, &place);
     pending_carry(c, c->loading ? &queued : &file->queue);
     carry_bool(c, &file->fresh);
     carry_stats(c, &file->stats);
     tag_table_carry(c, file->tags);
     if (c->loading)
-        take_up(c, file, name, length, &queued);
+        take_up(c, file, name, &place, &queued);
     (void)pending_close(&queued);
 }

@@ -64,6 +64,7 @@ bool event_file_next(struct event_file *file, const char **problem)
     (void)pending_close(&version);
     file->earlier += queue->written;
     queue->written = version.written;
+    queue->unsynced = queue->syncing = version.unsynced;
     file->durable = 0;
     memcpy(file->name, name, sizeof name);
     file->full = file->sealed = false;
@@ -114,8 +115,9 @@ bool event_file_unsealed(const struct event_file *file)
     return file->full && !file->sealed;
 }
 
-struct event_file_mark event_file_mark(const struct event_file *file)
+struct event_file_mark event_file_mark(struct event_file *file)
 {
+    pending_sync_begins(&file->queue);
     return (struct event_file_mark){file->stats.files, file->queue.written};
 }
 
@@ -123,6 +125,7 @@ void event_file_synced(struct event_file *file, struct event_file_mark mark)
 {
     if (mark.file != file->stats.files)
         return;
+    pending_synced(&file->queue);
     file->durable = mark.length;
     file->sealed = file->full && file->durable == file->queue.written;
 }

@@ -1,5 +1,6 @@
 #include "daemon/tensorboard/leftover.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,6 +50,26 @@ static bool leftover_torn(int fd, uint64_t length, const uint8_t *queued, size_t
     return whole < length && queue_from(to, fd, whole, length) && queue(to, queued, n);
 }
 
+/* True when another whole record lies where this one should: that is not what a power failure
+ * leaves. Without memory to look it is not. */
+static bool is_another(int fd, uint64_t at, const uint8_t *record, size_t n)
+{
+    uint8_t header[TFRECORD_HEADER], *all;
+    const uint8_t *payload;
+    size_t length, used;
+    bool another;
+
+    if (!pending_read(fd, at, header, sizeof header))
+        return false;
+    if (memcmp(header, record, sizeof header) != 0)
+        return tfrecord_read(header, sizeof header, &payload, &length, &used) != TFRECORD_BAD;
+    all = malloc(n);
+    another = all && pending_read(fd, at, all, n) &&
+              tfrecord_read(all, n, &payload, &length, &used) == TFRECORD_OK;
+    free(all);
+    return another;
+}
+
 const char *leftover_records(int fd, uint64_t length, const uint8_t *queued, size_t n,
                              struct pending *to, struct tag_table *tags)
 {
@@ -69,5 +90,8 @@ const char *leftover_records(int fd, uint64_t length, const uint8_t *queued, siz
     while (tfrecord_read(queued + at, n - at, &payload, &payload_length, &used) == TFRECORD_OK &&
            at + used <= written)
         at += used;
+    if (tfrecord_read(queued + at, n - at, &payload, &payload_length, &used) == TFRECORD_OK &&
+        is_another(fd, length + at, queued + at, used))
+        return "the event file is not as it was left";
     return queue(to, queued + at, n - at) ? NULL : "out of memory";
 }

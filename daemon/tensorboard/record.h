@@ -37,7 +37,7 @@ void record_hold(struct record *record);
 /* One event file after the other: see event_file.h. */
 void record_limit(struct record *record, uint64_t file_bytes);
 bool record_unsealed(const struct record *record);
-struct event_file_mark record_mark(const struct record *record);
+struct event_file_mark record_mark(struct record *record);
 void record_synced(struct record *record, struct event_file_mark mark);
 uint64_t record_durable(const struct record *record);
 bool record_deleted(const struct record *record);

@@ -83,7 +83,7 @@ bool record_unsealed(const struct record *record)
     return event_file_unsealed(record->writer.file);
 }
 
-struct event_file_mark record_mark(const struct record *record)
+struct event_file_mark record_mark(struct record *record)
 {
     return event_file_mark(record->writer.file);
 }

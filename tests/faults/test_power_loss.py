@@ -1,5 +1,7 @@
 """The power fails at any moment: 10,000 states that the disk may be in then, and in each of them the
-next embmond has all that was acknowledged as durable."""
+next embmond has all that was acknowledged as durable, and alerts.jsonl is whole lines, none of them
+twice. In some of them the trainer is still there, as one on another machine, and sends what is not
+known: then all alerts are there once, as if nothing had been."""
 
 import json
 import os
@@ -10,6 +12,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 from tensorboard.compat.proto.event_pb2 import Event
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -18,7 +21,7 @@ from harness import BUILD  # noqa: E402
 from power_loss import Disk, operations, promised  # noqa: E402
 from trainers import Embmond, until  # noqa: E402
 
-STATES = 10000
+STATES, AGAIN = 10000, 50
 NANS = (5, 30, 60, 100, 150, 200)
 POSTS = len(Rank.LAYERS) + 2  # of a step
 LIVES = (60, 90, 0)  # writes after which an embmond is killed; 0: it ends well
@@ -45,10 +48,22 @@ def post(rank, step, dice):
     rank.pump()
 
 
+class Keeper(Rank):
+    """One that could send everything once more."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.all = {}
+
+    def _post(self, kind, **fields):
+        super()._post(kind, **fields)
+        self.all[self.sequence] = self.waiting[self.sequence]
+
+
 def record(daemon, books):
-    """A training beside embmonds that are killed: what they have done to their files."""
+    """A training beside embmonds that are killed: its trainer, and how many steps it had."""
     dice, step = random.Random(1), 0
-    rank = Rank(books, daemon.socket, 0, 1)
+    rank = Keeper(books, daemon.socket, 0, 1)
     try:
         for writes in LIVES:
             daemon.live(writes)
@@ -63,7 +78,7 @@ def record(daemon, books):
     finally:
         rank.close()
     daemon.stop()
-    return list(operations(daemon.folder / "record")), step
+    return rank, step
 
 
 def parse(data):
@@ -82,9 +97,16 @@ def parse(data):
                 yield at, value.tag[len("gradients/"):], event.step, int(rows[:, 2].sum())
 
 
+def common(a, b):
+    """How many bytes both begin with."""
+    n = min(len(a), len(b))
+    differ = np.frombuffer(a, np.uint8, n) != np.frombuffer(b, np.uint8, n)
+    return int(differ.argmax()) if differ.any() else n
+
+
 class EventFiles:
-    """What is in the files of a state. Those that the power failure has left are beginnings of what
-    was written, which is read once."""
+    """What is in the files of a state, as far as a reader comes: to the first record that is not
+    whole. Those that the power failure has left begin as what was written, which is read once."""
 
     def __init__(self, done, root):
         disk = Disk(root)
@@ -97,20 +119,24 @@ class EventFiles:
 
     def records(self, folder):
         for path in sorted(folder.glob("events.out.tfevents.*")):
-            data, known = path.read_bytes(), self.written.get(path.name, b"")
-            if path.name in self.written and known.startswith(data):
-                yield from (record for record in self.parsed[path.name] if record[0] <= len(data))
+            data = path.read_bytes()
+            if path.name in self.written:
+                whole = common(data, self.written[path.name])
+                yield from (record for record in self.parsed[path.name] if record[0] <= whole)
             else:
                 yield from parse(data)
 
 
-def alerts(path):
-    """The lines that are whole: one that was torn stays so."""
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            pass
+KEYS = ("detector", "layer", "state", "step", "first_step", "severity", "reason")
+
+
+def alerts(folder):
+    """What is in alerts.jsonl: whole lines, none of them twice."""
+    text = (folder / "alerts.jsonl").read_text()
+    assert not text or text.endswith("\n"), text[-200:]
+    found = [tuple(alert[key] for key in KEYS) for alert in map(json.loads, text.splitlines())]
+    assert len(found) == len(set(found)), found
+    return found
 
 
 def check(folder, books, files, durable, kept):
@@ -125,8 +151,8 @@ def check(folder, books, files, durable, kept):
         last[layer] = step
     for i, layer in enumerate(Rank.LAYERS):
         assert (last[layer] + 1) * POSTS + i + 1 > durable, (layer, last[layer], durable)
-    fired = [alert["step"] for alert in alerts(folder / "alerts.jsonl")
-             if (alert["detector"], alert["state"]) == ("gradient_nonfinite", "firing")]
+    fired = [step for detector, _, state, step, *_ in alerts(folder)
+             if (detector, state) == ("gradient_nonfinite", "firing")]
     for nan in (n for n in NANS if (n + 1) * POSTS <= durable):
         assert fired.count(nan) == 1, (nan, fired)
 
@@ -161,21 +187,67 @@ def moments(done, root, states):
         yield disk, durable, (i + 1) * states // len(done) - i * states // len(done)
 
 
-def test_10000_states(tmp_path, record_property):
-    books, began = Books(), time.monotonic()
-    daemon = Recorded()
-    daemon.limit(file_bytes=FILE)
-    try:
-        daemon.logdir.mkdir()
-        done, steps = record(daemon, books)
-        files = EventFiles(done, daemon.logdir)
-        tried = try_states(moments(done, daemon.logdir, STATES), books, files, tmp_path,
-                           random.Random(2))
-    finally:
-        daemon.discard()
+class Training:
+    """What was trained, what embmond has done to its files meanwhile, and its alerts in the end."""
+
+    def __init__(self):
+        daemon, self.books = Recorded(), Books()
+        try:
+            daemon.limit(file_bytes=FILE)
+            daemon.logdir.mkdir()
+            self.rank, self.steps = record(daemon, self.books)
+            self.done, self.root = list(operations(daemon.folder / "record")), daemon.logdir
+            self.files = EventFiles(self.done, self.root)
+            self.alerts = alerts(daemon.logdir / "load" / "embmon")
+        finally:
+            daemon.discard()
+
+
+@pytest.fixture(scope="module")
+def training():
+    return Training()
+
+
+def test_10000_states(training, tmp_path, record_property):
+    began = time.monotonic()
+    tried = try_states(moments(training.done, training.root, STATES), training.books,
+                       training.files, tmp_path, random.Random(2))
+    files = len(training.files.written)
     assert tried == STATES
-    assert len(files.written) >= 2 * len(LIVES), "hardly any file was long enough for a next one"
+    assert files >= 2 * len(LIVES), "hardly any file was long enough for a next one"
     record_property("figure", f"power fails: {tried} of {STATES} states have all that was durable; "
-                              f"{len(done)} operations of {len(LIVES)} embmonds on {len(files.written)} event files, "
-                              f"{steps} steps, "
+                              f"{len(training.done)} operations of {len(LIVES)} embmonds on {files} "
+                              f"event files, {training.steps} steps, "
                               f"{time.monotonic() - began:.0f} s")
+
+
+def send_again(training, daemon):
+    """The trainer is still there: it sends what the next embmond does not know, to the end."""
+    rank = Keeper(Books(), daemon.socket, 0, 1)
+    rank.hello |= {"session": training.rank.hello["session"], "given": "load"}
+    rank.waiting, rank.sequence = dict(training.rank.all), training.rank.sequence
+    until(lambda: rank.pump(hurry=True), "the answers")
+    assert rank.lost_nacks == 0
+    rank.close()
+    daemon.stop()
+
+
+def test_what_comes_again_is_not_said_twice(training, tmp_path, record_property):
+    dice, tried = random.Random(3), 0
+    assert [(a[0], a[2], a[3]) for a in training.alerts if a[2] == "firing"] == [
+        ("gradient_nonfinite", "firing", nan) for nan in NANS]
+    for disk, durable, times in moments(training.done, training.root, AGAIN):
+        if not times or not durable:
+            continue
+        logdir = tmp_path / f"state-{tried}"
+        disk.state(dice, logdir)
+        with Embmond(logdir=logdir) as daemon:
+            send_again(training, daemon)
+        folder = logdir / "load" / "embmon"
+        check(folder, training.books, training.files, durable, durable)
+        assert alerts(folder) == training.alerts, daemon.log()
+        tried += 1
+        shutil.rmtree(logdir)
+    assert tried > AGAIN // 2
+    record_property("figure", f"power fails and the trainer goes on: {tried} times all alerts are "
+                              "there once")

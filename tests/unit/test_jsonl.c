@@ -150,7 +150,7 @@ static void numbers_that_json_has_not_are_words_or_null(void **state)
     json_decref(object);
 }
 
-static void what_is_there_is_kept_and_a_torn_line_is_ended(void **state)
+static void what_is_there_is_kept_and_a_torn_line_is_cut_off(void **state)
 {
     (void)state;
     struct alert_change change = a_change();
@@ -159,7 +159,25 @@ static void what_is_there_is_kept_and_a_torn_line_is_ended(void **state)
     leave("{\"whole\": 1}\n{\"torn\": ");
     write_one(&change);
     text = content();
-    assert_memory_equal(text, "{\"whole\": 1}\n{\"torn\": \n{\"time\":", 31);
+    assert_memory_equal(text, "{\"whole\": 1}\n{\"time\":", 21);
+    free(text);
+}
+
+/* Blocks that were not synced when the power failed, and one behind them that was written. */
+static void zeros_and_what_is_behind_them_are_cut_off(void **state)
+{
+    (void)state;
+    struct alert_change change = a_change();
+    static const char left[] = "{}\n{\"a\": \0\0\0\0 1}\n{}\n";
+    FILE *stream = fopen(folder_file("alerts.jsonl"), "wb");
+    char *text;
+
+    assert_non_null(stream);
+    assert_int_equal(fwrite(left, 1, sizeof left - 1, stream), sizeof left - 1);
+    fclose(stream);
+    write_one(&change);
+    text = content();
+    assert_memory_equal(text, "{}\n{\"time\":", 11);
     free(text);
 }
 
@@ -197,35 +215,155 @@ static void a_change_is_in_the_file_once_it_is_flushed(void **state)
     jsonl_close(jsonl);
 }
 
-/* The power has failed, and a later checkpoint is lost: what it had written is there. */
-static void lines_that_the_file_has_already_are_not_written_again(void **state)
+/* What a checkpoint holds whose file got one line more than it knows of. */
+static struct carry kept_before_the_last_line(size_t *line)
 {
     struct alert_change change = a_change();
     struct jsonl *jsonl = jsonl_open(folder_path);
-    struct carry saved, loaded;
-    char *before, *after;
+    struct carry saved;
 
-    (void)state;
     assert_non_null(jsonl);
     jsonl_write(jsonl, &change);
+    assert_true(jsonl_flush(jsonl));
+    change.step++;
+    jsonl_write(jsonl, &change);
+    *line = jsonl_waiting(jsonl);
     carry_save(&saved, 1 << 20);
     jsonl_carry(&saved, jsonl);
     change.step++;
     jsonl_write(jsonl, &change);
     jsonl_close(jsonl);
-    before = content();
+    return saved;
+}
 
-    jsonl = jsonl_begin(folder_path);
+/* NULL, or the problem; *waiting: what is queued then. It is written. */
+static const char *load(const struct carry *saved, bool forgive, size_t *waiting)
+{
+    struct jsonl *jsonl = jsonl_begin(folder_path);
+    struct carry loaded;
+
     assert_non_null(jsonl);
-    carry_load(&loaded, saved.data, saved.length);
+    if (forgive)
+        jsonl_forgive(jsonl);
+    carry_load(&loaded, saved->data, saved->length);
     jsonl_carry(&loaded, jsonl);
-    assert_null(loaded.problem);
-    assert_int_equal(jsonl_waiting(jsonl), 0);
+    *waiting = jsonl_waiting(jsonl);
     jsonl_close(jsonl);
+    return loaded.problem;
+}
+
+static size_t lines(void)
+{
+    char *text = content(), *at = text;
+    size_t count = 0;
+
+    for (char *end; (end = strchr(at, '\n')); at = end + 1, count++) {
+        json_t *object = json_loadb(at, (size_t)(end - at), 0, NULL);
+
+        assert_non_null(object);
+        json_decref(object);
+    }
+    assert_int_equal(*at, '\0');
+    free(text);
+    return count;
+}
+
+/* Killed anywhere: what the file lacks is written, what it has is not. And after a power failure
+ * that took a later checkpoint what that had written is cut off: it is said again. */
+static void the_file_holds_each_line_once_that_the_checkpoint_knows(void **state)
+{
+    size_t line, waiting;
+    struct carry saved = kept_before_the_last_line(&line);
+    char *whole = content();
+    size_t n = strlen(whole), first = (size_t)(strchr(whole, '\n') - whole) + 1;
+
+    (void)state;
+    assert_int_equal(lines(), 3);
+    for (size_t cut = first; cut <= n; cut++) {
+        FILE *stream = fopen(folder_file("alerts.jsonl"), "wb");
+        char *after;
+
+        assert_non_null(stream);
+        assert_int_equal(fwrite(whole, 1, cut, stream), cut);
+        fclose(stream);
+        assert_null(load(&saved, false, &waiting));
+        assert_int_equal(waiting, cut < first + line ? first + line - cut : 0);
+        assert_int_equal(lines(), 2);
+        after = content();
+        assert_memory_equal(after, whole, first + line);
+        free(after);
+    }
+    free(whole);
+    carry_free(&saved);
+}
+
+static void zeros_in_what_was_queued_are_written_over(void **state)
+{
+    size_t line, waiting;
+    struct carry saved = kept_before_the_last_line(&line);
+    char *whole = content(), *after;
+    size_t first = (size_t)(strchr(whole, '\n') - whole) + 1;
+    int fd = open(folder_file("alerts.jsonl"), O_WRONLY);
+
+    (void)state;
+    assert_int_equal(pwrite(fd, "\0\0\0\0", 4, (off_t)first + 10), 4);
+    assert_null(load(&saved, false, &waiting));
+    assert_int_equal(waiting, line - 10);
+    assert_int_equal(lines(), 2);
     after = content();
-    assert_string_equal(after, before);
-    free(before);
+    assert_memory_equal(after, whole, first + line);
     free(after);
+    free(whole);
+    close(fd);
+    carry_free(&saved);
+}
+
+static void a_file_that_lacks_what_it_had_is_a_problem_unless_it_is_forgiven(void **state)
+{
+    size_t line, waiting;
+    struct carry saved = kept_before_the_last_line(&line);
+    int fd = open(folder_file("alerts.jsonl"), O_WRONLY);
+
+    (void)state;
+    assert_int_equal(pwrite(fd, "\0\0\0\0", 4, 10), 4); /* it is as long as it was */
+    assert_ptr_equal(load(&saved, false, &waiting), jsonl_changed);
+    assert_int_equal(ftruncate(fd, 10), 0);
+    assert_ptr_equal(load(&saved, false, &waiting), jsonl_changed);
+    assert_int_equal(unlink(folder_file("alerts.jsonl")), 0);
+    assert_ptr_equal(load(&saved, false, &waiting), jsonl_changed);
+    assert_null(load(&saved, true, &waiting));
+    assert_int_equal(waiting, line);
+    assert_int_equal(lines(), 1);
+    close(fd);
+    carry_free(&saved);
+}
+
+/* Only what may not be on the disk is looked at: a file may be long. */
+static void what_was_synced_is_trusted(void **state)
+{
+    struct alert_change change = a_change();
+    struct jsonl *jsonl = jsonl_open(folder_path);
+    struct carry saved;
+    size_t waiting;
+    int fd;
+
+    (void)state;
+    assert_non_null(jsonl);
+    jsonl_write(jsonl, &change);
+    assert_true(jsonl_flush(jsonl));
+    jsonl_sync_begins(jsonl);
+    jsonl_write(jsonl, &change);
+    assert_true(jsonl_flush(jsonl));
+    jsonl_synced(jsonl);
+    carry_save(&saved, 1 << 20);
+    jsonl_carry(&saved, jsonl);
+    jsonl_close(jsonl);
+    fd = open(folder_file("alerts.jsonl"), O_WRONLY);
+    assert_int_equal(pwrite(fd, "x", 1, 10), 1);
+    assert_null(load(&saved, false, &waiting));
+    assert_int_equal(pwrite(fd, "\0", 1, lseek(fd, 0, SEEK_END) - 10), 1);
+    assert_ptr_equal(load(&saved, false, &waiting), jsonl_changed);
+    close(fd);
     carry_free(&saved);
 }
 
@@ -303,10 +441,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_a_folder(a_change_is_one_object_on_one_line_with_every_field),
         in_a_folder(numbers_that_json_has_not_are_words_or_null),
-        in_a_folder(what_is_there_is_kept_and_a_torn_line_is_ended),
+        in_a_folder(what_is_there_is_kept_and_a_torn_line_is_cut_off),
+        in_a_folder(zeros_and_what_is_behind_them_are_cut_off),
         in_a_folder(whole_lines_get_no_empty_one_after_them),
         in_a_folder(a_change_is_in_the_file_once_it_is_flushed),
-        in_a_folder(lines_that_the_file_has_already_are_not_written_again),
+        in_a_folder(the_file_holds_each_line_once_that_the_checkpoint_knows),
+        in_a_folder(zeros_in_what_was_queued_are_written_over),
+        in_a_folder(a_file_that_lacks_what_it_had_is_a_problem_unless_it_is_forgiven),
+        in_a_folder(what_was_synced_is_trusted),
         in_a_folder(on_a_full_disk_lines_wait_whole_and_beyond_8_mib_they_are_counted),
         in_a_folder(it_neither_follows_a_link_nor_waits_for_a_reader_of_a_fifo),
         cmocka_unit_test(without_its_folder_it_does_not_open),

@@ -208,6 +208,92 @@ static void closing_twice_is_fine(void **state)
     assert_int_equal(pending_close(&p), 0);
 }
 
+static void flip(off_t at)
+{
+    int fd = open(path, O_RDWR);
+    char byte;
+
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+static void what_may_not_be_on_the_disk_is_known_by_its_sum(void **state)
+{
+    struct pending p = opened();
+    struct pending_place place, loaded = {0};
+    struct carry c, from;
+    int fd = open(path, O_RDONLY);
+
+    (void)state;
+    queue_byte(&p, 'a', 100000);
+    assert_true(pending_flush(&p));
+    pending_sync_begins(&p);
+    queue_byte(&p, 'b', 50000);
+    assert_true(pending_flush(&p));
+    pending_synced(&p); /* but for what came since it began */
+    queue_byte(&p, 'c', 3);
+    assert_true(pending_flush(&p));
+    carry_save(&c, 1 << 10);
+    pending_carry_place(&c, &p, &place);
+    carry_load(&from, c.data, c.length);
+    pending_carry_place(&from, NULL, &loaded);
+    carry_free(&c);
+    assert_int_equal(loaded.length, 150003);
+    assert_int_equal(loaded.unsynced.from, 100000);
+    assert_true(pending_is_there(fd, &loaded));
+    flip(99999);
+    assert_true(pending_is_there(fd, &loaded)); /* that was synced: not looked at */
+    for (size_t i = 0; i < 3; i++) {
+        const off_t ats[] = {100000, 125000, 150002};
+
+        flip(ats[i]);
+        assert_false(pending_is_there(fd, &loaded));
+        flip(ats[i]);
+    }
+    queue_byte(&p, 'd', 1); /* it may be longer */
+    assert_true(pending_flush(&p));
+    assert_true(pending_is_there(fd, &loaded));
+    assert_int_equal(truncate(path, 150002), 0);
+    assert_false(pending_is_there(fd, &loaded));
+    loaded.unsynced.from = 150004;
+    assert_false(pending_is_there(fd, &loaded));
+    close(fd);
+    pending_close(&p);
+}
+
+static void what_is_there_of_the_queue_is_counted_to_the_byte(void **state)
+{
+    static uint8_t queued[40000];
+    struct pending p = opened();
+    size_t found = 0;
+    int fd = open(path, O_RDONLY);
+
+    (void)state;
+    memset(queued, 'b', sizeof queued);
+    queue_byte(&p, 'a', 10);
+    queue_byte(&p, 'b', sizeof queued);
+    assert_true(pending_flush(&p));
+    assert_true(pending_found(fd, 10, queued, sizeof queued, &found));
+    assert_int_equal(found, sizeof queued);
+    assert_false(pending_passed(fd, 10, queued, sizeof queued));
+    assert_true(pending_passed(fd, 10, queued, sizeof queued - 1));
+    for (size_t i = 0; i < sizeof queued; i += 9999) {
+        flip(10 + (off_t)i);
+        assert_true(pending_found(fd, 10, queued, sizeof queued, &found));
+        assert_int_equal(found, i);
+        assert_false(pending_passed(fd, 10, queued, sizeof queued - 1));
+        flip(10 + (off_t)i);
+    }
+    assert_int_equal(truncate(path, 20000), 0);
+    assert_true(pending_found(fd, 10, queued, sizeof queued, &found));
+    assert_int_equal(found, 19990);
+    assert_false(pending_found(fd, 20001, queued, sizeof queued, &found));
+    close(fd);
+    pending_close(&p);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_file, remove_file)
 
 int main(void)
@@ -222,6 +308,8 @@ int main(void)
         TEST(an_emptied_queue_gives_much_memory_back),
         TEST(a_trimmed_queue_keeps_what_waits),
         TEST(closing_twice_is_fine),
+        TEST(what_may_not_be_on_the_disk_is_known_by_its_sum),
+        TEST(what_is_there_of_the_queue_is_counted_to_the_byte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -35,16 +36,26 @@ static struct run_options options(uint32_t world)
 }
 
 /* A run of one rank and one step, and its embmond gone. */
-static void leave_a_run(void)
+static void leave_a_run_of(double value)
 {
     struct peer peer = peer_join(registry, 1, (struct hello){0}, 1000);
 
-    peer_step(&peer, 0, 1, 1001);
+    peer_step(&peer, 0, value, 1001);
     registry_suspend(registry);
     peer_close(&peer, 1002);
     registry_free(registry, at(1003));
     registry = registry_new(tree_path, at(1004));
     assert_non_null(registry);
+}
+
+static void leave_a_run(void)
+{
+    leave_a_run_of(1);
+}
+
+static void leave_a_run_with_an_alert(void)
+{
+    leave_a_run_of(NAN);
 }
 
 static size_t event_files(void)
@@ -117,6 +128,23 @@ static void damaged_checkpoints_make_no_empty_files(void **state)
     run_close(run, at(2001));
 }
 
+/* Somebody has removed it while no embmond was there: nothing else is given up for that. */
+static void without_its_alerts_a_run_goes_on_all_the_same(void **state)
+{
+    const struct run_options with = options(1);
+    const char *problem = "";
+    struct run *run;
+
+    (void)state;
+    leave_a_run_with_an_alert();
+    assert_int_equal(unlink(tree_file("run/embmon/alerts.jsonl")), 0);
+    run = run_open(&with, at(2000), &problem);
+    assert_non_null(run);
+    assert_int_equal(run->member_count, 1);
+    assert_int_equal(run_next_step(run), 1);
+    run_close(run, at(2001));
+}
+
 static void a_folder_that_cannot_be_made_is_said(void **state)
 {
     struct run_options with = options(1);
@@ -139,6 +167,7 @@ int main(void)
         test_in(what_was_kept_goes_on_in_one_new_file),
         test_in(one_of_another_world_size_is_left_as_it_is),
         test_in(damaged_checkpoints_make_no_empty_files),
+        test_in(without_its_alerts_a_run_goes_on_all_the_same),
         test_in(a_folder_that_cannot_be_made_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

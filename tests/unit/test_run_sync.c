@@ -136,6 +136,61 @@ static void the_durable_one_is_taken_up_where_the_last_is_lost(void **state)
     assert_int_equal(peer.heard.next_step, 1);
 }
 
+static ino_t state_inode(void)
+{
+    struct stat status;
+
+    assert_int_equal(stat(tree_file("run/embmon/state"), &status), 0);
+    return status.st_ino;
+}
+
+/* Else what is written next might outlive in a power failure what it follows. */
+static void what_was_taken_up_is_synced_before_more_is_written(void **state)
+{
+    ino_t before;
+
+    (void)state;
+    peer_step(&peer, 0, 1, 10);
+    tick_until_synced(2000);
+    run_suspend(run());
+    peer_close(&peer, 2100);
+    registry_free(registry, at(2200));
+    registry = registry_new(tree_path, at(5));
+    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 6);
+    peer.sequence = 3;
+    before = state_inode();
+    peer_step(&peer, 1, 1, 10);
+    registry_tick(registry, at(2000));
+    run_flush(run(), at(2000)); /* without run_sync() */
+    peer_listen(&peer);
+    assert_int_equal(state_inode(), before);
+    assert_int_equal(peer.heard.kept, 0);
+    tick_until_synced(2100);
+    assert_true(run()->settled && !run()->settling);
+    assert_int_equal(state_inode(), before);
+    tick(2200);
+    assert_int_equal(peer.heard.kept, 6);
+    assert_int_not_equal(state_inode(), before);
+}
+
+/* A goodbye is answered all the same: its trainer does not wait. */
+static void who_says_goodbye_meanwhile_is_answered(void **state)
+{
+    (void)state;
+    peer_step(&peer, 0, 1, 10);
+    tick_until_synced(2000);
+    run_suspend(run());
+    peer_close(&peer, 2100);
+    registry_free(registry, at(2200));
+    registry = registry_new(tree_path, at(5));
+    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 6);
+    peer.sequence = 3;
+    peer_step(&peer, 1, 1, 10);
+    assert_true(run()->settling);
+    peer_bye(&peer, 11);
+    assert_int_equal(peer.heard.kept, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +200,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_failure_is_counted_and_told, start, stop),
         cmocka_unit_test_setup_teardown(the_durable_one_is_taken_up_where_the_last_is_lost, start,
                                         stop),
+        cmocka_unit_test_setup_teardown(what_was_taken_up_is_synced_before_more_is_written, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(who_says_goodbye_meanwhile_is_answered, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
