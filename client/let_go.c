@@ -24,7 +24,8 @@ uint64_t let_go_take_all(struct let_go *numbers)
 {
     uint64_t taken = numbers->count;
 
-    memset(numbers->words, 0, sizeof numbers->words);
+    if (taken > 0)
+        memset(numbers->words, 0, sizeof numbers->words);
     numbers->count = 0;
     return taken;
 }

@@ -3,6 +3,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/ctl_text.h"
+
+enum { LINE_MAX = 6000 };
+
 static bool is_same(const struct watched_alert *a, const struct watched_alert *b)
 {
     return strcmp(a->detector, b->detector) == 0 && strcmp(a->layer, b->layer) == 0 &&
@@ -24,16 +28,17 @@ static bool is_news(const struct watched *before, const struct watched_alert *al
 
 static void print_line(FILE *out, const struct watched_alert *a)
 {
-    char stamp[64] = "";
+    char stamp[64] = "", line[LINE_MAX], plain[LINE_MAX];
     bool other = *a->phase && strcmp(a->phase, "training") != 0;
     time_t seconds = (time_t)a->time;
     struct tm local;
 
     if (localtime_r(&seconds, &local))
         (void)strftime(stamp, sizeof stamp, "%FT%T%z", &local);
-    fprintf(out, "%s %s %s %s %s%s%s step %lld%s%s: %s\n", stamp, a->state, a->severity,
-            a->detector, *a->layer ? a->layer : "(model)", *a->variable ? "/" : "", a->variable,
-            a->step, other ? " of " : "", other ? a->phase : "", a->summary);
+    snprintf(line, sizeof line, "%s %s %s %s %s%s%s step %lld%s%s: %s", stamp, a->state,
+             a->severity, a->detector, *a->layer ? a->layer : "(model)", *a->variable ? "/" : "",
+             a->variable, a->step, other ? " of " : "", other ? a->phase : "", a->summary);
+    fprintf(out, "%s\n", text_plain(plain, sizeof plain, line)); /* one line, whatever is in it */
 }
 
 void changes_print(FILE *out, const struct watched *before, const struct watched *now)

@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/registry.h"
 #include "daemon/session_struct.h"
+#include "daemon/shapes.h"
 
 /* What is done for one peer at a time, as effort_of() counts it, for the others wait meanwhile:
  * some 10 ms. */
@@ -295,8 +296,9 @@ static size_t effort_of(const struct session *session, const struct frame *frame
     case FRAME_EPOCH:
         return 1 + bytes + layers;
     case FRAME_IDS:
-    case FRAME_SHAPE:
         return 1 + bytes + layers / 4;
+    case FRAME_SHAPE: /* compared with the others of its layer */
+        return 1 + bytes + layers / 4 + SHAPES_OF_LAYER_MAX / 16;
     default:
         return 1 + bytes;
     }

@@ -112,6 +112,8 @@ bool shape_list_put(struct shape_list *list, const struct posted_shape *posted)
                   (item->step == posted->step && item->rank == posted->rank &&
                    !shape_equal(&item->shape, &posted->shape));
     } else {
+        if (list->count >= SHAPES_OF_LAYER_MAX)
+            return false;
         if (list->count == list->capacity) {
             size_t capacity = list->capacity ? list->capacity * 2 : 2;
             struct posted_shape *more = reallocarray(list->items, capacity, sizeof *more);
@@ -206,7 +208,7 @@ static void carry_posted(struct carry *c, struct posted_shape *posted, size_t va
 
 void shape_list_carry(struct carry *c, struct shape_list *list, size_t variables)
 {
-    size_t count = carry_count(c, list->count, SHAPES_KNOWN_MAX);
+    size_t count = carry_count(c, list->count, SHAPES_OF_LAYER_MAX);
 
     if (c->loading) {
         *list = (struct shape_list){.items = carry_room(c, count, sizeof *list->items)};

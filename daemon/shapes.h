@@ -45,6 +45,8 @@ struct posted_shape {
     bool several; /* the layer is called more than once in a step, with different shapes */
 };
 
+enum { SHAPES_OF_LAYER_MAX = 1024 }; /* each that comes is compared with all of them */
+
 struct shape_list {
     struct posted_shape *items; /* owned */
     size_t count, capacity;
@@ -56,7 +58,8 @@ const struct posted_shape *shape_list_find(const struct shape_list *list,
                                            const struct posted_shape *key);
 
 /* Adds it, or puts it in the place of the one with the same key. A rank that posts two shapes in
- * one step for one key calls the layer more than once. False: out of memory. */
+ * one step for one key calls the layer more than once. False: there are SHAPES_OF_LAYER_MAX, or out
+ * of memory. */
 bool shape_list_put(struct shape_list *list, const struct posted_shape *posted);
 
 /* The newest shapes of each layer. */

@@ -146,6 +146,15 @@ static bool continues_part(char c)
     return starts_part(c) || c == '.' || c == '=' || c == '+' || c == '-';
 }
 
+/* Below a run's folder this one holds its files: a run of that name, or in it, would put its own
+ * among them. */
+static bool is_reserved(const char *name, const char *part, size_t n)
+{
+    static const char files[] = "embmon";
+
+    return part > name && n == sizeof files - 1 && memcmp(part, files, n) == 0;
+}
+
 bool name_is_run(const char *name)
 {
     size_t n = strnlen(name, NAME_RUN_MAX + 1), parts = 0, length = 0;
@@ -158,10 +167,12 @@ bool name_is_run(const char *name)
                 return false;
             length = 1;
         } else if (name[i] == '/') {
+            if (is_reserved(name, name + i - length, length))
+                return false;
             length = 0;
         } else if (!continues_part(name[i]) || ++length > NAME_PART_MAX) {
             return false;
         }
     }
-    return length > 0;
+    return length > 0 && !is_reserved(name, name + n - length, length);
 }

@@ -20,8 +20,8 @@ enum {
 #define NAME_OVERHEAD "embmond/overhead_percent"
 #define NAME_EVERY    "embmond/sampled_every"
 
-/* A run: parts of [A-Za-z0-9_][A-Za-z0-9_.=+-]* joined by single '/', as a folder below the logdir.
- */
+/* A run: parts of [A-Za-z0-9_][A-Za-z0-9_.=+-]* joined by single '/', as a folder below the logdir;
+ * none behind the first is "embmon", where the files of the run before it are. */
 bool name_is_run(const char *name);
 
 /* A layer's path, a variable or a scalar: 1 ... 255 bytes of text as below, without characters that

@@ -392,7 +392,8 @@ def test_the_name_of_a_run(recorder, tmp_path):
 
 @pytest.mark.parametrize("options, error", [
     ({"run": "a b"}, embmon.InvalidNameError), ({"run": ""}, embmon.InvalidNameError),
-    ({"run": "/a"}, embmon.InvalidNameError), ({"run": 5}, embmon.InvalidNameError),
+    ({"run": "/a"}, embmon.InvalidNameError), ({"run": "a/embmon/state"}, embmon.InvalidNameError),
+    ({"run": 5}, embmon.InvalidNameError),
     ({"address": "tcp:h"}, embmon.AddressError),
     ({"address": "tcp:h:0"}, embmon.AddressError), ({"address": "tcp:::1:9"}, embmon.AddressError),
     ({"token_file": "/nonexistent/token"}, embmon.TokenError), ({"address": "unix:"}, embmon.AddressError),
@@ -424,6 +425,8 @@ def test_options_out_of_range(options, error):
     (lambda c: c.layer("a", "embeding"), embmon.InvalidArgumentError),
     (lambda c: c.layer("x" * 256), embmon.InvalidNameError),
     (lambda c: c.layer("\udc80"), embmon.InvalidNameError),
+    (lambda c: c.layer("a\u202eb"), embmon.InvalidNameError),
+    (lambda c: c.layer("a\u200db"), embmon.InvalidNameError),
     (lambda c: c.layer("a", rows=-1), embmon.InvalidArgumentError),
     (lambda c: c.layer("a", shape=[1] * 9), embmon.InvalidArgumentError),
     (lambda c: c.layer("a", shape=[-2]), embmon.InvalidArgumentError),

@@ -185,6 +185,18 @@ def test_the_last_step_there_is():
             assert {m.reason for m in trainer.settle()} == {1}
 
 
+def test_no_run_puts_its_files_among_those_of_another():
+    """<run>/embmon/state.new as a folder: the run's next checkpoint would have had no place."""
+    with Embmond() as daemon, daemon.trainer("mine") as trainer:
+        for name in (b"mine/embmon", b"mine/embmon/state.new", b"mine/embmon/alerts.jsonl"):
+            for data in hostile.hello(name=name), hostile.hello(name=b"good", given=name):
+                with daemon.peer() as other:
+                    hostile.must_refuse(other, data)
+        trainer.step(0)
+        assert trainer.settle() == []
+        trainer.bye()
+
+
 def test_a_layer_called_all_is_not_the_model():
     with Embmond() as daemon:
         with daemon.trainer("all") as trainer:

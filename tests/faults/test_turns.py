@@ -7,7 +7,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from harness import proto  # noqa: E402
+from harness import encode, proto  # noqa: E402
 from hostile import beside, layers, with_bytes  # noqa: E402
 from trainers import Embmond  # noqa: E402
 
@@ -48,6 +48,34 @@ def test_ends_of_steps_and_epochs_of_thousands_of_layers():
         print(f"{took:.1f} s for {STEPS} steps and epochs; the slowest answer took {slowest:.2f} s")
         assert answers == []
         assert slowest < max(1, took / 4)
+
+
+def test_shapes_of_thousands_of_variables_of_one_layer():
+    """Each is compared with the others; there are 1,024 of them at most."""
+    count = 12_000
+    with Embmond("-q") as daemon, beside(daemon), daemon.trainer("wide") as trainer:
+        trainer.socket.settimeout(120)
+        for first in range(0, count, 500):
+            trainer.send_bytes(layers(variables=[
+                with_bytes(proto.Variable(id=100 + i, layer=trainer.DENSE, shape=[8, 8]), name=b"v%d" % i)
+                for i in range(first, first + 500)]))
+        shapes = b"".join(encode(proto.Shape(
+            sequence=trainer.next(), target=100 + i, phase=1, step=0, role=3, dtype=1, dims=[8, 8]))
+            for i in range(count))
+
+        def flood():
+            trainer.send_bytes(shapes)
+            answers.extend(trainer.settle())
+
+        answers, began = [], time.monotonic()
+        busy = threading.Thread(target=flood)
+        busy.start()
+        slowest = slowest_answer(daemon, busy)
+        busy.join()
+        print(f"{time.monotonic() - began:.1f} s for {count} shapes; the slowest answer took "
+              f"{slowest:.2f} s")
+        assert [(m.sequence, m.reason) for m in answers] == [(n, 4) for n in range(1025, count + 1)]
+        assert slowest < 1
 
 
 def test_patterns_that_almost_match_thousands_of_names():

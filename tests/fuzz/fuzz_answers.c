@@ -14,7 +14,8 @@ static struct sender_options options = {.session = "fifteen letters",
                                         .rank = 0,
                                         .world_size = 1,
                                         .address_count = 1,
-                                        .queue_bytes = 64 << 10};
+                                        .queue_bytes = 4 << 10};
+enum { POSTS = 100 };
 static int listener = -1;
 static uint64_t lines;
 
@@ -96,11 +97,15 @@ static void talk(struct state *state, struct sender *sender, const uint8_t *data
         piece = at == 0 && size > 1 ? size / 2 : size - at;
         if (send(peer, bytes + at, piece, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             break;
+        (void)sender_turn(sender, now += SENDER_BUSY_MS);
+        sums_hold(state);
+        for (int i = 0; i < POSTS; i++) /* more than its queue holds */
+            post(state);
         (void)sender_turn(sender, ++now);
         sums_hold(state);
     }
     close(peer);
-    (void)sender_turn(sender, ++now);
+    (void)sender_turn(sender, now += SENDER_BUSY_MS);
     sums_hold(state);
     free(bytes);
 }

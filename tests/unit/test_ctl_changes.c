@@ -50,6 +50,15 @@ static void the_first_look_tells_what_is_wrong_now(void **state)
                "1970-01-01T00:00:02+0000 firing warning a x step 7: It is so.\n");
 }
 
+/* Whoever answers there: he makes no line of his own, and does nothing to a terminal. */
+static void a_change_is_one_plain_line(void **state)
+{
+    (void)state;
+    must_print(NULL, ALERTS(ALERT("a", "x\\n1970 resolved \\u001b[2J\\u202e", "firing", 2, 7)),
+               "1970-01-01T00:00:02+0000 firing warning a x?1970 resolved ?[2J? step 7: It is "
+               "so.\n");
+}
+
 static void only_what_changed_is_told_after_that(void **state)
 {
     (void)state;
@@ -110,6 +119,7 @@ static void time_alone_is_no_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_is_one_plain_line),
         cmocka_unit_test(the_first_look_tells_what_is_wrong_now),
         cmocka_unit_test(only_what_changed_is_told_after_that),
         cmocka_unit_test(what_went_and_came_back_between_two_looks_is_told),

@@ -33,6 +33,18 @@ static void columns_are_as_wide_as_their_widest_cell(void **state)
                "d\xc3\xa9j\xc3\xa0-vu  no    -     2      3       11\n");
 }
 
+static void what_would_act_on_the_terminal_is_shown_as_a_question(void **state)
+{
+    (void)state;
+    must_print(
+        "runs",
+        "[{\"name\":\"a\\u001b]0;b\\u0007\\u202ec\\nd\",\"live\":true,\"step\":1,\"ranks\":1,"
+        "\"layers\":2,\"firing\":0}]",
+        "RUN          LIVE  STEP  RANKS  LAYERS  FIRING\n"
+        "a?]0;b??c?d  yes   1     1      2       0\n");
+    must_print("status", "[{\"a\\u001b[2J\":\"b\\u009b\"}]", "a?[2J           b?\n");
+}
+
 static void layers_show_non_finite_norms_and_how_many_are_silent(void **state)
 {
     (void)state;
@@ -138,6 +150,7 @@ static void objects_of_another_version_are_shown_as_far_as_they_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_would_act_on_the_terminal_is_shown_as_a_question),
         cmocka_unit_test(columns_are_as_wide_as_their_widest_cell),
         cmocka_unit_test(layers_show_non_finite_norms_and_how_many_are_silent),
         cmocka_unit_test(alerts_end_with_advice_on_what_fires),

@@ -147,6 +147,22 @@ static void a_run_is_a_folder_below_the_logdir(void **state)
     assert_false(name_is_run("a\xff"));
 }
 
+/* <run>/embmon is where the files of a run are: "a/embmon/state" would be a folder in the place of
+ * one of them. */
+static void no_run_lies_among_the_files_of_another(void **state)
+{
+    (void)state;
+    assert_false(name_is_run("a/embmon"));
+    assert_false(name_is_run("a/embmon/state"));
+    assert_false(name_is_run("a/b/embmon/embmon"));
+    assert_false(name_is_run("embmon/embmon"));
+    assert_true(name_is_run("embmon"));
+    assert_true(name_is_run("embmon/a"));
+    assert_true(name_is_run("a/embmon-2"));
+    assert_true(name_is_run("a/xembmon"));
+    assert_true(name_is_run("a/embmo"));
+}
+
 static void a_run_has_parts_of_128_bytes_and_512_in_all(void **state)
 {
     char name[NAME_RUN_MAX + 2];
@@ -296,6 +312,7 @@ int main(void)
         cmocka_unit_test(control_characters_and_line_ends_are_refused),
         cmocka_unit_test(exactly_the_encodings_of_characters_pass),
         cmocka_unit_test(a_run_is_a_folder_below_the_logdir),
+        cmocka_unit_test(no_run_lies_among_the_files_of_another),
         cmocka_unit_test(a_run_has_parts_of_128_bytes_and_512_in_all),
         cmocka_unit_test(a_path_is_what_frameworks_make_of_names),
         cmocka_unit_test(what_turns_round_or_hides_text_is_refused),

@@ -93,6 +93,21 @@ static void two_shapes_of_a_rank_in_one_step_are_two_calls(void **state)
     shape_list_free(&list);
 }
 
+static void a_layer_has_1024_of_them_at_most(void **state)
+{
+    struct shape_list list = {0};
+    struct posted_shape one = posted(1, 0, 0, 0, 1);
+
+    (void)state;
+    for (; one.variable < SHAPES_OF_LAYER_MAX; one.variable++)
+        assert_true(shape_list_put(&list, &one));
+    assert_false(shape_list_put(&list, &one));
+    assert_int_equal(list.count, SHAPES_OF_LAYER_MAX);
+    one.variable = 7;
+    assert_true(shape_list_put(&list, &one)); /* in the place of what is there */
+    shape_list_free(&list);
+}
+
 static void what_is_known_is_the_newest_and_has_a_ceiling(void **state)
 {
     struct shapes shapes = {0};
@@ -125,6 +140,7 @@ static void what_is_known_is_the_newest_and_has_a_ceiling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_layer_has_1024_of_them_at_most),
         cmocka_unit_test(a_shape_reads_like_a_tuple),
         cmocka_unit_test(shapes_differ_where_both_are_known),
         cmocka_unit_test(a_scalar_broadcasts_with_anything),

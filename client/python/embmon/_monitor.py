@@ -24,6 +24,7 @@ from .errors import AlreadyDeclaredError, ClosedError, LimitError
 
 SIGNALS = ("gradient", "activation", "ids", "update", "weight")
 PHASES = ("training", "validation", "inference")
+EXPLANATIONS = 10  # alerts that are said when a step has raised
 FIRED_KEPT = 1000  # alerts that the summary knows of: the newest
 NOTICES_A_SECOND = 128  # taken from the client, which keeps the newest 64
 _SEVERITIES = ("info", "warning", "critical")
@@ -345,8 +346,11 @@ class Monitor:
             time.sleep(0.005)
             self.poll()
         new = min(self.fired_count - told, len(self.fired))
-        for alert in [] if self._is_logged() else list(self.fired)[len(self.fired) - new:]:
+        alerts = [] if self._is_logged() else list(self.fired)[len(self.fired) - new:]
+        for alert in alerts[:EXPLANATIONS]:
             say(f"embmon: {alert}\n  {alert.hint}" if alert.hint else f"embmon: {alert}")
+        if len(alerts) > EXPLANATIONS:
+            say(f"embmon: and {len(alerts) - EXPLANATIONS} more alerts")
 
     def _is_logged(self) -> bool:
         """Does the user see alerts in the daemon's log already, where our own lines go?"""

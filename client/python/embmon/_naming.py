@@ -17,8 +17,9 @@ _PATH_MAX = 107  # bytes in the path of a Unix socket
 
 
 def is_name(name: str) -> bool:
-    """May a run be called so? Parts of [A-Za-z0-9_.=+-] joined by '/'."""
-    return _NAME.fullmatch(name) is not None
+    """May a run be called so? Parts of [A-Za-z0-9_.=+-] joined by '/'; behind the first none is
+    "embmon", where the files of a run are."""
+    return _NAME.fullmatch(name) is not None and "embmon" not in name.split("/")[1:]
 
 
 def is_address(address: str) -> bool:
