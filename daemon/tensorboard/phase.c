@@ -56,8 +56,11 @@ size_t phase_windows_bytes(const struct phase_windows *w)
 
     for (size_t v = 0; v < w->variable_count; v++) {
         bytes += sizeof w->variables[v];
-        for (size_t s = 0; s < STEP_SIGNALS; s++)
-            bytes += summary_bytes(&w->variables[v].signals[s].summary);
+        for (size_t s = 0; s < STEP_SIGNALS; s++) {
+            const struct summary *summary = w->variables[v].signals[s].summary;
+
+            bytes += summary ? summary_bytes(summary) : 0;
+        }
     }
     return bytes;
 }

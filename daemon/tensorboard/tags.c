@@ -134,10 +134,10 @@ void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t
     if (window->steps == 0 || waits(w, THRIFT_HISTOGRAMS))
         return;
     tag_make(tag, phase, "%s/%s", names[signal - 1], label);
-    tag_histogram(w, tag, window->last_step, histogram_linear, &window->summary);
+    tag_histogram(w, tag, window->last_step, histogram_linear, window->summary);
     if (signal == EMBMON_GRADIENT) {
         tag_make(tag, phase, "gradients_log10/%s", label);
-        tag_histogram(w, tag, window->last_step, histogram_log10, &window->summary);
+        tag_histogram(w, tag, window->last_step, histogram_log10, window->summary);
     }
     histogram_window_clear(window);
 }

@@ -149,8 +149,10 @@ static size_t layers_take(uint32_t of_each)
     end(&peer, EMBMON_TRAIN, 0);
     before = allocated();
     declare(&peer, 0, MANY, of_each);
-    for (uint32_t id = 0; id < MANY * (1 + of_each); id++)
-        post(&peer, id, EMBMON_TRAIN, EMBMON_GRADIENT, 1);
+    for (uint32_t id = 0; id < MANY * (1 + of_each); id++) {
+        for (uint32_t signal = 1; signal <= STEP_SIGNALS; signal++)
+            post(&peer, id, EMBMON_TRAIN, signal, 1);
+    }
     end(&peer, EMBMON_TRAIN, 1);
     before = allocated() - before;
     peer_close(&peer, 2);
