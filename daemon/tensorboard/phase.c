@@ -112,7 +112,7 @@ static void visit_variable(const struct visit *v, size_t variable)
 
         if (!v->burst || ladder_burst(&h->ladder, h->steps > 0))
             tags_signal(v->writer, h, v->phase, signal, label);
-        if (!v->burst)
+        if (!v->burst && h->steps == 0) /* else it waits for space, and goes on collecting */
             histogram_window_rest(h);
     }
     scalar(v, &w->update_ratio, "update_ratio/", label);
