@@ -239,7 +239,7 @@ test-fuzz:
 test-long: test-fuzz
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 all tools
-	CROWD_SECONDS=60 $(PYTHON) -m pytest -q -rs tests/long tests/faults/test_crowd.py
+	$(PYTHON) -m pytest -q -rs tests/long
 .PHONY: test-long
 
 # Some tests need two busy cores to keep up with a second's worth of time; what fails once is tried

@@ -109,6 +109,11 @@ struct registry_refusals *registry_refusals(struct registry *registry);
  * the memory where it can. */
 uint64_t registry_left(struct registry *registry);
 
+/* Where more memory is used than there is, what the run that holds most has collected is written
+ * early.
+ */
+void registry_relieve(struct registry *registry, struct moment now);
+
 /* So many bytes have come from peers: after some MiB of them the memory is looked at again. */
 void registry_fed(struct registry *registry, size_t n);
 

@@ -18,6 +18,26 @@ uint64_t registry_left(struct registry *registry)
     return taken < most ? most - taken : 0;
 }
 
+void registry_relieve(struct registry *registry, struct moment now)
+{
+    struct run *largest = NULL;
+    size_t most = 0;
+
+    if (registry->usage.memory_bytes.used <= registry->ceilings.memory_bytes)
+        return;
+    for (size_t i = 0; i < registry->run_count; i++) {
+        struct run_status status;
+
+        run_get_status(registry->runs[i], &status);
+        if (status.bytes > most) {
+            largest = registry->runs[i];
+            most = status.bytes;
+        }
+    }
+    if (largest)
+        run_relieve_memory(largest, now);
+}
+
 void registry_fed(struct registry *registry, size_t n)
 {
     enum { LOOK_AFTER = 4 << 20 };

@@ -152,6 +152,10 @@ void run_sync(struct run *run, struct syncer *syncer, struct moment now);
 /* What of the windows is to wait for space. */
 void run_set_thrift(struct run *run, enum thrift thrift);
 
+/* Memory has run out: writes what is in its windows, as far as the disk takes it, and gives back
+ * what they and steps to come hold. */
+void run_relieve_memory(struct run *run, struct moment now);
+
 /* Bytes that its layers and variables will take and do not yet: see model.h. */
 uint64_t run_promised(const struct run *run);
 

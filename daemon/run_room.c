@@ -41,3 +41,11 @@ bool run_may_begin(struct run *run, uint32_t phase)
     run->phases[phase - 1] = true;
     return true;
 }
+
+void run_relieve_memory(struct run *run, struct moment now)
+{
+    record_windows(run->record, now);
+    steps_trim(run->steps);
+    run->changes++;
+    run->hurry = true; /* what is queued now takes memory, too */
+}

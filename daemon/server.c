@@ -193,6 +193,7 @@ static void weigh(struct server *server, struct moment now)
 
     if (registry_left(server->registry) == 0 && now.ms >= server->next_trim_ms) {
         server->next_trim_ms = now.ms + TRIM_MS;
+        registry_relieve(server->registry, now);
         (void)memory_trimmed();
     }
     while (registry_left(server->registry) == 0 && registry_unload_ended(server->registry, now))

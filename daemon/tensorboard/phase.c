@@ -56,8 +56,11 @@ size_t phase_windows_bytes(const struct phase_windows *w)
 
     for (size_t v = 0; v < w->variable_count; v++) {
         bytes += sizeof w->variables[v];
-        for (size_t s = 0; s < STEP_SIGNALS; s++)
-            bytes += summary_bytes(&w->variables[v].signals[s].summary);
+        for (size_t s = 0; s < STEP_SIGNALS; s++) {
+            const struct summary *summary = w->variables[v].signals[s].summary;
+
+            bytes += summary ? summary_bytes(summary) : 0;
+        }
     }
     return bytes;
 }
@@ -109,7 +112,7 @@ static void visit_variable(const struct visit *v, size_t variable)
 
         if (!v->burst || ladder_burst(&h->ladder, h->steps > 0))
             tags_signal(v->writer, h, v->phase, signal, label);
-        if (!v->burst)
+        if (!v->burst && h->steps == 0) /* else it waits for space, and goes on collecting */
             histogram_window_rest(h);
     }
     scalar(v, &w->update_ratio, "update_ratio/", label);

@@ -44,7 +44,7 @@ void phase_burst(struct tag_writer *writer, struct phase_windows *w, uint32_t ph
                  const struct model *model, const char *layer);
 
 /* Writes what is in all windows, and gives back the memory of their histograms: they may go on, at
- * the width they have, and mostly do not. */
+ * the width they have, and mostly do not. Those that are to wait for space stay as they are. */
 void phase_finish(struct tag_writer *writer, struct phase_windows *w, uint32_t phase,
                   const struct model *model);
 

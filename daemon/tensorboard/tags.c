@@ -156,10 +156,10 @@ void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t
     if (window->steps == 0 || waits(w, THRIFT_HISTOGRAMS))
         return;
     tag_join(tag, phase, names[signal - 1], label);
-    tag_histogram(w, tag, window->last_step, histogram_linear, &window->summary);
+    tag_histogram(w, tag, window->last_step, histogram_linear, window->summary);
     if (signal == EMBMON_GRADIENT) {
         tag_join(tag, phase, "gradients_log10/", label);
-        tag_histogram(w, tag, window->last_step, histogram_log10, &window->summary);
+        tag_histogram(w, tag, window->last_step, histogram_log10, window->summary);
     }
     histogram_window_clear(window);
 }

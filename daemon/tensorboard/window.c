@@ -1,6 +1,7 @@
 #include "daemon/tensorboard/window.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "daemon/carried.h"
 
@@ -40,11 +41,19 @@ void scalar_window_clear(struct scalar_window *w)
     w->sum = w->min = w->max = 0;
 }
 
+/* Most windows never get one: of a variable there may be four, and mostly one or two are posted. */
+static struct summary *need_summary(struct histogram_window *w)
+{
+    if (!w->summary)
+        w->summary = calloc(1, sizeof *w->summary);
+    return w->summary;
+}
+
 bool histogram_window_add(struct histogram_window *w, uint64_t step, const struct summary *summary)
 {
     if (w->ladder.limit == 0)
         ladder_init(&w->ladder, LADDER_HISTOGRAMS);
-    if (summary_add(&w->summary, summary)) {
+    if (need_summary(w) && summary_add(w->summary, summary)) {
         w->steps++;
         w->last_step = step;
     }
@@ -54,18 +63,22 @@ bool histogram_window_add(struct histogram_window *w, uint64_t step, const struc
 void histogram_window_clear(struct histogram_window *w)
 {
     w->steps = 0;
-    summary_clear(&w->summary);
+    if (w->summary)
+        summary_clear(w->summary);
 }
 
 void histogram_window_rest(struct histogram_window *w)
 {
     w->steps = 0;
-    summary_free(&w->summary);
+    if (w->summary)
+        summary_free(w->summary);
+    free(w->summary);
+    w->summary = NULL;
 }
 
 void histogram_window_free(struct histogram_window *w)
 {
-    summary_free(&w->summary);
+    histogram_window_rest(w);
     *w = (struct histogram_window){0};
 }
 
@@ -101,6 +114,10 @@ void histogram_window_carry(struct carry *c, struct histogram_window *w)
     ladder_carry(c, &w->ladder);
     carry_u64(c, &w->last_step);
     carry_u64(c, &w->steps);
-    if (w->steps > 0)
-        summary_carry(c, &w->summary);
+    if (w->steps == 0)
+        return;
+    if (need_summary(w))
+        summary_carry(c, w->summary);
+    else
+        carry_fail(c, "out of memory");
 }

@@ -24,7 +24,7 @@ struct scalar_window {
 struct histogram_window {
     struct ladder ladder;
     uint64_t steps, last_step;
-    struct summary summary;
+    struct summary *summary; /* owned; NULL: nothing came since it was made, or rested */
 };
 
 /* Adds a step's value. True: the window is to be recorded now, and then cleared. */

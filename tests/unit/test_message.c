@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/fields.h"
 #include "proto/message.h"
 #include "proto/message_fields.h"
 #include "tests/unit/one_of_each.h"
@@ -345,6 +346,19 @@ static void a_malformed_message_keeps_its_sequence_number_when_that_can_be_read(
     assert_int_equal(message_sequence(&got), 0);
     assert_string_equal(problem,
                         "the payload is not this type's protobuf, or needs too much memory");
+}
+
+/* The last of equal ones counts. */
+static void a_message_has_so_many_fields_and_no_more(void **state)
+{
+    static uint8_t beat[2 * (FIELDS_MAX + 1)];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof beat; i += 2)
+        beat[i] = 1 << 3;
+    for (size_t n = FIELDS_MAX - 1; n <= FIELDS_MAX + 1; n++)
+        assert_int_equal(decode(FRAME_HEARTBEAT, beat, 2 * n),
+                         n <= FIELDS_MAX ? MESSAGE_OK : MESSAGE_MALFORMED);
 }
 
 static void a_nul_inside_a_text_is_refused(void **state)
@@ -692,6 +706,7 @@ int main(void)
         cmocka_unit_test(empty_payloads_are_judged_like_others),
         cmocka_unit_test(an_invalid_message_keeps_its_sequence_number),
         cmocka_unit_test(a_malformed_message_keeps_its_sequence_number_when_that_can_be_read),
+        cmocka_unit_test(a_message_has_so_many_fields_and_no_more),
         cmocka_unit_test(a_nul_inside_a_text_is_refused),
         cmocka_unit_test(unknown_fields_are_skipped),
         cmocka_unit_test(the_session_is_16_bytes),

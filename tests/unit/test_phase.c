@@ -113,9 +113,31 @@ static void the_end_writes_everything_once(void **state)
     assert_int_equal(windows->layers[0].norm.steps, 0);
 }
 
+/* What is not written, for space has run out, is not forgotten either. */
+static void what_waits_for_space_is_kept_at_the_end(void **state)
+{
+    struct histogram_window *window;
+    struct summary two = {.count = 2, .zeros = 2, .parts = 1};
+
+    (void)state;
+    declare("a");
+    window = &windows->variables[0].signals[EMBMON_GRADIENT - 1];
+    assert_true(histogram_window_add(window, 9, &two));
+    writer.thrift = THRIFT_HISTOGRAMS;
+    phase_finish(&writer, windows, EMBMON_TRAIN, &model);
+    assert_int_equal(last("gradients/a"), -1);
+    assert_int_equal(window->steps, 1);
+    assert_int_equal(window->summary->count, 2);
+    writer.thrift = THRIFT_NONE;
+    phase_finish(&writer, windows, EMBMON_TRAIN, &model);
+    assert_int_equal(last("gradients/a"), 9);
+    assert_null(window->summary);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_waits_for_space_is_kept_at_the_end, begin, end),
         cmocka_unit_test_setup_teardown(windows_keep_their_content_when_layers_are_added, begin,
                                         end),
         cmocka_unit_test_setup_teardown(a_burst_writes_the_layers_own_windows_and_no_others, begin,

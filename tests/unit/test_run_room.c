@@ -131,6 +131,51 @@ static void a_phase_begins_where_there_is_memory_for_it(void **state)
     peer_close(&small, 2);
 }
 
+static size_t bytes_of(const struct peer *peer)
+{
+    struct run_status status;
+
+    run_get_status(run_of(peer), &status);
+    return status.bytes;
+}
+
+/* Beyond the ceiling the run that has collected most gives it back, and goes on. */
+static void what_is_collected_is_written_early_where_memory_runs_out(void **state)
+{
+    struct peer large = joined(1, (struct hello){.name = "large"}, 0),
+                small = joined(2, (struct hello){.name = "small"}, 0);
+    size_t of_large, of_small;
+
+    (void)state;
+    declare(&large, 0, 10, 0);
+    declare(&small, 0, 1, 0);
+    for (uint64_t step = 0; step < 65; step++) { /* from the 65th on two steps are a window */
+        for (uint32_t id = 0; id < 10; id++)
+            post(&large, id, EMBMON_TRAIN, EMBMON_GRADIENT, step);
+        post(&small, 0, EMBMON_TRAIN, EMBMON_GRADIENT, step);
+        end(&large, EMBMON_TRAIN, step);
+        end(&small, EMBMON_TRAIN, step);
+    }
+    of_large = bytes_of(&large);
+    of_small = bytes_of(&small);
+    assert_true(of_large > of_small);
+    ceilings.memory_bytes = 64 << 20;
+    hold();
+    usage()->memory_bytes.used = 64 << 20;
+    registry_relieve(registry, at(2));
+    assert_int_equal(bytes_of(&large), of_large);
+    usage()->memory_bytes.used = (64 << 20) + 1;
+    registry_relieve(registry, at(2));
+    assert_true(bytes_of(&large) <= of_large - 10 * sizeof(struct summary));
+    assert_int_equal(bytes_of(&small), of_small);
+    for (uint32_t id = 0; id < 10; id++)
+        post(&large, id, EMBMON_TRAIN, EMBMON_GRADIENT, 65);
+    end(&large, EMBMON_TRAIN, 65);
+    assert_int_equal(bytes_of(&large), of_large);
+    peer_close(&large, 3);
+    peer_close(&small, 3);
+}
+
 #ifndef __SANITIZE_ADDRESS__ /* it counts otherwise */
 static size_t allocated(void)
 {
@@ -149,8 +194,10 @@ static size_t layers_take(uint32_t of_each)
     end(&peer, EMBMON_TRAIN, 0);
     before = allocated();
     declare(&peer, 0, MANY, of_each);
-    for (uint32_t id = 0; id < MANY * (1 + of_each); id++)
-        post(&peer, id, EMBMON_TRAIN, EMBMON_GRADIENT, 1);
+    for (uint32_t id = 0; id < MANY * (1 + of_each); id++) {
+        for (uint32_t signal = 1; signal <= STEP_SIGNALS; signal++)
+            post(&peer, id, EMBMON_TRAIN, signal, 1);
+    }
     end(&peer, EMBMON_TRAIN, 1);
     before = allocated() - before;
     peer_close(&peer, 2);
@@ -195,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_promised_is_kept_until_it_is_taken),
         TEST(a_phase_begins_where_there_is_memory_for_it),
+        TEST(what_is_collected_is_written_early_where_memory_runs_out),
 #ifndef __SANITIZE_ADDRESS__
         TEST(what_is_reserved_is_what_is_taken),
         TEST(another_phase_takes_what_is_reserved_for_it),
