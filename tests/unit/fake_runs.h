@@ -99,6 +99,7 @@ static struct run fake_run_list[] = {
           .step = 96,
           .steps = 97,
           .ranks = 2,
+          .every = 8,
           .layers = 2,
           .firing = 1,
           .loss_posted = true,

@@ -56,11 +56,13 @@ static void runs_are_listed_one_a_line(void **state)
     assert_string_equal(ask(0, "runs", "", false, 0), "");
     assert_string_equal(
         ask(2, "runs", "", false, 0),
-        "{\"name\":\"reviews\",\"live\":true,\"step\":96,\"ranks\":2,\"layers\":2,\"firing\":1,"
+        "{\"name\":\"reviews\",\"live\":true,\"step\":96,\"ranks\":2,\"every\":8,\"layers\":2,"
+        "\"firing\":1,"
         "\"steps\":97,\"produced\":409,\"acked\":400,\"kept\":380,\"durable\":300,"
         "\"rejected\":3,\"dropped\":1,\"in_flight\":5,\"deleted\":7,\"bytes_pending\":10,"
         "\"write_failures\":2,\"write_error\":\"No space left on device\"}\n"
-        "{\"name\":\"quiet\",\"live\":false,\"step\":null,\"ranks\":0,\"layers\":0,\"firing\":0,"
+        "{\"name\":\"quiet\",\"live\":false,\"step\":null,\"ranks\":0,\"every\":0,\"layers\":0,"
+        "\"firing\":0,"
         "\"steps\":0,\"produced\":0,\"acked\":0,\"kept\":0,\"durable\":0,\"rejected\":0,"
         "\"dropped\":0,\"in_flight\":0,\"deleted\":0,\"bytes_pending\":0,"
         "\"write_failures\":0,\"write_error\":\"\"}\n");

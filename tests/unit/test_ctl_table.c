@@ -25,12 +25,13 @@ static void columns_are_as_wide_as_their_widest_cell(void **state)
 {
     (void)state;
     must_print("runs",
-               "[{\"name\":\"a\",\"live\":true,\"step\":12,\"ranks\":1,\"layers\":2,\"firing\":0},"
+               "[{\"name\":\"a\",\"live\":true,\"step\":12,\"ranks\":1,\"every\":8,\"layers\":2,"
+               "\"firing\":0},"
                "{\"name\":\"d\xc3\xa9j\xc3\xa0-vu\",\"live\":false,\"step\":null,\"ranks\":2,"
                "\"layers\":3,\"firing\":11}]",
-               "RUN      LIVE  STEP  RANKS  LAYERS  FIRING\n"
-               "a        yes   12    1      2       0\n"
-               "d\xc3\xa9j\xc3\xa0-vu  no    -     2      3       11\n");
+               "RUN      LIVE  STEP  RANKS  EVERY  LAYERS  FIRING\n"
+               "a        yes   12    1      8      2       0\n"
+               "d\xc3\xa9j\xc3\xa0-vu  no    -     2      -      3       11\n");
 }
 
 static void what_would_act_on_the_terminal_is_shown_as_a_question(void **state)
@@ -40,8 +41,8 @@ static void what_would_act_on_the_terminal_is_shown_as_a_question(void **state)
         "runs",
         "[{\"name\":\"a\\u001b]0;b\\u0007\\u202ec\\nd\",\"live\":true,\"step\":1,\"ranks\":1,"
         "\"layers\":2,\"firing\":0}]",
-        "RUN          LIVE  STEP  RANKS  LAYERS  FIRING\n"
-        "a?]0;b??c?d  yes   1     1      2       0\n");
+        "RUN          LIVE  STEP  RANKS  EVERY  LAYERS  FIRING\n"
+        "a?]0;b??c?d  yes   1     1      -      2       0\n");
     must_print("status", "[{\"a\\u001b[2J\":\"b\\u009b\"}]", "a?[2J           b?\n");
 }
 
@@ -142,9 +143,9 @@ static void objects_of_another_version_are_shown_as_far_as_they_go(void **state)
 {
     (void)state;
     must_print("runs", "[{\"name\":[1],\"new\":2}, 7]",
-               "RUN  LIVE  STEP  RANKS  LAYERS  FIRING\n"
-               "-    -     -     -      -       -\n"
-               "-    -     -     -      -       -\n");
+               "RUN  LIVE  STEP  RANKS  EVERY  LAYERS  FIRING\n"
+               "-    -     -     -      -      -       -\n"
+               "-    -     -     -      -      -       -\n");
 }
 
 int main(void)
