@@ -20,7 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import trouble  # noqa: E402
 from harness import DEFLATED, Closed, encode, frame, proto  # noqa: E402
-from trainers import NOBODY, conserve, environment, load, load_command  # noqa: E402
+from trainers import (NOBODY, conserve, environment, load, load_command,  # noqa: E402
+                      unharmed_at_best)
 
 EVERY, STEPS, LAYERS = 16, 2000, 8
 TRAINING = ("--steps", STEPS, "--layers", LAYERS, "--signals", "gawu", "--sleep", 1000,
@@ -166,6 +167,18 @@ def test_a_trainer_beside_a_hostile_daemon(say, tmp_path_factory, weights):
     steps = STEPS / EVERY * 1.25 + 512
     assert counts["produced"] <= steps * (4 * LAYERS + 2)
     assert counts["produced"] + counts["skipped"] >= STEPS * 4 * LAYERS
+
+
+@pytest.mark.parametrize("say", ATTACKS, ids=lambda say: say.__name__)
+def test_posting_and_closing_beside_a_hostile_daemon_keep_their_time(say, tmp_path_factory):
+    server = attacking(tmp_path_factory.mktemp("s"), say)
+    try:
+        found = unharmed_at_best(server.address, "--posts", 1000, "--close", 200, "--cycles", 3,
+                                 close_ms=300)
+    finally:
+        server.close()
+    assert found["call_us_max"] < 1000
+    assert found["close_ms_max"] < 300
 
 
 def test_a_daemon_that_comes_and_goes(tmp_path_factory, weights):
