@@ -9,6 +9,7 @@
 
 #include "daemon/beneath.h"
 #include "daemon/json.h"
+#include "daemon/log.h"
 #include "daemon/pending.h"
 #include "proto/crc32c.h"
 
@@ -21,6 +22,7 @@ struct jsonl {
     int folder; /* owned */
     uint64_t lost;
     bool lenient; /* a file that is not as it was left is taken as it is */
+    bool told;    /* that it is full */
 };
 
 const char jsonl_changed[] = "alerts.jsonl is not as it was left";
@@ -176,6 +178,20 @@ void jsonl_close(struct jsonl *jsonl)
     free(jsonl);
 }
 
+/* The file takes no line of n bytes any more: said once. */
+static bool is_full(struct jsonl *jsonl, size_t n, const char *run)
+{
+    if (jsonl->out.written + jsonl->out.length + n <= JSONL_FILE_MAX)
+        return false;
+    if (!jsonl->told)
+        log_warn(
+            "run %s: its alerts.jsonl is 64 MiB long, and is not continued: what changes is in "
+            "this log alone; delete it for a new one",
+            run);
+    jsonl->told = true;
+    return true;
+}
+
 void jsonl_write(struct jsonl *jsonl, const struct alert_change *change)
 {
     json_t *object = json_alert(change);
@@ -184,7 +200,7 @@ void jsonl_write(struct jsonl *jsonl, const struct alert_change *change)
 
     if (line)
         line[n++] = '\n'; /* in place of its NUL: append() takes the length */
-    if (!line || !append(jsonl, line, n))
+    if (!line || is_full(jsonl, n, change->run) || !append(jsonl, line, n))
         jsonl->lost++;
     free(line);
     json_decref(object);
@@ -209,6 +225,7 @@ bool jsonl_again(struct jsonl *jsonl, const char *directory)
     jsonl->out.written = next->out.written;
     jsonl->out.unsynced = jsonl->out.syncing = next->out.unsynced;
     jsonl->folder = next->folder;
+    jsonl->told = false;
     free(next);
     return true;
 }

@@ -1,5 +1,6 @@
 /* The sink `<run>/embmon/alerts.jsonl`: each change one JSON object on a line. A full disk keeps
- * the lines waiting (at most 8 MiB, then they are counted as lost); they always are in the log. */
+ * the lines waiting (at most 8 MiB, then they are counted as lost), and so is what does not fit in
+ * 64 MiB of the file: alerts that flap for ever fill no disk. They always are in the log. */
 #ifndef EMBMON_ALERT_JSONL_H
 #define EMBMON_ALERT_JSONL_H
 
@@ -8,6 +9,8 @@
 
 #include "daemon/alert/change.h"
 #include "daemon/carry.h"
+
+enum { JSONL_FILE_MAX = 64 << 20 };
 
 struct jsonl; /* opaque */
 

@@ -436,9 +436,47 @@ static void without_its_folder_it_does_not_open(void **state)
 
 #define in_a_folder(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
 
+/* With lines of 1,000 bytes. */
+static void fill(off_t bytes)
+{
+    FILE *stream = fopen(folder_file("alerts.jsonl"), "wb");
+
+    assert_non_null(stream);
+    for (; bytes > 0; bytes -= 1000)
+        fprintf(stream, "%*s\n", bytes < 1000 ? (int)bytes - 1 : 999, "x");
+    fclose(stream);
+}
+
+/* Alerts that flap for ever: the file ends, and a new one begins when it is deleted. */
+static void a_file_of_64_mib_is_not_continued(void **state)
+{
+    struct alert_change change = a_change();
+    struct jsonl *jsonl;
+    struct stat status;
+    const off_t nearly = JSONL_FILE_MAX - 2000;
+
+    (void)state;
+    fill(nearly);
+    jsonl = jsonl_open(folder_path);
+    assert_non_null(jsonl);
+    for (int i = 0; i < 50; i++)
+        jsonl_write(jsonl, &change);
+    assert_true(jsonl_flush(jsonl));
+    assert_in_range(jsonl_lost(jsonl), 40, 49);
+    assert_int_equal(stat(folder_file("alerts.jsonl"), &status), 0);
+    assert_in_range(status.st_size, nearly + 1000, JSONL_FILE_MAX);
+    assert_int_equal(unlink(folder_file("alerts.jsonl")), 0);
+    assert_true(jsonl_again(jsonl, folder_path));
+    jsonl_write(jsonl, &change);
+    jsonl_close(jsonl);
+    assert_int_equal(stat(folder_file("alerts.jsonl"), &status), 0);
+    assert_in_range(status.st_size, 300, 2000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        in_a_folder(a_file_of_64_mib_is_not_continued),
         in_a_folder(a_change_is_one_object_on_one_line_with_every_field),
         in_a_folder(numbers_that_json_has_not_are_words_or_null),
         in_a_folder(what_is_there_is_kept_and_a_torn_line_is_cut_off),
