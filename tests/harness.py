@@ -127,8 +127,8 @@ class Peer:
 
     def __init__(self, path, timeout=TIMEOUT):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(str(path))  # may wait for a place in the backlog
         self.socket.settimeout(timeout)
-        self.socket.connect(str(path))
         self.received = b""
 
     def close(self):

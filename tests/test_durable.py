@@ -73,9 +73,11 @@ def check(daemon, counts, steps, layers=3):
             assert elements(run, f"gradients/layer_{layer:02d}") == (
                 steps * ranks * ELEMENTS - nans), layer
     alerts = [(a["detector"], a["layer"], a["state"], a["step"]) for a in daemon.alerts_file("load")]
-    assert [a for a in alerts if a[0] == "gradient_nonfinite"] == [
-        ("gradient_nonfinite", "layer_00", "firing", 100),
-        ("gradient_nonfinite", "layer_00", "resolved", 110)]
+    nonfinite = [a for a in alerts if a[0] == "gradient_nonfinite"]
+    once = [("gradient_nonfinite", "layer_00", "firing", 100),
+            ("gradient_nonfinite", "layer_00", "resolved", 110)]
+    # A rank that came too late for a step may have had the fault with it.
+    assert nonfinite == once or (nonfinite == [] and any(c["rejected"] for c in counts))
     assert len(alerts) == len(set(alerts))
     return run
 
