@@ -3,6 +3,7 @@ next embmond has all that was acknowledged as durable, and alerts.jsonl is whole
 twice. In some of them the trainer is still there, as one on another machine, and sends what is not
 known: then all alerts are there once, as if nothing had been."""
 
+import itertools
 import json
 import os
 import random
@@ -26,16 +27,17 @@ NANS = (5, 30, 60, 100, 150, 200)
 POSTS = len(Rank.LAYERS) + 2  # of a step
 LIVES = (60, 90, 0)  # writes after which an embmond is killed; 0: it ends well
 LIFE_STEPS, PACE = 80, 0.05
+# The fdatasync that fails: of the event file, of alerts.jsonl, of the checkpoint.
+FAILING, FAILING_STATES, FAILING_STEPS = (10, 11, 12), 400, 80
 FILE = 65536  # bytes of an event file until the next one is begun
 
 
 class Recorded(Embmond):
     """One whose operations on files are written down; it may be killed at its nth write."""
 
-    def live(self, writes):
+    def live(self, fault=""):
         self.env |= {"LD_PRELOAD": str(BUILD / "faults" / "shim.so"), "SHIM_ONLY": "embmond",
-                     "SHIM_RECORD": str(self.folder / "record"),
-                     "SHIM_FAULT": f"write:{writes}:KILL" if writes else ""}
+                     "SHIM_RECORD": str(self.folder / "record"), "SHIM_FAULT": fault}
         self.start()
 
 
@@ -66,7 +68,7 @@ def record(daemon, books):
     rank = Keeper(books, daemon.socket, 0, 1)
     try:
         for writes in LIVES:
-            daemon.live(writes)
+            daemon.live(f"write:{writes}:KILL" if writes else "")
             end = time.monotonic() + 20
             last = step + LIFE_STEPS
             while daemon.alive() and (writes or step < last):
@@ -145,9 +147,11 @@ def check(folder, books, files, durable, kept):
     last = dict.fromkeys(Rank.LAYERS, -1)
     for _, layer, step, elements in files.records(folder):
         assert step > last[layer], (layer, step)
-        posted = sum(books.elements[layer][s] for s in range(last[layer] + 1, step + 1))
-        safe = step * POSTS + 1 + Rank.LAYERS.index(layer) <= durable
-        assert elements == posted if safe else elements <= posted, (layer, step)
+        steps = range(last[layer] + 1, step + 1)
+        safe = [s for s in steps if s * POSTS + 1 + Rank.LAYERS.index(layer) <= durable]
+        posted = books.elements[layer]
+        assert sum(posted[s] for s in safe) <= elements <= sum(posted[s] for s in steps), (
+            layer, step)
         last[layer] = step
     for i, layer in enumerate(Rank.LAYERS):
         assert (last[layer] + 1) * POSTS + i + 1 > durable, (layer, last[layer], durable)
@@ -178,13 +182,22 @@ def try_states(moments, books, files, folder, dice):
     return tried
 
 
+def weights(done):
+    """How much of an operation is to be tried: more where a file has just begun, of a new embmond or
+    behind one that is full."""
+    since = len(done)
+    for op in done:
+        since = 0 if op.what == "create" and "tfevents" in op.path else since + 1
+        yield 5 if since < 25 else 1
+
+
 def moments(done, root, states):
     """The disk after each operation, so many times that all together are the states."""
-    disk, durable = Disk(root), 0
-    for i, op in enumerate(done):
+    disk, durable, sums = Disk(root), 0, [0, *itertools.accumulate(weights(done))]
+    for op, so_far, then in zip(done, sums, sums[1:]):
         disk.take(op)
         durable = max(durable, promised(op))
-        yield disk, durable, (i + 1) * states // len(done) - i * states // len(done)
+        yield disk, durable, then * states // sums[-1] - so_far * states // sums[-1]
 
 
 class Training:
@@ -251,3 +264,40 @@ def test_what_comes_again_is_not_said_twice(training, tmp_path, record_property)
     assert tried > AGAIN // 2
     record_property("figure", f"power fails and the trainer goes on: {tried} times all alerts are "
                               "there once")
+
+
+def record_failing(daemon, books, fault):
+    """A training beside one embmond whose disk refuses one sync."""
+    dice, rank = random.Random(1), Rank(books, daemon.socket, 0, 1)
+    try:
+        daemon.live(fault)
+        for step in range(FAILING_STEPS):
+            post(rank, step, dice)
+            time.sleep(PACE)
+        until(lambda: rank.pump(hurry=True) and rank.durable == rank.sequence, "durable")
+    finally:
+        rank.close()
+    assert len(daemon.lines("cannot sync")) == 1, daemon.log()
+    daemon.stop()
+    return list(operations(daemon.folder / "record"))
+
+
+def test_a_sync_has_failed_before(tmp_path, record_property):
+    """The kernel forgets what it could not write: it is written once more before it is durable."""
+    tried = 0
+    for number in FAILING:
+        books, daemon = Books(), Recorded()
+        try:
+            daemon.logdir.mkdir()
+            done = record_failing(daemon, books, f"fdatasync:{number}:EIO")
+            assert any(op.what == "failed" for op in done)
+            assert any(op.what == "again" for op in done)
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            tried += try_states(moments(done, daemon.logdir, FAILING_STATES), books,
+                                EventFiles(done, daemon.logdir), folder, random.Random(2))
+        finally:
+            daemon.discard()
+    assert tried == len(FAILING) * FAILING_STATES
+    record_property("figure", f"power fails after a sync has failed: {tried} states have all that was "
+                              "durable")
