@@ -29,6 +29,7 @@ LIVES = (60, 90, 0)  # writes after which an embmond is killed; 0: it ends well
 LIFE_STEPS, PACE = 80, 0.05
 # The fdatasync that fails: of the event file, of alerts.jsonl, of the checkpoint.
 FAILING, FAILING_STATES, FAILING_STEPS = (10, 11, 12), 400, 80
+TAKEN_UP = (1, 2, 3, 4, 5)  # the fsync of a file in the folder
 FILE = 65536  # bytes of an event file until the next one is begun
 
 
@@ -266,38 +267,53 @@ def test_what_comes_again_is_not_said_twice(training, tmp_path, record_property)
                               "there once")
 
 
-def record_failing(daemon, books, fault):
-    """A training beside one embmond whose disk refuses one sync."""
-    dice, rank = random.Random(1), Rank(books, daemon.socket, 0, 1)
+def record_failing(daemon, books, faults):
+    """A training beside embmonds that have these faults, the last of them to its end."""
+    dice, rank, step = random.Random(1), Rank(books, daemon.socket, 0, 1), 0
     try:
-        daemon.live(fault)
-        for step in range(FAILING_STEPS):
-            post(rank, step, dice)
-            time.sleep(PACE)
+        for fault in faults:
+            daemon.live(fault)
+            last = step + FAILING_STEPS
+            while daemon.alive() and (step < last or fault.endswith("KILL")):
+                post(rank, step, dice)
+                step += 1
+                time.sleep(PACE)
         until(lambda: rank.pump(hurry=True) and rank.durable == rank.sequence, "durable")
     finally:
         rank.close()
-    assert len(daemon.lines("cannot sync")) == 1, daemon.log()
     daemon.stop()
     return list(operations(daemon.folder / "record"))
 
 
+def try_failing(faults, folder):
+    """States of a disk beside such embmonds."""
+    books, daemon = Books(), Recorded()
+    try:
+        daemon.logdir.mkdir()
+        done = record_failing(daemon, books, faults)
+        assert any(op.what == "failed" for op in done), "nothing has failed"
+        assert any(op.what == "again" for op in done) or "event" not in next(
+            op.path for op in done if op.what == "failed"), "nothing was written again"
+        folder.mkdir()
+        return try_states(moments(done, daemon.logdir, FAILING_STATES), books,
+                          EventFiles(done, daemon.logdir), folder, random.Random(2))
+    finally:
+        daemon.discard()
+
+
 def test_a_sync_has_failed_before(tmp_path, record_property):
     """The kernel forgets what it could not write: it is written once more before it is durable."""
-    tried = 0
-    for number in FAILING:
-        books, daemon = Books(), Recorded()
-        try:
-            daemon.logdir.mkdir()
-            done = record_failing(daemon, books, f"fdatasync:{number}:EIO")
-            assert any(op.what == "failed" for op in done)
-            assert any(op.what == "again" for op in done)
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            tried += try_states(moments(done, daemon.logdir, FAILING_STATES), books,
-                                EventFiles(done, daemon.logdir), folder, random.Random(2))
-        finally:
-            daemon.discard()
+    tried = sum(try_failing((f"fdatasync:{number}:EIO",), tmp_path / str(number))
+                for number in FAILING)
     assert tried == len(FAILING) * FAILING_STATES
     record_property("figure", f"power fails after a sync has failed: {tried} states have all that was "
                               "durable")
+
+
+def test_a_sync_of_what_was_taken_up_has_failed_before(tmp_path, record_property):
+    """The same of what an embmond had written that was killed before its sync."""
+    tried = sum(try_failing(("write:60:KILL", f"fsync:{number}:EIO"), tmp_path / str(number))
+                for number in TAKEN_UP)
+    assert tried == len(TAKEN_UP) * FAILING_STATES
+    record_property("figure", f"power fails after the first sync of a new embmond has failed: {tried} "
+                              "states have all that was durable")
