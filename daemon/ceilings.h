@@ -78,8 +78,9 @@ struct usage {
 };
 
 /* What they are needed for: its own (standard streams, listeners, the loop's, those that are opened
- * for a moment), and of each run its folder twice, its event file and its alerts.jsonl. */
-enum { FILES_OWN = 18, FILES_RUN = 4 };
+ * for a moment, the folders of a run that the census is in), and of each run its folder twice, its
+ * event file and its alerts.jsonl. */
+enum { FILES_OWN = 22, FILES_RUN = 4 };
 
 /* Descriptors that are left for connections and runs: where they ran out, no checkpoint could be
  * written, and so nobody would get an Ack. */

@@ -26,6 +26,12 @@ bool run_sync_refused(const struct run *run)
     return false;
 }
 
+/* The file system knows no such thing. */
+static bool cannot_sync(int error)
+{
+    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP;
+}
+
 static void note_error(struct run *run, int error)
 {
     run->write_failures += error != 0;
@@ -112,6 +118,8 @@ static void end(struct run *run, int error)
         end_settling(run, error);
         return;
     }
+    if (cannot_sync(error))
+        record_synced(run->record, run->syncing_mark); /* nothing waits for what never comes */
     if (error) {
         run->synced = 0; /* it comes again */
         return;

@@ -38,14 +38,47 @@ static void sync_free(struct sync *sync)
 
 /* ---- the thread */
 
-/* 0, or an errno. What cannot be opened is not ours. */
+/* Copies the file onto itself, from the offset on; what is appended meanwhile may be left out. By a
+ * descriptor of its own: the other one appends. 0, or an errno. */
+static int write_again(const struct sync_file *file)
+{
+    uint8_t bytes[16 << 10];
+    char path[32];
+    off_t at = (off_t)file->again;
+    ssize_t n = 0, put = 0;
+    int fd, error;
+
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    while (put >= 0 && (n = pread(fd, bytes, sizeof bytes, at)) > 0 &&
+           (put = pwrite(fd, bytes, (size_t)n, at)) >= 0)
+        at += put;
+    error = n < 0 || put < 0 ? errno : 0;
+    (void)close(fd);
+    return error;
+}
+
+static bool is_ours(const char *name)
+{
+    return strstr(name, "tfevents") || strncmp(name, "state", strlen("state")) == 0 ||
+           strcmp(name, "alerts.jsonl") == 0;
+}
+
+/* 0, or an errno. What cannot be opened is not ours. What the disk refuses is written to it once
+ * more: who knew how much of it was new is gone. */
 static int sync_one(int folder, const char *name)
 {
-    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error;
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error = 0;
 
     if (fd < 0)
         return 0;
-    error = fsync(fd) < 0 && errno != EINVAL && errno != EROFS ? errno : 0;
+    if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS) {
+        error = errno;
+        if (is_ours(name) && write_again(&(struct sync_file){fd, 0}) == 0 && fsync(fd) == 0)
+            error = 0;
+    }
     (void)close(fd);
     return error;
 }
@@ -71,28 +104,6 @@ static int sync_around(const struct sync *sync)
         strcat(up, i > 0 ? "/.." : "..");
         error = sync_one(sync->folder, up);
     }
-    return error;
-}
-
-/* Copies the file onto itself, from the offset on; what is appended meanwhile may be left out. By a
- * descriptor of its own: the other one appends. 0, or an errno. */
-static int write_again(const struct sync_file *file)
-{
-    uint8_t bytes[16 << 10];
-    char path[32];
-    off_t at = (off_t)file->again;
-    ssize_t n = 0, put = 0;
-    int fd, error;
-
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
-    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    while (put >= 0 && (n = pread(fd, bytes, sizeof bytes, at)) > 0 &&
-           (put = pwrite(fd, bytes, (size_t)n, at)) >= 0)
-        at += put;
-    error = n < 0 || put < 0 ? errno : 0;
-    (void)close(fd);
     return error;
 }
 

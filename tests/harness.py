@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -54,10 +55,14 @@ def _load_messages():
 
 
 class _Messages:
-    """proto.Hello(...) and the rest, made from embmon.proto at first use."""
+    """proto.Hello(...) and the rest, made from embmon.proto at first use, once for all threads."""
+
+    _loading = threading.Lock()
 
     def __getattr__(self, name):
-        self.__dict__.update(_load_messages())
+        with self._loading:
+            if name not in self.__dict__:
+                self.__dict__.update(_load_messages())
         return self.__dict__[name]
 
 

@@ -35,10 +35,25 @@ class File:
     data: bytearray = dataclasses.field(default_factory=bytearray)
     synced: int = 0     # bytes that are on the disk for sure
     syncing: int = 0    # and will be once the sync that is under way is over
+    lost: range = range(0)  # a sync has failed: the kernel takes these bytes for written
+
+    def fail(self):
+        """What was to be synced will not be on the disk unless it is written again."""
+        self.lost = range(self.synced, max(self.syncing, self.lost.stop))
+
+    def again(self, offset, data):
+        assert self.data[offset:offset + len(data)] == data, "other bytes than before"
+        if offset <= self.lost.start:
+            self.lost = range(max(self.lost.start, offset + len(data)), self.lost.stop)
+
+    def end_sync(self):
+        self.synced = self.lost.start if self.lost else self.syncing
 
     def survives(self, dice):
         """What is there: all, what was synced, or cut in between where a block ends; and of what was
         not synced none, some or all blocks as zeros."""
+        if self.lost:
+            return bytes(self.data[:self.lost.start])
         block = dice.choice((512, 4096))
         ends = range(self.synced // block + 1, len(self.data) // block + 1)
         cut = dice.choice((self.synced, len(self.data), len(self.data),
@@ -109,7 +124,7 @@ class Disk:
 
     def take(self, op):
         folder, name = self._folder(op.path)
-        thing = self._thing(op) if op.what in ("sync", "synced") else None
+        thing = self._thing(op) if op.what in ("sync", "synced", "failed") else None
         if op.what == "create" and folder and name not in folder.names:
             self.inodes[op.inode] = File()
             folder.change((name, self.inodes[op.inode]))
@@ -132,7 +147,11 @@ class Disk:
         elif op.what == "sync" and thing:
             thing.syncing = len(thing.data if isinstance(thing, File) else thing.since)
         elif op.what == "synced" and isinstance(thing, File):
-            thing.synced = thing.syncing
+            thing.end_sync()
+        elif op.what == "failed" and isinstance(thing, File):
+            thing.fail()
+        elif op.what == "again" and folder:
+            self.inodes[op.inode].again(op.offset, op.data)
         elif op.what == "synced" and thing:
             thing.end_sync()
 

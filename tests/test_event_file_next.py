@@ -115,3 +115,27 @@ def test_a_run_goes_on_after_kill_9_however_many_files_it_has():
         daemon.stop()
         assert not daemon.lines("of no use"), daemon.log()
         assert len(check(daemon, last + 1)) >= 7
+
+
+def test_without_a_checkpoint_it_goes_on_behind_the_last_of_many_files():
+    with embmond() as daemon, Load(daemon.address, "--close", 20000) as trainer:
+        trainer.run()
+        steps = itertools.count()
+        last = grow(daemon, trainer, steps, 4)
+        trainer.settle()
+        daemon.await_written(last)
+        before = digests(daemon.event_files("load"))
+        daemon.kill()
+        for name in ("state", "state.durable"):
+            (daemon.logdir / "load" / "embmon" / name).unlink()
+        daemon.start()
+        until(lambda: trainer.counts()["connected"], "the reconnect")
+        last = grow(daemon, trainer, steps, 6)
+        trainer.end()
+        daemon.stop()
+        assert daemon.lines("goes on behind its last recorded step")
+        paths = daemon.event_files("load")
+        assert {name: digests(paths)[name] for name in before} == before
+        run = shown(daemon.logdir)
+        assert run.steps("loss")[-1] == last
+        assert run.steps("loss")[:512] == list(range(min(last + 1, 512)))

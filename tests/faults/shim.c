@@ -317,23 +317,45 @@ ssize_t write(int fd, const void *data, size_t n)
     return recorded_write(fd, data, shortened(CALL_write, n));
 }
 
+/* What was written before, once more: see write_again() in daemon/syncer.c. */
+ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
+{
+    static __typeof__(&pwrite) real;
+    char path[PATH_MAX];
+    struct stat st;
+    ssize_t done;
+
+    if (!real)
+        real = REAL(pwrite);
+    if (record_fd < 0 || fstat(fd, &st) < 0)
+        return real(fd, data, n, offset);
+    path_of(fd, NULL, path);
+    record_begin();
+    done = real(fd, data, n, offset);
+    if (done > 0)
+        record("again", st.st_ino, offset, path, "", data, (size_t)done);
+    record_end();
+    return done;
+}
+
 FAILS_OUTSIDE_OR(read, ssize_t, (int fd, void *data, size_t n), fd, data, n)
 #define SYNCS(name)                                                                                \
     int name(int fd)                                                                               \
     {                                                                                              \
         static __typeof__(&name) real;                                                             \
-        int result;                                                                                \
+        bool failing = fails(CALL_##name);                                                         \
+        int result, error = errno;                                                                 \
         if (!real)                                                                                 \
             real = REAL(name);                                                                     \
-        if (fails(CALL_##name))                                                                    \
-            return -1;                                                                             \
         record_begin();                                                                            \
         record_fd_as("sync", fd);                                                                  \
         record_end();                                                                              \
-        result = real(fd);                                                                         \
+        result = failing ? -1 : real(fd);                                                          \
+        error = failing ? error : errno;                                                           \
         record_begin();                                                                            \
         record_fd_as(result < 0 ? "failed" : "synced", fd);                                        \
         record_end();                                                                              \
+        errno = error;                                                                             \
         return result;                                                                             \
     }
 SYNCS(fdatasync)
@@ -347,7 +369,7 @@ SYNCS(fsync)
         int result;                                                                                \
         if (!real)                                                                                 \
             real = REAL(name);                                                                     \
-        if (fails(CALL_##name) || changes_fail())                                                                    \
+        if (fails(CALL_##name) || changes_fail())                                                  \
             return -1;                                                                             \
         record_begin();                                                                            \
         result = real call;                                                                        \
@@ -392,7 +414,7 @@ int close(int fd)
         va_end(rest);                                                                              \
         if (!real)                                                                                 \
             real = REAL(name);                                                                     \
-        if (fails(CALL_##name) || ((flags & O_CREAT) && changes_fail()))                                                                    \
+        if (fails(CALL_##name) || ((flags & O_CREAT) && changes_fail()))                           \
             return -1;                                                                             \
         record_begin();                                                                            \
         result = real(__VA_ARGS__, mode);                                                          \

@@ -3,6 +3,7 @@ next embmond has all that was acknowledged as durable, and alerts.jsonl is whole
 twice. In some of them the trainer is still there, as one on another machine, and sends what is not
 known: then all alerts are there once, as if nothing had been."""
 
+import itertools
 import json
 import os
 import random
@@ -26,16 +27,18 @@ NANS = (5, 30, 60, 100, 150, 200)
 POSTS = len(Rank.LAYERS) + 2  # of a step
 LIVES = (60, 90, 0)  # writes after which an embmond is killed; 0: it ends well
 LIFE_STEPS, PACE = 80, 0.05
+# The fdatasync that fails: of the event file, of alerts.jsonl, of the checkpoint.
+FAILING, FAILING_STATES, FAILING_STEPS = (10, 11, 12), 400, 80
+TAKEN_UP = (1, 2, 3, 4, 5)  # the fsync of a file in the folder
 FILE = 65536  # bytes of an event file until the next one is begun
 
 
 class Recorded(Embmond):
     """One whose operations on files are written down; it may be killed at its nth write."""
 
-    def live(self, writes):
+    def live(self, fault=""):
         self.env |= {"LD_PRELOAD": str(BUILD / "faults" / "shim.so"), "SHIM_ONLY": "embmond",
-                     "SHIM_RECORD": str(self.folder / "record"),
-                     "SHIM_FAULT": f"write:{writes}:KILL" if writes else ""}
+                     "SHIM_RECORD": str(self.folder / "record"), "SHIM_FAULT": fault}
         self.start()
 
 
@@ -66,7 +69,7 @@ def record(daemon, books):
     rank = Keeper(books, daemon.socket, 0, 1)
     try:
         for writes in LIVES:
-            daemon.live(writes)
+            daemon.live(f"write:{writes}:KILL" if writes else "")
             end = time.monotonic() + 20
             last = step + LIFE_STEPS
             while daemon.alive() and (writes or step < last):
@@ -180,13 +183,22 @@ def try_states(moments, books, files, folder, dice):
     return tried
 
 
+def weights(done):
+    """How much of an operation is to be tried: more where a file has just begun, of a new embmond or
+    behind one that is full."""
+    since = len(done)
+    for op in done:
+        since = 0 if op.what == "create" and "tfevents" in op.path else since + 1
+        yield 5 if since < 25 else 1
+
+
 def moments(done, root, states):
     """The disk after each operation, so many times that all together are the states."""
-    disk, durable = Disk(root), 0
-    for i, op in enumerate(done):
+    disk, durable, sums = Disk(root), 0, [0, *itertools.accumulate(weights(done))]
+    for op, so_far, then in zip(done, sums, sums[1:]):
         disk.take(op)
         durable = max(durable, promised(op))
-        yield disk, durable, (i + 1) * states // len(done) - i * states // len(done)
+        yield disk, durable, then * states // sums[-1] - so_far * states // sums[-1]
 
 
 class Training:
@@ -253,3 +265,55 @@ def test_what_comes_again_is_not_said_twice(training, tmp_path, record_property)
     assert tried > AGAIN // 2
     record_property("figure", f"power fails and the trainer goes on: {tried} times all alerts are "
                               "there once")
+
+
+def record_failing(daemon, books, faults):
+    """A training beside embmonds that have these faults, the last of them to its end."""
+    dice, rank, step = random.Random(1), Rank(books, daemon.socket, 0, 1), 0
+    try:
+        for fault in faults:
+            daemon.live(fault)
+            last = step + FAILING_STEPS
+            while daemon.alive() and (step < last or fault.endswith("KILL")):
+                post(rank, step, dice)
+                step += 1
+                time.sleep(PACE)
+        until(lambda: rank.pump(hurry=True) and rank.durable == rank.sequence, "durable")
+    finally:
+        rank.close()
+    daemon.stop()
+    return list(operations(daemon.folder / "record"))
+
+
+def try_failing(faults, folder):
+    """States of a disk beside such embmonds."""
+    books, daemon = Books(), Recorded()
+    try:
+        daemon.logdir.mkdir()
+        done = record_failing(daemon, books, faults)
+        assert any(op.what == "failed" for op in done), "nothing has failed"
+        assert any(op.what == "again" for op in done) or "event" not in next(
+            op.path for op in done if op.what == "failed"), "nothing was written again"
+        folder.mkdir()
+        return try_states(moments(done, daemon.logdir, FAILING_STATES), books,
+                          EventFiles(done, daemon.logdir), folder, random.Random(2))
+    finally:
+        daemon.discard()
+
+
+def test_a_sync_has_failed_before(tmp_path, record_property):
+    """The kernel forgets what it could not write: it is written once more before it is durable."""
+    tried = sum(try_failing((f"fdatasync:{number}:EIO",), tmp_path / str(number))
+                for number in FAILING)
+    assert tried == len(FAILING) * FAILING_STATES
+    record_property("figure", f"power fails after a sync has failed: {tried} states have all that was "
+                              "durable")
+
+
+def test_a_sync_of_what_was_taken_up_has_failed_before(tmp_path, record_property):
+    """The same of what an embmond had written that was killed before its sync."""
+    tried = sum(try_failing(("write:60:KILL", f"fsync:{number}:EIO"), tmp_path / str(number))
+                for number in TAKEN_UP)
+    assert tried == len(TAKEN_UP) * FAILING_STATES
+    record_property("figure", f"power fails after the first sync of a new embmond has failed: {tried} "
+                              "states have all that was durable")
