@@ -87,6 +87,11 @@ static void options_out_of_range_are_refused(void **state)
     options.buckets = EMBMON_BUCKETS_SAMPLED + 1;
     assert_int_equal(embmon_open(&options, &client), EMBMON_EINVAL);
     options.buckets = EMBMON_BUCKETS_EXACT;
+    for (double share = 1.5; share > -1; share -= 2) {
+        options.overhead = share;
+        assert_int_equal(embmon_open(&options, &client), EMBMON_EINVAL);
+    }
+    options.overhead = 0;
     options.address = "tcp:localhost";
     assert_int_equal(embmon_open(&options, &client), EMBMON_EADDRESS);
     options.address = "tcp:localhost:1";

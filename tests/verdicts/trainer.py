@@ -137,6 +137,7 @@ class Training:
     def run(self):
         model = self.scenario.model
         steps = min(model.steps, self.fault.steps) if self.fault else model.steps
+        # VERDICTS_EVERY=auto: as often as the callback itself decides.
         every = os.environ.get("VERDICTS_EVERY") or model.options.get("every", 1)
         monitor = EmbmonCallback(run=self.scenario.name, every=every)  # <- as a user would
         try:

@@ -88,7 +88,7 @@ class Functions:
                 raise
             finally:
                 self._running = before
-            return self._take(outputs, phase)
+            return self._take(outputs, phase) if self.parcels.is_used else outputs
 
         monitored_function.embmon_function = function  # type: ignore[attr-defined]
         return monitored_function

@@ -61,6 +61,7 @@ class Parcels:
     def __init__(self) -> None:
         self._posts: list[Post] = []
         self._packed: dict[str, tuple[Any, ...]] = {}  # of the step that is traced
+        self.is_used = False  # by any step
 
     def add(self, post: Post, tensors: Sequence[Any]) -> None:
         self._packed[str(len(self._posts))] = tuple(tensors)
@@ -69,6 +70,7 @@ class Parcels:
     def pack(self, results: Any) -> Any:
         """What the step gives instead of its results."""
         packed, self._packed = self._packed, {}
+        self.is_used = True
         return results, {self.MARK: packed}
 
     def drop(self) -> None:

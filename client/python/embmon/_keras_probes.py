@@ -137,6 +137,14 @@ class Probes:
 
     # ---- steps, from outside
 
+    def pass_by(self, phase: str) -> bool:
+        """As begin(), where nothing is wanted of this step nor was of the last one, which is known at
+        once: most steps are such. False: it was not, and nothing is done."""
+        if self._in_graph or not self._was_built or not self.monitor.pass_by(phase):
+            return False
+        self._ran[phase] += 1
+        return True
+
     def begin(self, phase: str) -> None:
         """Between the steps, on the training thread: the next one may run."""
         if self._in_graph:

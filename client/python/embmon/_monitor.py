@@ -172,6 +172,28 @@ class Monitor:
             self._open = phase, wants
             return wants
 
+    def pass_by(self, phase: str) -> bool:
+        """Ends a step of which nothing was posted, and begins one that is alike. False: they are not
+        that, and begin() has to do it; also now and then, so that it is looked what came back."""
+        opened = self._open
+        if opened is None or opened[1].sampled or self.failed or phase != self._phase or \
+                phase != opened[0] or opened[1].step % _POLLED == 0:
+            return False
+        try:
+            with self._lock:
+                if self._open is not opened:
+                    return False
+                step = opened[1].step
+                self._open = None
+                self.counts[phase] = step + 1
+                self._next_sampled[phase] = is_sampled = self.client.step(step)
+                if not is_sampled:
+                    self._open = phase, Wants(step + 1)
+                return not is_sampled
+        except Exception as error:
+            self.fail(error)
+            return False
+
     def _wants(self, phase: str, step: int) -> Wants:
         """At a step that is sampled."""
         return Wants(step, True, *(self._any_wanted(signal, phase) for signal in

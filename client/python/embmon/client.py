@@ -360,8 +360,12 @@ class Client:
     def step(self, step: int) -> bool:
         """The step is complete on this rank. Steps increase by any amount. Returns True when the
         next step is to be sampled."""
-        result = self._call(self._lib.embmon_step, integer(step, 0, INT64_MAX, "step"))
-        return result == _DROPPED or self._check(result, f"step {step}") == 1
+        if step.__class__ is not int or not 0 <= step <= INT64_MAX:
+            step = integer(step, 0, INT64_MAX, "step")
+        result = (self._handle or self._open()).call(self._lib.embmon_step, step)
+        if result < 0 and result != _DROPPED:
+            raise errors.error(result, f"step {step}")
+        return result != 0
 
     def epoch(self, epoch: int) -> None:
         """Epoch `epoch` (0, 1, ...) is complete."""

@@ -118,7 +118,8 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._fit_steps = self._monitor.counts["training"]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._step("training")
+        if self._probes is None or not self._probes.pass_by("training"):
+            self._step("training")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._settle()
