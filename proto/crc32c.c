@@ -59,18 +59,57 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t n)
 }
 
 #ifdef __x86_64__
+/* The instruction gives its result three cycles later, and can begin each cycle: three pieces
+ * beside each other take a third of the time. A piece's state is then carried over the pieces
+ * behind it, which is what as many zeros would make of it. */
+enum { PIECE = 48 };
+
+/* shift[s][b]: what PIECE bytes of zeros make of a state with byte b at place s. */
+/* clang-format off */
+static const uint32_t shift[4][256] = {
+    SLICE(0x1c291d04, 0x38523a08, 0x70a47410, 0xe148e820, 0xc77da6b1, 0x8b173b93, 0x13c201d7, 0x278403ae),
+    SLICE(0x4f08075c, 0x9e100eb8, 0x39cc6b81, 0x7398d702, 0xe731ae04, 0xcb8f2af9, 0x92f22303, 0x200830f7),
+    SLICE(0x401061ee, 0x8020c3dc, 0x05adf149, 0x0b5be292, 0x16b7c524, 0x2d6f8a48, 0x5adf1490, 0xb5be2920),
+    SLICE(0x6e9024b1, 0xdd204962, 0xbface435, 0x7ab5be9b, 0xf56b7d36, 0xef3a8c9d, 0xdb996fcb, 0xb2dea967),
+};
+/* clang-format on */
+
+__attribute__((target("sse4.2"))) static inline uint32_t over_a_piece(uint64_t state)
+{
+    return shift[0][state & 255] ^ shift[1][state >> 8 & 255] ^ shift[2][state >> 16 & 255] ^
+           shift[3][state >> 24 & 255];
+}
+
+static uint64_t load64(const uint8_t *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word); /* the processor is little-endian */
+    return word;
+}
+
+__attribute__((target("sse4.2"))) static uint64_t three_pieces(uint64_t first, const uint8_t *p)
+{
+    uint64_t second = 0, third = 0;
+
+    for (size_t i = 0; i < PIECE; i += 8) {
+        first = __builtin_ia32_crc32di(first, load64(p + i));
+        second = __builtin_ia32_crc32di(second, load64(p + PIECE + i));
+        third = __builtin_ia32_crc32di(third, load64(p + 2 * PIECE + i));
+    }
+    return over_a_piece(over_a_piece(first) ^ second) ^ third;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const void *data,
                                                                  size_t n)
 {
     const uint8_t *p = data;
     uint64_t state = ~crc;
 
-    for (; n >= 8; p += 8, n -= 8) {
-        uint64_t word;
-
-        memcpy(&word, p, sizeof word); /* the processor is little-endian */
-        state = __builtin_ia32_crc32di(state, word);
-    }
+    for (; n >= 3 * PIECE; p += 3 * PIECE, n -= 3 * PIECE)
+        state = three_pieces(state, p);
+    for (; n >= 8; p += 8, n -= 8)
+        state = __builtin_ia32_crc32di(state, load64(p));
     for (; n > 0; p++, n--)
         state = __builtin_ia32_crc32qi((uint32_t)state, *p);
     return ~(uint32_t)state;

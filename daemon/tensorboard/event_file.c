@@ -1,5 +1,6 @@
 #include "daemon/tensorboard/event_file.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,13 +163,13 @@ bool event_file_scalar(struct event_file *file, double wall, uint64_t step, cons
 /* One edge that is not finite leaves the tag's whole page blank. */
 static bool histogram_is_valid(const struct histogram *h)
 {
-    if (h->length == 0 || h->length > HISTOGRAM_BUCKETS_MAX)
-        return false;
-    for (size_t i = 0; i < h->length; i++)
-        if (!isfinite(h->left[i]) || !isfinite(h->right[i]) || !(h->left[i] <= h->right[i]) ||
-            !(h->count[i] >= 0) || !isfinite(h->count[i]))
-            return false;
-    return true;
+    bool valid = h->length > 0 && h->length <= HISTOGRAM_BUCKETS_MAX;
+
+    /* What is no number compares false; all are compared, for a branch each would take longer. */
+    for (size_t i = 0; valid && i < h->length; i++)
+        valid = (h->left[i] >= -DBL_MAX) & (h->left[i] <= h->right[i]) & (h->right[i] <= DBL_MAX) &
+                (h->count[i] >= 0) & (h->count[i] <= DBL_MAX);
+    return valid;
 }
 
 bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,

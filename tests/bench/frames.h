@@ -146,8 +146,8 @@ static inline size_t frames_step(struct frames *frames, uint8_t *to)
     return (size_t)(at - to);
 }
 
-/* Hello and Layers of one rank; returns their length. `to` has room for 128 bytes a layer and 1
- * KiB. */
+/* Hello and Layers of one rank, every tenth layer a table; returns their length. `to` has room for
+ * 128 bytes a layer and 1 KiB. */
 static inline size_t frames_greeting(uint8_t *to, const char *run, uint32_t rank, uint32_t world,
                                      size_t layers)
 {
@@ -164,12 +164,14 @@ static inline size_t frames_greeting(uint8_t *to, const char *run, uint32_t rank
     memcpy(m.hello.session, &rank, sizeof rank);
     n = message_encode(&m, to);
     for (size_t i = 0; i < layers; i++) {
-        snprintf(paths[i], sizeof paths[i], "tower_%zu/dense_%zu", i / 10, i);
+        snprintf(paths[i], sizeof paths[i], "tower_%zu/layer_%zu", i / 10, i);
         all[i] = (struct msg_layer){.id = (uint32_t)i,
                                     .path = paths[i],
-                                    .kind = EMBMON_DENSE,
-                                    .activation = "relu",
+                                    .kind = i % 10 ? EMBMON_DENSE : EMBMON_EMBEDDING,
+                                    .activation = i % 10 ? "relu" : "",
                                     .trainable = true,
+                                    .rows = i % 10 ? 0 : 10000,
+                                    .columns = i % 10 ? 0 : 64,
                                     .dtype = EMBMON_F32};
     }
     m = (struct message){.type = FRAME_LAYERS, .layers = {.layers = all, .layer_count = layers}};
