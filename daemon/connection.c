@@ -319,18 +319,19 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 static void turn_away(struct connection *c, enum door_answer answer)
 {
     struct connections *all = c->all;
-    char what[96];
+    char what[128];
 
     switch (answer) {
     case DOOR_OPEN:
         break;
     case DOOR_FULL:
     case DOOR_FULL_TCP:
-        (void)snprintf(what, sizeof what, "%llu connections%s are open: another one was refused",
+        (void)snprintf(what, sizeof what, "%llu connections%s are open: another one was refused%s",
                        (unsigned long long)(answer == DOOR_FULL
                                                 ? all->door.usage->connections.used
                                                 : all->door.usage->tcp_connections.used),
-                       answer == DOOR_FULL ? "" : " over tcp");
+                       answer == DOOR_FULL ? "" : " over tcp",
+                       usage_files_left(all->door.usage) ? "" : " for want of files (ulimit -n)");
         log_seldom(&all->full, moment_now().ms, what);
         break;
     case DOOR_FULL_UNPROVEN:

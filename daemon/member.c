@@ -1,6 +1,7 @@
 #include "daemon/member.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "embmon/embmon.h"
 
@@ -29,6 +30,46 @@ static uint64_t settled(const struct run_member *member)
 static uint64_t missing(const struct run_member *member)
 {
     return member->produced > settled(member) ? member->produced - settled(member) : 0;
+}
+
+/* One that is gone for good. */
+static bool is_gone(const struct run_member *member)
+{
+    return !member->live && member->given_up;
+}
+
+static void inherit(struct run_member *heir, const struct run_member *of)
+{
+    heir->produced = member_produced(heir) + member_produced(of);
+    heir->acked += of->acked;
+    heir->rejected += of->rejected;
+    heir->dropped += member_lost(of);
+    heir->before.acked += of->before.acked;
+    heir->before.rejected += of->before.rejected;
+    heir->before.dropped += of->before.dropped;
+}
+
+bool members_forget(struct run_member **members, size_t *count)
+{
+    bool seen[RANKS_MAX] = {false};
+    size_t oldest = *count, heir = *count;
+
+    for (size_t i = *count; i-- > 0;) {
+        if (is_gone(members[i]) && seen[members[i]->rank])
+            oldest = i;
+        seen[members[i]->rank] = true;
+    }
+    for (size_t i = *count; i-- > 0;) {
+        if (i != oldest && is_gone(members[i]))
+            heir = i;
+    }
+    if (oldest == *count || heir == *count)
+        return false;
+    inherit(members[heir], members[oldest]);
+    member_free(members[oldest]);
+    --*count;
+    memmove(&members[oldest], &members[oldest + 1], (*count - oldest) * sizeof *members);
+    return true;
 }
 
 void member_says(struct run_member *member, const struct msg_heartbeat *heartbeat)

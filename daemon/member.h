@@ -46,6 +46,10 @@ struct run_member {
         *targets[TARGETS_PAGES]; /* [id / TARGETS_PAGE][id % TARGETS_PAGE]; owned */
 };
 
+/* Takes out the oldest that nobody waits for and whose rank a later one has, too; what it has
+ * posted counts as another's. False: there is none, nothing has changed. */
+bool members_forget(struct run_member **members, size_t *count);
+
 /* It posts to training now, as far as it says. */
 bool member_trains(const struct run_member *member);
 

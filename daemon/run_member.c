@@ -47,7 +47,7 @@ static struct run_member *add_member(struct run *run, const struct msg_hello *he
 {
     struct run_member *member;
 
-    if (run->member_count >= MEMBERS_MAX)
+    if (run->member_count >= MEMBERS_MAX && !members_forget(run->members, &run->member_count))
         return NULL;
     if (run->member_count == run->member_capacity) {
         size_t capacity = run->member_capacity ? run->member_capacity * 2 : 4;

@@ -17,7 +17,7 @@
 
 enum {
     COMPLAINTS_MAX = 16,         /* different lines about what trainers declared */
-    MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included */
+    MEMBERS_MAX = 4 * RANKS_MAX, /* sessions, resumed ones included; then the oldest go */
     TROUBLE_MAX = 1024,
 };
 

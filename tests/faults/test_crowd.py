@@ -323,6 +323,7 @@ def test_64_descriptors(tmp_path):
             assert peers
         print(f"{share:.0%} of a processor; {more} posts were kept meanwhile; {peak_kib(daemon)} KiB")
         assert share < 0.3 and more > 0
+        assert daemon.lines("another one was refused for want of files (ulimit -n)")
         wait_for(lambda: daemon.ctl("status").returncode == 0, "room again")
         with daemon.trainer("afterwards") as late:
             late.step(0)

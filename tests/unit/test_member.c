@@ -244,6 +244,39 @@ static void what_is_not_known_here_is_not_missed(void **state)
     its_posts_are(15, 10, 0);
 }
 
+static struct run_member *session_of(uint32_t rank, bool gone, uint64_t acked)
+{
+    struct run_member *made = calloc(1, sizeof *made);
+
+    assert_non_null(made);
+    *made = (struct run_member){
+        .rank = rank, .live = !gone, .given_up = gone, .acked = acked, .produced = acked + 1};
+    return made;
+}
+
+/* Who is there, or the last of its rank, stays. */
+static void the_oldest_that_has_a_successor_is_forgotten(void **state)
+{
+    struct run_member *members[] = {session_of(0, true, 1), session_of(1, false, 2),
+                                    session_of(1, true, 4), session_of(2, true, 8),
+                                    session_of(1, true, 16)};
+    size_t count = 5;
+
+    (void)state;
+    assert_true(members_forget(members, &count));
+    assert_int_equal(count, 4);
+    assert_int_equal(members[0]->acked, 1 + 4); /* an heir of what is not his */
+    assert_int_equal(member_lost(members[0]), 2);
+    assert_int_equal(member_produced(members[0]), 1 + 4 + 2);
+    assert_int_equal(members[1]->acked, 2);
+    assert_int_equal(members[2]->acked, 8);
+    assert_int_equal(members[3]->acked, 16);
+    assert_false(members_forget(members, &count));
+    assert_int_equal(count, 4);
+    for (size_t i = 0; i < count; i++)
+        member_free(members[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(inputs_lead_to_the_layers_they_name, start, stop),
         cmocka_unit_test_setup_teardown(a_layer_is_half_by_its_output_or_a_variable, start, stop),
         cmocka_unit_test_setup_teardown(a_variable_needs_its_layer_first, start, stop),
+        cmocka_unit_test_setup_teardown(the_oldest_that_has_a_successor_is_forgotten, start, stop),
         cmocka_unit_test_setup_teardown(ids_above_all_that_a_run_may_have_are_refused, start, stop),
         cmocka_unit_test_setup_teardown(a_layer_too_many_is_refused_and_the_rest_stays, start,
                                         stop),

@@ -569,6 +569,48 @@ static void a_world_of_1024_ranks_joins_one_run(void **state)
         peer_close(&peers[rank], 3);
 }
 
+/* However often a big launch is resumed, its ranks are let in, and what the sessions before have
+ * posted is not forgotten. */
+static void a_world_of_1024_ranks_is_resumed_again_and_again(void **state)
+{
+    enum { LAUNCHES = 6 };
+    static struct peer peers[1024];
+    struct run_status status;
+
+    (void)state;
+    for (uint64_t launch = 0; launch < LAUNCHES; launch++) {
+        for (uint32_t rank = 0; rank < 1024; rank++) {
+            struct message m = {.type = FRAME_HELLO,
+                                .hello = {.protocol_min = 1,
+                                          .protocol_max = 1,
+                                          .name = "run",
+                                          .rank = rank,
+                                          .resume = true,
+                                          .world_size = 1024}};
+
+            peers[rank] = peer_open(registry, 0, launch);
+            m.hello.session[0] = (uint8_t)rank;
+            m.hello.session[1] = (uint8_t)(rank >> 8);
+            m.hello.session[2] = (uint8_t)launch;
+            peer_say(&peers[rank], &m, launch);
+            assert_run(peers[rank], "run");
+        }
+        peer_beat(&peers[7], 3, launch); /* it has dropped three */
+        for (uint32_t rank = 0; rank < 1024; rank++)
+            peer_end(&peers[rank], launch, launch);
+        for (uint32_t rank = 0; rank < 1024; rank++)
+            peer_close(&peers[rank], launch);
+    }
+    run_get_status(registry_find(registry, "run"), &status);
+    assert_int_equal(status.ranks, 1024);
+    assert_int_equal(status.step, LAUNCHES - 1);
+    assert_int_equal(status.posts.acked, LAUNCHES * 1024);
+    assert_int_equal(status.posts.dropped, LAUNCHES * 3);
+    assert_int_equal(status.posts.produced,
+                     status.posts.acked + status.posts.dropped + status.posts.in_flight);
+    assert_int_equal(status.here.acked, status.posts.acked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,6 +653,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_after_an_hour, start, stop),
         cmocka_unit_test_setup_teardown(beyond_256_runs_a_quiet_one_makes_room, start, stop),
         cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_joins_one_run, start, stop),
+        cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_is_resumed_again_and_again, start,
+                                        stop),
         cmocka_unit_test_setup_teardown(fewer_runs_than_before_unload_the_quiet_ones, start, stop),
         cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_when_the_configuration_says, start,
                                         stop),
