@@ -258,7 +258,7 @@ def test_what_waits_is_bounded_and_histograms_wait_first(disk, tmp_path):
     assert run.steps("gradients/layer_07")[-1] == run.steps("loss")[-1] == steps + 80
     gaps = {kind: max(b - a for a, b in zip(run.steps(tag), run.steps(tag)[1:]))
             for kind, tag in (("histogram", "gradients/layer_07"), ("scalar", "loss"))}
-    assert gaps["histogram"] > steps / 2 and gaps["histogram"] >= gaps["scalar"], gaps
+    assert gaps["histogram"] > steps / 2 and gaps["histogram"] > gaps["scalar"], gaps
     assert sum(rows[:, 2].sum() for _, rows in run.histograms["gradients/layer_07"]) == (
         steps + 81) * ELEMENTS
     assert any("gradient_nonfinite" in text for _, text in run.texts["alerts/log"])
