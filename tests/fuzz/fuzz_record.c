@@ -95,9 +95,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             continue;
         PROMISE(summary_check(&message.sample.summary) == NULL);
         record(&message.sample.summary, message.sample.step);
-        (void)histogram_window_add(&window, message.sample.step, &message.sample.summary);
-        PROMISE(summary_check(&window.summary) == NULL);
-        record(&window.summary, message.sample.step);
+        PROMISE(histogram_window_add(&window, message.sample.step, &message.sample.summary));
+        PROMISE(summary_check(window.summary) == NULL);
+        record(window.summary, message.sample.step);
     }
     histogram_window_free(&window);
     message_decoder_free(decoder);
