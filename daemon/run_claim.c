@@ -16,7 +16,7 @@
 #include "daemon/tensorboard/folder.h"
 
 enum {
-    HEAD_BYTES = 256 << 10, /* more than the names and all members take */
+    HEAD_BYTES = 512 << 10, /* more than the names and all members take */
     QUIET_S = 60,           /* a run is joined while it was heard so lately */
     RESTART_S = 600,        /* or while its trainers may not have found the next embmond yet */
 };
