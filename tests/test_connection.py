@@ -38,7 +38,7 @@ def test_more_than_1024_connections_are_turned_away(daemon):
 def test_no_file_descriptor_left_is_no_reason_to_spin(daemons):
     def limit():
         import resource
-        resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (28, 28))
 
     daemon = daemons(preexec_fn=limit)
     trainer = daemon.trainer("first")
