@@ -18,13 +18,15 @@ static const double LEAST = 0.1;
 void budget_open(struct budget *b, double overhead, bool fixed)
 {
     *b = (struct budget){.overhead = overhead, .fixed = fixed, .every = 1, .before = -1};
+    b->sampled.kept = b->plain.kept = b->added.kept = BUDGET_KEPT;
+    b->own.kept = BUDGET_OWN_KEPT;
 }
 
 static void put(struct budget_ring *ring, double value)
 {
     ring->values[ring->next] = value;
-    ring->next = (ring->next + 1) % BUDGET_KEPT;
-    ring->count += ring->count < BUDGET_KEPT;
+    ring->next = (ring->next + 1) % ring->kept;
+    ring->count += ring->count < ring->kept;
 }
 
 /* NaN: nothing is known. */
@@ -55,14 +57,14 @@ static double step_ns(const struct budget *b)
 {
     if (b->plain.count >= BUDGET_KNOWN)
         return median(&b->plain);
-    return fmax(median(&b->sampled) - GUESS * b->own_sampled, 0);
+    return fmax(median(&b->sampled) - GUESS * median(&b->own), 0);
 }
 
 /* What a step that is sampled takes more. Never less than the posting calls: where steps differ
  * much among themselves the difference may be anything. */
 static double added_ns(const struct budget *b)
 {
-    return is_known(b) ? fmax(median(&b->added), b->own_sampled) : GUESS * b->own_sampled;
+    return is_known(b) ? fmax(median(&b->added), median(&b->own)) : GUESS * median(&b->own);
 }
 
 /* How many of BUDGET_WINDOW steps in a row may be multiples of it, as their share. */
@@ -83,11 +85,11 @@ static bool fits(const struct budget *b, uint32_t every, double room)
 
 static uint32_t choose(const struct budget *b)
 {
-    uint32_t every = BUDGET_EVERY_MIN;
+    uint32_t every = BUDGET_EVERY_MIN, most = is_known(b) ? BUDGET_EVERY_MAX : BUDGET_EVERY_GUESSED;
 
     if (b->fixed || b->overhead <= 0 || b->steps < BUDGET_FIRST)
         return 1;
-    while (every < BUDGET_EVERY_MAX && !fits(b, every, every < b->every ? ROOM : 1))
+    while (every < most && !fits(b, every, every < b->every ? ROOM : 1))
         every *= 2;
     return every;
 }
@@ -113,7 +115,7 @@ static bool note_time(struct budget *b, double ns, bool sampled, double own_ns)
     bool compares = !sampled && b->before >= 0 && b->plain.count >= BUDGET_KNOWN;
 
     if (sampled) {
-        note_own(&b->own_sampled, own_ns, b->sampled.count == 0);
+        put(&b->own, own_ns);
         put(&b->sampled, ns);
     } else if (b->before < 0) {
         note_own(&b->own_plain, own_ns, b->plain.count == 0);

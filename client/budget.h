@@ -16,14 +16,16 @@ enum {
     BUDGET_FIRST = 16,
     BUDGET_EVERY_MIN = 4,
     BUDGET_EVERY_MAX = 1024,
-    BUDGET_WINDOW = 100, /* steps in any of which the share is kept */
-    BUDGET_KEPT = 31,    /* measurements whose median counts */
-    BUDGET_KNOWN = 3,    /* so many are enough to believe in it */
+    BUDGET_EVERY_GUESSED = 32, /* at most, until there is a measurement */
+    BUDGET_WINDOW = 100,       /* steps in any of which the share is kept */
+    BUDGET_KEPT = 31,          /* measurements whose median counts */
+    BUDGET_KNOWN = 3,          /* so many are enough to believe in it */
+    BUDGET_OWN_KEPT = 5,       /* the first steps post whole tables, later ones do not */
 };
 
 struct budget_ring {
     double values[BUDGET_KEPT];
-    uint32_t count, next;
+    uint32_t count, next, kept;
 };
 
 struct budget {
@@ -36,8 +38,8 @@ struct budget {
     struct budget_ring plain;   /* of those that were not, nor the one before them, */
     struct budget_ring added;   /* and what each one that was has added */
     double before;              /* ns of the step before, where it was sampled; else negative */
-    double own_sampled;         /* ns within posting calls in a step that is sampled, */
-    double own_plain;           /* and in one that is not: means of the latest */
+    struct budget_ring own;     /* ns within posting calls, of steps that were sampled, */
+    double own_plain;           /* and of those that were not: mean of the latest */
     bool window[BUDGET_WINDOW]; /* which of the latest steps were sampled */
     uint32_t in_window;
 };

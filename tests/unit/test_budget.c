@@ -98,6 +98,22 @@ static void any_100_steps_keep_the_share(void **state)
     }
 }
 
+static void it_is_measured_before_much_is_left_out(void **state)
+{
+    struct world w;
+
+    (void)state;
+    start(&w, 0.01, 5e6, 1e5);
+    w.own = 2e7; /* at first, as of tables and code that nobody has used before */
+    go(&w, BUDGET_FIRST + 1);
+    assert_int_equal(budget_every(&w.budget), BUDGET_EVERY_GUESSED);
+    w.own = 0;
+    go(&w, 4 * BUDGET_EVERY_GUESSED);
+    assert_true(budget_overhead(&w.budget) >= 0);
+    go(&w, 2000);
+    assert_int_equal(budget_every(&w.budget), BUDGET_EVERY_MIN);
+}
+
 static void no_more_is_left_out_than_the_share_asks_for(void **state)
 {
     struct world w;
@@ -233,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_steps_are_all_sampled),
         cmocka_unit_test(any_100_steps_keep_the_share),
+        cmocka_unit_test(it_is_measured_before_much_is_left_out),
         cmocka_unit_test(no_more_is_left_out_than_the_share_asks_for),
         cmocka_unit_test(what_happens_behind_the_end_of_a_step_counts),
         cmocka_unit_test(steps_that_differ_among_themselves_hide_little),
