@@ -86,9 +86,10 @@ def test_as_the_newcomer_runs_it(tmp_path):
     assert set(written.norms) == {*TABLES["keras_recommender"], "inner_model/dense", "stars"}
     for layer, norms in written.norms.items():
         steps, shown = zip(*run.scalars[f"gradient_norm/{layer}"])
-        assert list(steps) == list(range(20))
-        np.testing.assert_allclose(shown, norms, rtol=1e-5)
-    np.testing.assert_allclose([v for _, v in run.scalars["loss"]], written.loss, rtol=1e-6)
+        assert list(steps)[:16] == list(range(16))  # then as often as the share allows
+        np.testing.assert_allclose(shown, [norms[step] for step in steps], rtol=1e-5)
+    steps, shown = zip(*run.scalars["loss"])
+    np.testing.assert_allclose(shown, [written.loss[step] for step in steps], rtol=1e-6)
     for table in TABLES["keras_recommender"]:
         assert f"gradients/{table}" in run.histograms and f"activations/{table}" in run.histograms
 
