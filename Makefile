@@ -273,20 +273,23 @@ verdicts-keras:
 	@$(PYTHON) examples/keras_verdicts.py
 
 # What it costs, beside what bounds it and what others do: summaries of tensors, a training step,
-# embmond's posts, event files, from a post to TensorBoard, a million steps. bench takes some eight minutes, bench-quick less
-# than one; bench-readme is bench and puts the table into the README. ONLY=ingest: that part alone.
+# embmond's posts, event files, from a post to TensorBoard, a million steps. bench takes some ten
+# minutes, bench-quick one; bench-readme is bench and puts the goals into the README. ONLY=ingest: that
+# part of the daemon's alone.
 BENCH := build/libembmon.so build/bench/libsummarize.so build/embmond build/embmonctl \
          build/tools/load build/tools/growth build/bench/flood build/bench/events
+KEPT  := build/bench/goals
 bench:
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 $(BENCH)
-	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(filter --quick,$(HOW)))
-	@$(if $(ONLY),,$(PYTHON) tests/bench/keras_step.py $(filter --quick,$(HOW)))
-	@$(PYTHON) tests/bench/daemon.py $(HOW) $(ONLY)
+	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(QUICK) --keep $(KEPT))
+	@$(if $(ONLY),,$(PYTHON) tests/bench/keras_step.py $(QUICK) --keep $(KEPT))
+	@$(PYTHON) tests/bench/daemon.py $(QUICK) $(if $(ONLY),$(ONLY),--keep $(KEPT))
+	@$(if $(ONLY),,$(PYTHON) tests/bench/goals.py $(KEPT) $(README))
 bench-quick:
-	@$(MAKE) -s bench HOW=--quick
+	@$(MAKE) -s bench QUICK=--quick
 bench-readme:
-	@$(MAKE) -s bench HOW=--readme
+	@$(MAKE) -s bench README=--readme
 .PHONY: bench bench-quick bench-readme
 
 FORMATTED = $(wildcard proto/*.[ch] client/*.[ch] daemon/*.[ch] daemon/*/*.[ch] \

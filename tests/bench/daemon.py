@@ -11,8 +11,6 @@ Prints Markdown, and at its end the goals with what was measured. A goal that is
 nothing about the exit status.
 """
 import argparse
-import dataclasses
-import datetime
 import math
 import os
 import pathlib
@@ -27,39 +25,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import harness  # noqa: E402
+from goals import Goals, figure, processor  # noqa: E402
 
 BENCH = harness.BUILD / "bench"
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-
-
-@dataclasses.dataclass
-class Goal:
-    what: str
-    wanted: float
-    unit: str
-    best: float
-    median: float
-    at_most: bool = False
-
-    def row(self):
-        met = self.best <= self.wanted if self.at_most else self.best >= self.wanted
-        return (f"| {self.what} | {'≤' if self.at_most else '≥'} {self.wanted:g} {self.unit} | "
-                f"{figure(self.best)} | {figure(self.median)} | {'met' if met else '**missed**'} |")
-
-
-GOALS = []
-
-
-def figure(value):
-    """Three digits."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
-
-
-def goal(what, wanted, unit, values, at_most=False):
-    best = min(values) if at_most else max(values)
-    GOALS.append(Goal(what, wanted, unit, best, statistics.median(values), at_most))
+GOALS = Goals()
 
 
 def table(title, head, rows):
@@ -169,8 +138,8 @@ def ingest(quick):
           ["", "million a CPU-second of the daemon", "median", "million a second", "÷ only reading",
            "MiB"], rows)
     one, many = (found[name] for name in (one_name, "1,000 ranks of one run, 10 layers"))
-    goal("summaries a CPU-second, one connection", 1.5, "million", [v[0] / 1e6 for v in one])
-    goal("the same, 1,000 connections", 0.75, "million", [v[0] / 1e6 for v in many])
+    GOALS.add_all("summaries a CPU-second, one connection", 1.5, "million", [v[0] / 1e6 for v in one])
+    GOALS.add_all("the same, 1,000 connections", 0.75, "million", [v[0] / 1e6 for v in many])
 
 
 # ---- event files
@@ -216,10 +185,10 @@ def events(quick):
                                  ("torch SummaryWriter.add_histogram_raw()", peer)) if values]
     table(f"An event file's histogram of 64 buckets, {size:.0f} bytes, to the page cache",
           ["", "least, ns", "median, ns", "million a second", "÷ write()"], rows)
-    goal("histograms written a second", 1, "million", [1e-6 / value for value in ours])
+    GOALS.add_all("histograms written a second", 1, "million", [1e-6 / value for value in ours])
     if peer:
-        GOALS.append(Goal("histograms a second ÷ torch's add_histogram_raw()", 200, "×",
-                          min(peer) / min(ours), statistics.median(peer) / statistics.median(ours)))
+        GOALS.add("histograms a second ÷ torch's add_histogram_raw()", 200, "×",
+                  min(peer) / min(ours), statistics.median(peer) / statistics.median(ours))
 
 
 # ---- from a post to TensorBoard
@@ -268,7 +237,7 @@ def latency(quick):
     table(f"From the first post of a step to TensorBoard's data server, which looks all the time: "
           f"{layers} layers, {steps} steps, each window one step",
           ["", "median, ms", "99 of 100, ms", "most, ms"], rows)
-    goal("post to readable, 99 of 100, 1,000 layers a step", 1, "s", [p99], at_most=True)
+    GOALS.add_all("post to readable, 99 of 100, 1,000 layers a step", 1, "s", [p99], at_most=True)
 
 
 # ---- a million steps
@@ -286,47 +255,29 @@ def growth(quick):
           "lies on the disk, what is in memory (all of the daemon but its sockets)",
           ["steps", "CPU µs a step", "event files, MB", "resident, MiB"], rows)
     late = [line for line in lines if int(line[0]) >= 10**4]
-    goal(f"event files after {steps:,} steps of 100 layers", 0.7, "GB", [int(end[2]) / 1e9], at_most=True)
+    GOALS.add_all(f"event files after {steps:,} steps of 100 layers", 0.7, "GB", [int(end[2]) / 1e9], at_most=True)
     if len(late) > 1:
         memory = [int(line[3]) for line in late]
         costs = [int(line[1]) for line in late]
-        goal("resident memory, most ÷ least after 10^4 steps", 1.02, "", [max(memory) / min(memory)],
+        GOALS.add_all("resident memory, most ÷ least after 10^4 steps", 1.02, "", [max(memory) / min(memory)],
              at_most=True)
-        goal("cost of a step, last ÷ at 10^4 steps", 1.1, "", [costs[-1] / costs[0]], at_most=True)
+        GOALS.add_all("cost of a step, last ÷ at 10^4 steps", 1.1, "", [costs[-1] / costs[0]], at_most=True)
 
 
 PARTS = {"ingest": ingest, "events": events, "latency": latency, "growth": growth}
 
 
-def into_readme(text):
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    assert after, f"README.md has no {BEGIN} and {END}"
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
-def processor():
-    found = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    return found[1] if found else "an unknown processor"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter runs")
-    parser.add_argument("--readme", action="store_true", help="put the goals into the README, too")
+    parser.add_argument("--keep", help="a folder for what goals.py shows")
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="these alone")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"\nembmond on {len(os.sched_getaffinity(0))} processors of {processor()}, load {load:.1f}")
     for name in options.parts or PARTS:
         PARTS[name](options.quick)
-    head = "| goal | wanted | best | median | |\n|---|---|---|---|---|"
-    goals = "\n".join([head, *(each.row() for each in GOALS)])
-    print(f"\n{goals}")
-    if options.readme:
-        into_readme(f"`make bench`, {datetime.date.today()}, {processor()}, load {load:.1f}, "
-                    f"{len(os.sched_getaffinity(0))} processors:\n\n{goals}")
+    GOALS.end("daemon", options.keep)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from goals import Goals
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "client" / "python"))
 os.environ.setdefault("EMBMON_LIBRARY", str(ROOT / "build" / "libembmon.so"))
@@ -145,15 +147,23 @@ class Table:
               "|---|---|---|---|---|---|")
         for way, all_of_it in found.items():
             print(f"| `{way}` | {self._row(all_of_it, found['plain'])} |")
+        return {way: ([clock for _, clock in self._ratios(taken, found["plain"])],
+                      [share for _, share in taken if share is not None])
+                for way, taken in found.items()}
 
     @staticmethod
-    def _row(taken, plains):
-        pairs = [(times, plain) for (times, _), (plain, _) in zip(taken, plains)]
+    def _ratios(taken, plains):
+        """Of medians and of means, to the plain training of the same round."""
+        return [(statistics.median(times) / statistics.median(plain),
+                 statistics.mean(times) / statistics.mean(plain))
+                for (times, _), (plain, _) in zip(taken, plains)]
+
+    def _row(self, taken, plains):
+        medians, clocks = zip(*self._ratios(taken, plains))
         formulas = [x for _, x in taken if x is not None]
-        cells = [f"{1e3 * min(min(x) for x, _ in pairs):.2f}",
-                 f"{1e3 * min(statistics.median(x) for x, _ in pairs):.2f}",
-                 f"{statistics.median(statistics.median(x) / statistics.median(p) for x, p in pairs):.3f}",
-                 f"{statistics.median(statistics.mean(x) / statistics.mean(p) for x, p in pairs):.3f}",
+        cells = [f"{1e3 * min(min(times) for times, _ in taken):.2f}",
+                 f"{1e3 * min(statistics.median(times) for times, _ in taken):.2f}",
+                 f"{statistics.median(medians):.3f}", f"{statistics.median(clocks):.3f}",
                  f"{statistics.median(formulas):.3f}" if formulas else "–"]
         return " | ".join(cells)
 
@@ -184,7 +194,8 @@ class Table:
 def main():
     parser = argparse.ArgumentParser(description="What the Keras callback adds to a training step.")
     parser.add_argument("--quick", action="store_true", help="one round of the first model, 20 s")
-    quick = parser.parse_args().quick
+    parser.add_argument("--keep", help="a folder for what goals.py shows")
+    options = parser.parse_args()
 
     import tensorflow
 
@@ -194,18 +205,25 @@ def main():
     address = f"unix:{folder.name}/socket"
     daemon = subprocess.Popen([ROOT / "build/embmond", "-q", "-l", f"{folder.name}/runs",
                                "--listen", address])
-    ours = ["plain", "EmbmonCallback(every=1)", "EmbmonCallback()"]
+    each, auto = "EmbmonCallback(every=1)", "EmbmonCallback()"
+    ours = ["plain", each, auto]
     theirs = ['keras.callbacks.TensorBoard(histogram_freq=1, update_freq="batch")',
               "tf.summary.histogram of gradients"]
-    table = Table(folder.name, address)
+    table, goals = Table(folder.name, address), Goals()
     try:
-        if quick:
-            table.print("sentiment", SENTIMENT, ours, 1, 3)
-        else:
-            table.print("sentiment", SENTIMENT, ours + theirs, 3, 5)
+        rounds, epochs, ways = (1, 3, ours) if options.quick else (3, 5, ours + theirs)
+        found = table.print("sentiment", SENTIMENT, ways, rounds, epochs)
+        goals.add_all("a training step of the sentiment model, every step: ÷ plain, by the formula", 1.1,
+                      "×", found[each][1], at_most=True)
+        goals.add_all("the same, by the clock", 1.1, "×", found[each][0], at_most=True)
+        goals.add_all('the same, every="auto", by the formula', 1.01, "×", found[auto][1], at_most=True)
+        if not options.quick:
             # SGD learns nothing of random labels: Adam learns them by heart, and that is an alert.
-            table.print("a step of 50 ms", LARGE, ours, 1, 3, "sgd")
+            found = table.print("a step of 50 ms", LARGE, ours, 2, 3, "sgd")
+            goals.add_all("a training step of 50 ms, every step: ÷ plain, by the formula", 1.03, "×",
+                          found[each][1], at_most=True)
             table.growth()
+        goals.end("step", options.keep)
     finally:
         daemon.terminate()
         daemon.wait()

@@ -29,6 +29,8 @@ os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", OMP_NUM_THREADS="1", MKL_NUM_THREADS
 
 import numpy  # noqa: E402
 
+from goals import Goals  # noqa: E402
+
 LEVELS = ("base", "avx2", "avx512")
 DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4}
 BINS = 64
@@ -119,13 +121,11 @@ def show(title, figures, count, size, base):
               f"| {1e9 * least / count:.3f} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
 
 
-GOALS = []
+GOALS = Goals()
 
 
-def goal(what, wanted, value, median, unit="×", least_is_best=True):
-    met = value <= wanted if least_is_best else value >= wanted
-    GOALS.append(f"| {what} | {'≤' if least_is_best else '≥'} {wanted:g} {unit} | {value:.2f} | "
-                 f"{median:.2f} | {'met' if met else '**missed**'} |")
+def goal(what, wanted, value, median, unit="×", least_is_best=True, aside=False):
+    GOALS.add(what, wanted, unit, value, median, least_is_best, aside)
 
 
 # ---- the tables
@@ -168,17 +168,20 @@ def dense(rounds, folder):
     best, base = f"summary, {LEVELS[BEST]}", f"ceiling, {LEVELS[BEST]}"
     show("10^6 f32, normal, warm", figures, values.size, 4, base)
     goal(f"summary ÷ sum of {LEVELS[0]}, as the library is compiled", 4,
-         *figures.ratio(best, f"sum, {LEVELS[0]}"))
+         *figures.ratio(best, f"sum, {LEVELS[0]}"), aside=True)
     for level in HERE:
         name = LEVELS[level]
-        goal(f"summary ÷ sum, {name}", 4, *figures.ratio(f"summary, {name}", f"sum, {name}"))
-        goal(f"summary ÷ ceiling, {name}", 4, *figures.ratio(f"summary, {name}", f"ceiling, {name}"))
+        goal(f"10^6 f32, summary ÷ sum, {name}", 4,
+             *figures.ratio(f"summary, {name}", f"sum, {name}"))
+        goal(f"summary ÷ ceiling, {name}", 4,
+             *figures.ratio(f"summary, {name}", f"ceiling, {name}"), aside=True)
     for other, times in {"numpy.histogram": 10, "torch.histc": 6, "tf.summary.histogram": 100}.items():
         if other in figures.times:
-            goal(f"{other} ÷ summary", times, *figures.ratio(other, best), least_is_best=False)
+            goal(f"the same, {other} ÷ summary", times, *figures.ratio(other, best),
+                 least_is_best=False)
     rates = [4e-9 * values.size / time(f"summary, {LEVELS[0]}")
              for time in (figures.least, figures.median)]
-    goal("summary without AVX", 3, *rates, unit="GB/s", least_is_best=False)
+    goal("the same, without AVX", 3, *rates, unit="GB/s", least_is_best=False)
 
 
 def zero_rows(rounds):
@@ -191,7 +194,7 @@ def zero_rows(rounds):
             pointer, ctypes.c_size_t(rows), ctypes.c_size_t(width), DTYPES["f32"])
     figures = Figures(contestants, rounds)
     show(f"10^6 f32, a table's gradient with rows of {width}", figures, whole.size, 4, "dense")
-    goal("rate with 70 % zero rows ÷ dense", 1.5, *figures.ratio("dense", "70 % zero rows"),
+    goal("a table's gradient with 70 % zero rows, rate ÷ dense", 1.5, *figures.ratio("dense", "70 % zero rows"),
          least_is_best=False)
 
 
@@ -226,7 +229,7 @@ def dtypes(rounds):
              "f32")
         for name in ("f64", "f16", "bf16"):
             goal(f"elements a second, {name} ÷ f32, {LEVELS[level]}", 0.5,
-                 *figures.ratio("f32", name), least_is_best=False)
+                 *figures.ratio("f32", name), least_is_best=False, aside=level != BEST)
 
 
 def small(rounds):
@@ -264,7 +267,9 @@ def small(rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    rounds = 5 if parser.parse_args().quick else 25
+    parser.add_argument("--keep", help="a folder for what goals.py shows")
+    options = parser.parse_args()
+    rounds = 5 if options.quick else 25
     print(f"embmond's summaries on this machine: {', '.join(LEVELS[level] for level in HERE)}; "
           f"{rounds} rounds, one thread each")
     with tempfile.TemporaryDirectory(prefix="embmon-bench-") as folder:
@@ -273,8 +278,7 @@ def main():
     large(2 * rounds)
     dtypes(4 * rounds)
     small(rounds)
-    print("\n| goal | wanted | least | median | |\n|---|---|---|---|---|")
-    print("\n".join(GOALS))
+    GOALS.end("summaries", options.keep)
 
 
 if __name__ == "__main__":
