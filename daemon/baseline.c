@@ -12,6 +12,9 @@ static const double SHORT_BATCH = 0.9;
 static const double LOSS_FLOOR = 0.1;
 static const double LOSS_DIVERGED = 10.0; /* times those before (or 1): no first loss any more */
 static const double LOSS_SPENT = 1e-3;    /* of the first loss */
+static const double LOSS_ALPHA = 0.9;
+static const double LEARNT = 0.1;    /* of the first loss: so far it must have fallen */
+static const double NEW_LEVEL = 3.0; /* times the usual norm, among the last 10 */
 enum { WARM_UP_STEPS = 3 };
 
 static int by_value(const void *a, const void *b)
@@ -87,7 +90,8 @@ void layer_memory_reset(struct layer_memory *memory)
 
 void baseline_init(struct baseline *b)
 {
-    *b = (struct baseline){.rate = NAN, .steps_since_rise = UINT32_MAX, .first_loss = NAN};
+    *b = (struct baseline){
+        .rate = NAN, .steps_since_rise = UINT32_MAX, .first_loss = NAN, .loss_level = NAN};
 }
 
 void baseline_free(struct baseline *b)
@@ -108,6 +112,8 @@ void baseline_restart(struct baseline *b)
     memcpy(fresh.losses, b->losses, sizeof fresh.losses);
     fresh.loss_count = b->loss_count;
     fresh.first_loss = b->first_loss;
+    fresh.loss_level = b->loss_level;
+    fresh.has_learnt = b->has_learnt;
     baseline_free(b);
     *b = fresh;
 }
@@ -182,14 +188,43 @@ static double of_first_losses(const struct baseline *b)
 
 /* A training may diverge within its first five steps: what it diverged to is not what it began
  * with. */
-void baseline_loss(struct baseline *b, double loss)
+static void add_first_loss(struct baseline *b, double loss)
 {
-    if (!isfinite(loss) || b->loss_count == FIRST_LOSSES)
-        return;
     if (b->loss_count > 0 && fabs(loss) > LOSS_DIVERGED * fmax(1, fabs(baseline_first_loss(b))))
         return;
     b->losses[b->loss_count++] = loss;
     b->first_loss = of_first_losses(b);
+}
+
+static void begin_to_learn(struct baseline *b)
+{
+    double usual = norm_baseline_level(&b->model);
+
+    b->has_learnt = true;
+    if (norm_baseline_recent_max(&b->model) > NEW_LEVEL * usual)
+        baseline_forget_levels(b);
+}
+
+void baseline_loss(struct baseline *b, double loss)
+{
+    double first;
+
+    if (!isfinite(loss))
+        return;
+    if (b->loss_count < FIRST_LOSSES)
+        add_first_loss(b, loss);
+    b->loss_level =
+        isnan(b->loss_level) ? loss : LOSS_ALPHA * b->loss_level + (1 - LOSS_ALPHA) * loss;
+    first = baseline_first_loss(b);
+    if (!b->has_learnt && b->loss_level < first - LEARNT * fabs(first))
+        begin_to_learn(b);
+}
+
+bool baseline_on_plateau(const struct baseline *b, double loss)
+{
+    double first = baseline_first_loss(b);
+
+    return !b->has_learnt && loss <= first + LEARNT * fabs(first);
 }
 
 double baseline_first_loss(const struct baseline *b)
@@ -288,6 +323,8 @@ static void carry_model(struct carry *c, struct baseline *b)
     carry_f64s(c, b->losses, b->loss_count);
     if (c->loading)
         b->first_loss = of_first_losses(b);
+    carry_f64(c, &b->loss_level);
+    carry_bool(c, &b->has_learnt);
     carry_u64(c, &b->steps);
     carry_f64(c, &b->rate);
     carry_f64(c, &b->rate_max);

@@ -70,6 +70,8 @@ struct baseline {
     double losses[FIRST_LOSSES];
     uint32_t loss_count;
     double first_loss;                /* what follows from these; NaN: there is none */
+    double loss_level;                /* exponential average (0.9); NaN as long as that is */
+    bool has_learnt;                  /* that one fell below 0.9 of the first loss */
     uint64_t steps;                   /* sampled training steps that were judged */
     double rate;                      /* of the last sampled step, NaN: none posted */
     double rate_max;                  /* the highest so far; 0: none posted */
@@ -93,6 +95,8 @@ void baseline_epoch(struct baseline *b, size_t layer);
 /* Forgets the levels of all norms: the training goes on at a new level by intent. */
 void baseline_forget_levels(struct baseline *b);
 
+/* Of a training step, before it is judged. A model that stood still at its first loss and begins to
+ * learn has other norms from then on: its levels are forgotten where they have become too low. */
 void baseline_loss(struct baseline *b, double loss);
 
 /* Median of the first 5 finite losses, without those above 10 x the ones before (or 1); in abs at
@@ -102,6 +106,11 @@ double baseline_first_loss(const struct baseline *b);
 /* A hinge or triplet loss reaches exactly 0 in a batch that is all right already: there is no error
  * to carry back. */
 bool baseline_loss_spent(const struct baseline *b, double loss);
+
+/* True while nothing has been learnt and this step's loss is not above the first by more than a
+ * tenth: gradients may then grow a hundredfold when the model leaves its plateau, and that is no
+ * explosion. False where no loss is posted. */
+bool baseline_on_plateau(const struct baseline *b, double loss);
 
 /* Takes the step's rate (NaN: not posted). True: it jumped by more than 3 times. */
 bool baseline_rate(struct baseline *b, double rate);

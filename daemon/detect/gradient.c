@@ -7,6 +7,8 @@
 static const double NOTHING_LEARNT = 0.9;   /* of the first loss */
 static const double NOTHING_ARRIVES = 1e-6; /* the model's norm by the first loss */
 
+static const char ON_PLATEAU[] = "nothing is learnt yet and the loss does not rise: what is usual "
+                                 "will change";
 static const char NO_GRADIENT[] = "no gradient was posted for this layer";
 
 static const struct step_cell *first_nonfinite_cell(const struct measures *m, size_t layer,
@@ -245,6 +247,8 @@ enum verdict gradient_exploding_norm(const struct measures *m, size_t layer,
     if (measure->norm <= finding->threshold ||
         m->model_norm <= limits->exploding_model * usual_model)
         return VERDICT_CLEAR;
+    if (baseline_on_plateau(baseline, m->loss))
+        return finding_silent(finding, ON_PLATEAU);
     path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the gradient norm of %s is %.3g at step %" PRIu64
@@ -319,6 +323,8 @@ enum verdict gradient_spike(const struct measures *m, size_t layer, const struct
     finding->threshold = limits->spike_layer * recent;
     if (measure->norm <= finding->threshold || m->model_norm <= limits->spike_model * recent_model)
         return VERDICT_CLEAR;
+    if (baseline_on_plateau(baseline, m->loss))
+        return finding_silent(finding, ON_PLATEAU);
     path = short_name(&name, m->model->layers[layer].path);
     finding_summary(finding,
                     "the gradient norm of %s jumped to %.3g at step %" PRIu64

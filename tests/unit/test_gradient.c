@@ -380,6 +380,9 @@ static void with_a_loss_below_0_too(void **state)
 
 /* ---- gradient_exploding */
 
+static const char ON_PLATEAU[] = "nothing is learnt yet and the loss does not rise: what is usual "
+                                 "will change";
+
 static void healthy_steps(size_t a, size_t b, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -406,6 +409,69 @@ static void an_explosion_is_above_100_times_the_usual_norm(void **state)
     gradient(a, 29.7);
     gradient(b, 0.4);
     must_pass(gradient_exploding_norm, a);
+}
+
+static void steps_with_loss(size_t a, size_t b, double norm, double loss, int count)
+{
+    for (int i = 0; i < count; i++) {
+        gradient(a, norm);
+        gradient(b, norm);
+        scalar(SCALAR_LOSS, loss);
+        step_done();
+    }
+}
+
+/* A model that stood still at its first loss begins to learn. */
+static void leaving_a_plateau_is_no_explosion(void **state)
+{
+    (void)state;
+    size_t a = embedding("a"), b = dense("b");
+
+    steps_with_loss(a, b, 0.001, 0.7, 30);
+    gradient(a, 0.5);
+    gradient(b, 0.5);
+    scalar(SCALAR_LOSS, 0.69);
+    must_be_silent(gradient_exploding_norm, a, ON_PLATEAU);
+    must_be_silent(gradient_spike, a, ON_PLATEAU);
+    step_done();
+    steps_with_loss(a, b, 0.5, 0.4, 10); /* it has learnt: what was usual is not any more */
+    gradient(a, 0.5);
+    scalar(SCALAR_LOSS, 0.4);
+    must_be_silent(gradient_exploding_norm, a, "the usual norm is still being learnt (25 steps)");
+    step_done();
+    steps_with_loss(a, b, 0.5, 0.4, 30);
+    gradient(a, 60);
+    gradient(b, 0.5);
+    scalar(SCALAR_LOSS, 0.4);
+    must_near(must_flag(gradient_exploding_norm, a).baseline, 0.5, 1e-6);
+}
+
+/* The same with a loss that rises. */
+static void an_explosion_on_a_plateau_raises_the_loss(void **state)
+{
+    (void)state;
+    size_t a = embedding("a"), b = dense("b");
+
+    steps_with_loss(a, b, 0.001, 0.7, 30);
+    gradient(a, 0.5);
+    gradient(b, 0.5);
+    scalar(SCALAR_LOSS, 0.78);
+    must_flag(gradient_exploding_norm, a);
+    must_flag(gradient_spike, a);
+}
+
+/* Nothing is forgotten where the norms are what they were. */
+static void who_learns_from_the_start_is_judged_all_the_time(void **state)
+{
+    (void)state;
+    size_t a = embedding("a"), b = dense("b");
+
+    steps_with_loss(a, b, 0.4, 0.7, 30);
+    steps_with_loss(a, b, 0.3, 0.5, 10);
+    gradient(a, 60);
+    gradient(b, 0.5);
+    scalar(SCALAR_LOSS, 0.5);
+    must_flag(gradient_exploding_norm, a);
 }
 
 static void one_small_layer_alone_does_not_explode(void **state)
@@ -728,6 +794,9 @@ int main(void)
         training_test(dense_sparse_and_uncoalesced_rows_get_one_verdict),
         training_test(rows_that_cancel_are_not_touched),
         training_test(an_explosion_is_above_100_times_the_usual_norm),
+        training_test(leaving_a_plateau_is_no_explosion),
+        training_test(an_explosion_on_a_plateau_raises_the_loss),
+        training_test(who_learns_from_the_start_is_judged_all_the_time),
         training_test(one_small_layer_alone_does_not_explode),
         training_test(the_usual_norm_takes_25_steps_to_learn),
         training_test(an_update_of_3_times_the_weights_is_the_limit),
