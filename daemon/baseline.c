@@ -13,8 +13,8 @@ static const double LOSS_FLOOR = 0.1;
 static const double LOSS_DIVERGED = 10.0; /* times those before (or 1): no first loss any more */
 static const double LOSS_SPENT = 1e-3;    /* of the first loss */
 static const double LOSS_ALPHA = 0.9;
-static const double LEARNT = 0.1;    /* of the first loss: so far it must have fallen */
-static const double NEW_LEVEL = 3.0; /* times the usual norm, among the last 10 */
+static const double LEARNT = 0.1;     /* of the first loss: so far it must have fallen */
+static const double NEW_LEVEL = 10.0; /* times the usual norm, among the last 10 */
 enum { WARM_UP_STEPS = 3 };
 
 static int by_value(const void *a, const void *b)
@@ -196,13 +196,24 @@ static void add_first_loss(struct baseline *b, double loss)
     b->first_loss = of_first_losses(b);
 }
 
+/* What came lately is usual from now on. */
+static void lift(struct norm_baseline *b)
+{
+    if (b->learnt == BASELINE_LEARN && b->recent_count == BASELINE_RECENT)
+        set_top(b, b->level = log(norm_baseline_recent_max(b)));
+}
+
+/* Not learnt anew over 25 steps: if this is an explosion after all, it goes on. */
 static void begin_to_learn(struct baseline *b)
 {
     double usual = norm_baseline_level(&b->model);
 
     b->has_learnt = true;
-    if (norm_baseline_recent_max(&b->model) > NEW_LEVEL * usual)
-        baseline_forget_levels(b);
+    if (!(norm_baseline_recent_max(&b->model) > NEW_LEVEL * usual))
+        return;
+    lift(&b->model);
+    for (size_t i = 0; i < b->layer_count; i++)
+        lift(&b->layers[i]);
 }
 
 void baseline_loss(struct baseline *b, double loss)

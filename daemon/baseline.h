@@ -96,7 +96,7 @@ void baseline_epoch(struct baseline *b, size_t layer);
 void baseline_forget_levels(struct baseline *b);
 
 /* Of a training step, before it is judged. A model that stood still at its first loss and begins to
- * learn has other norms from then on: its levels are forgotten where they have become too low. */
+ * learn has other norms from then on: what is usual is lifted to them. */
 void baseline_loss(struct baseline *b, double loss);
 
 /* Median of the first 5 finite losses, without those above 10 x the ones before (or 1); in abs at

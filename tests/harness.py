@@ -4,6 +4,7 @@ The client is written from docs/PROTOCOL.md with Python's protobuf; it shares no
 """
 
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -233,10 +234,11 @@ class Trainer(Peer):
         return proto.StepEnd(sequence=self.next(), phase=phase, step=step, posted=posted)
 
     def step(self, *steps, values=(0.5, -0.25, 0.125)):
-        """Posts whole steps, in one piece."""
+        """Posts whole steps, in one piece. Where gradients are larger, the loss is, as in trainings."""
+        loss = min(1.0, max([abs(v) for v in values if math.isfinite(v)], default=0.5))
         self.send(*(message for step in steps for message in (
             self.sample(step, values), self.sample(step, values, self.DENSE),
-            self.scalar(step, "loss", 0.5), self.step_end(step, 3))))
+            self.scalar(step, "loss", loss), self.step_end(step, 3))))
 
     def settle(self):
         """Waits until all that was posted is acknowledged or rejected; gives what came else."""

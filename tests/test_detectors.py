@@ -122,7 +122,7 @@ def train(daemon, run, shape_gradient):
             client.post("dense/kernel", "gradient", step, np.full((8, 8), 0.01 * size, np.float32))
             client.post("table", "update", step, update)
             weights = weights + update
-            for name, value in (("loss", 1), ("learning_rate", 0.125), ("batch_size", 60)):
+            for name, value in (("loss", size), ("learning_rate", 0.125), ("batch_size", 60)):
                 client.scalar(name, step, value)
             client.step(step)
             alerts = settle(daemon, client, run, step, alerts)
