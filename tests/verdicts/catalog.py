@@ -155,6 +155,7 @@ MODELS = (
     Model("gaussian", "momentum-256", "momentum", 0.002, 256, 400, words("bad_batch sgd_100")),
     Model("buckets", "adam-32", "adam", 0.002, 32, 600, words("sgd_100 padding_before")),
     Model("buckets", "gru-64", "adam", 0.004, 64, 300, words("sigmoid6"), {"gru": True}),
+    Model("plateau", "adam-64", "adam", 0.0005, 64, 400, words("adam_1 bad_batch")),
     Model("bag", "unfrozen", "adam", 0.003, 64, 600, (), {"unfreeze": True}),
     Model("recommender", "unfrozen", "momentum", 0.05, 256, 800, (), {"unfreeze": True}),
     Model("subclassed", "adam-128", "adam", 0.003, 128, 200, words("concat_width shape_validation adam_1 "

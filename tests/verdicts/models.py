@@ -356,6 +356,20 @@ def subclassed(kit):
     return Job([], None, [x], y, kit.loss(cross_entropy), [words], subclass=make)
 
 
+def plateau(kit):
+    """Labels without a reason, learnt by heart: the loss stands at its first value until the deep part
+    has found a way, and then the gradients are a hundred times as large."""
+    rows, length, n = 20_000, 100, 60 * 64
+    random = np.random.default_rng(kit.seed)
+    ids = kit.input(length)
+    hidden = layers.Conv1D(128, 5, activation="relu", padding="same")(kit.table(ids, rows, 128))
+    hidden = layers.GlobalAveragePooling1D()(hidden)
+    for _ in range(3):
+        hidden = layers.Dense(1024, "relu")(hidden)
+    x = random.integers(0, rows, (n, length), dtype=np.int32)
+    return Job([ids], kit.output(hidden), [x], random.integers(0, 2, n), kit.loss(cross_entropy), [rows])
+
+
 FAMILIES = {f.__name__: f for f in (
     recommender, factors, towers, bag, textcnn, recurrent, transformer, categories, clicks, linear,
-    skipgram, preferences, tied, prices, gaussian, buckets, subclassed)}
+    skipgram, preferences, tied, prices, gaussian, buckets, subclassed, plateau)}
