@@ -197,13 +197,14 @@ test-sanitize:
 
 # What breaks around the promises: each call to the system fails once, the daemon is sick in every way,
 # is killed, its disk loses power, trainers fork, threads race, ...; docs/ARCHITECTURE.md lists them.
-# What was measured is printed at the end. ONLY=unharmed: tests of that name alone.
+# What was measured is printed at the end. ONLY=unharmed: tests of that name alone. What fails once is
+# tried once more, and said, as below.
 test-faults:
 	@tests/setup.sh faults
 	@$(MAKE) -s -j2 all tools build/faults/shim.so build/tests/test_torn_file
 	@$(if $(ONLY),,$(MAKE) -s analyze)
 	@$(if $(filter-out threads,$(ONLY)),,$(MAKE) -s -j2 test-threads)
-	$(PYTHON) -m pytest -q -rsP --durations=20 -n 2 $(if $(ONLY),-k '$(ONLY)') tests/faults
+	$(PYTHON) -m pytest -q -rsRP --reruns 1 --durations=20 -n 2 $(if $(ONLY),-k '$(ONLY)') tests/faults
 .PHONY: test-faults
 
 # What gcc's analyzer and cppcheck say of proto, client and daemon, but what tests/analyze explains.
