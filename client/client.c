@@ -180,6 +180,7 @@ static bool make_parts(struct embmon_client *client, const struct sender_options
     if (!state->inbox || !state->model || !state->thresholds || !state->notices ||
         !sampling_open(&state->sampling, options->every, MODEL_TARGETS))
         return false;
+    loans_open(&state->loans, &client->tools);
     rows_scratch_open(&client->tools.scratch); /* without it rows are summarised uncoalesced */
     busy_open(&client->tools.busy);            /* without it nobody asks whether tables collapse */
     client->sender = sender_new(state, options);
@@ -243,6 +244,27 @@ fail:
     return result;
 }
 
+static void await_end(const struct embmon_client *client, int64_t until)
+{
+    while (!atomic_load(&client->finished) && now_ms() < until)
+        sleep_ms(1);
+}
+
+/* Waits for the thread to end. What was lent is the trainer's again then, whatever the thread does:
+ * it may read to its end what it is just reading, which may be all that keeps it. */
+static void await_thread(struct embmon_client *client, int64_t deadline)
+{
+    struct loans *loans = &client->state.loans;
+
+    await_end(client, deadline + CLOSE_GRACE_MS / 2);
+    if (atomic_load(&client->finished))
+        return;
+    loans_end(loans);
+    while (loans_are_read(loans))
+        sleep_ms(1);
+    await_end(client, now_ms() + CLOSE_GRACE_MS / 2);
+}
+
 int embmon_close(struct embmon_client *client, int timeout_ms)
 {
     struct tallied counts;
@@ -258,8 +280,7 @@ int embmon_close(struct embmon_client *client, int timeout_ms)
     deadline = now_ms() + (timeout_ms > 0 ? timeout_ms : 0);
     atomic_store(&client->state.close_by_ms, deadline);
     atomic_store(&client->state.closing, true);
-    while (!atomic_load(&client->finished) && now_ms() < deadline + CLOSE_GRACE_MS)
-        sleep_ms(1);
+    await_thread(client, deadline);
     counts = state_counts(&client->state);
     undelivered = counts.in_flight + counts.dropped;
     if (!atomic_load(&client->finished)) {
@@ -271,6 +292,37 @@ int embmon_close(struct embmon_client *client, int timeout_ms)
     pthread_join(client->thread, NULL);
     free_client(client);
     return undelivered < INT32_MAX ? (int)undelivered : INT32_MAX;
+}
+
+/* ---- declaring
+ * --------------------------------------------------------------------------------------- */
+
+int embmon_layer(struct embmon_client *client, const struct embmon_layer_info *info)
+{
+    struct embmon_layer_info known = EMBMON_LAYER_INFO_INIT;
+
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (info->size < sizeof info->size)
+        return EMBMON_EINVAL;
+    memcpy(&known, info, info->size < sizeof known ? info->size : sizeof known);
+    return model_add_layer(client->state.model, &known);
+}
+
+int embmon_variable(struct embmon_client *client, int layer, const char *name, const int64_t *shape,
+                    uint32_t rank, int dtype)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    return model_add_variable(client->state.model, layer, name, shape, rank, dtype);
+}
+
+int embmon_vocabulary(struct embmon_client *client, int layer, const char *const *words,
+                      size_t count)
+{
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    return model_set_vocabulary(client->state.model, layer, words, count);
 }
 
 /* ---- what is to be flagged

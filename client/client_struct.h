@@ -1,4 +1,4 @@
-/* The inside of a client, for client.c (its life) and post.c (what is posted) alone. */
+/* The inside of a client, for client.c (its life, the model) and post.c (what is posted) alone. */
 #ifndef EMBMON_CLIENT_CLIENT_STRUCT_H
 #define EMBMON_CLIENT_CLIENT_STRUCT_H
 

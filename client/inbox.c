@@ -12,7 +12,7 @@ enum state { EMPTY = 0, READY = 1, FILLER = 2 };
 struct slot {
     uint32_t bytes; /* of the whole slot; written before state */
     _Atomic uint32_t state;
-    uint64_t unused; /* keeps payloads aligned to 16 */
+    uint64_t end; /* bytes ever reserved, with it */
 };
 
 struct inbox {
@@ -91,6 +91,7 @@ void *inbox_reserve(struct inbox *inbox, size_t n)
         publish(slot_at(inbox, head), filler, FILLER);
     slot = slot_at(inbox, head + filler);
     slot->bytes = (uint32_t)bytes;
+    slot->end = head + filler + bytes;
     return slot + 1;
 }
 
@@ -99,6 +100,16 @@ void inbox_commit(void *payload)
     struct slot *slot = (struct slot *)payload - 1;
 
     atomic_store_explicit(&slot->state, READY, memory_order_release);
+}
+
+uint64_t inbox_end(const void *payload)
+{
+    return ((const struct slot *)payload - 1)->end;
+}
+
+uint64_t inbox_position(const struct inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->tail, memory_order_acquire);
 }
 
 /* Zeroes the slot at tail, then gives it back to the writers. */

@@ -29,6 +29,11 @@ void inbox_free(struct inbox *inbox);
 void *inbox_reserve(struct inbox *inbox, size_t n);
 void inbox_commit(void *payload);
 
+/* Positions only grow. The payload is the reader's no longer once inbox_position() has reached its
+ * inbox_end(), and what the reader did before that is then seen. */
+uint64_t inbox_end(const void *payload);
+uint64_t inbox_position(const struct inbox *inbox);
+
 /* The oldest payload, or NULL. It is the reader's until inbox_pop(). */
 void *inbox_peek(struct inbox *inbox);
 void inbox_pop(struct inbox *inbox);

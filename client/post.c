@@ -11,52 +11,14 @@ static bool is_signal(int signal)
     return signal >= EMBMON_GRADIENT && signal <= EMBMON_UPDATE;
 }
 
-/* ---- declaring
- * --------------------------------------------------------------------------------------- */
-
-int embmon_layer(struct embmon_client *client, const struct embmon_layer_info *info)
-{
-    struct embmon_layer_info known = EMBMON_LAYER_INFO_INIT;
-
-    if (client_is_inert(client))
-        return EMBMON_ECLOSED;
-    if (info->size < sizeof info->size)
-        return EMBMON_EINVAL;
-    memcpy(&known, info, info->size < sizeof known ? info->size : sizeof known);
-    return model_add_layer(client->state.model, &known);
-}
-
-int embmon_variable(struct embmon_client *client, int layer, const char *name, const int64_t *shape,
-                    uint32_t rank, int dtype)
-{
-    if (client_is_inert(client))
-        return EMBMON_ECLOSED;
-    return model_add_variable(client->state.model, layer, name, shape, rank, dtype);
-}
-
-int embmon_vocabulary(struct embmon_client *client, int layer, const char *const *words,
-                      size_t count)
-{
-    if (client_is_inert(client))
-        return EMBMON_ECLOSED;
-    return model_set_vocabulary(client->state.model, layer, words, count);
-}
-
 /* ---- into the inbox
  * ------------------------------------------------------------------------------------ */
 
-/* What a sample is about, once it is admitted. */
-struct place {
-    const struct target *target;
-    int signal;
-    int64_t step;
-};
-
-/* 1: go on with *place filled; 0: not wanted; or an error. */
+/* 1: go on with *place filled, or an error. */
 static int admit(struct embmon_client *client, int id, int signal, int64_t step,
-                 struct place *place)
+                 struct tensor_place *place)
 {
-    const struct target *target;
+    const struct target *target, *layer;
 
     if (client_is_inert(client))
         return EMBMON_ECLOSED;
@@ -65,17 +27,27 @@ static int admit(struct embmon_client *client, int id, int signal, int64_t step,
     target = model_target(client->state.model, id);
     if (!target)
         return EMBMON_EUNKNOWN;
-    *place = (struct place){target, signal, step};
+    layer = model_target(client->state.model, target->layer);
+    *place = (struct tensor_place){.target = target,
+                                   .layer = layer ? layer : target,
+                                   .signal = signal,
+                                   .phase = atomic_load(&client->state.phase),
+                                   .step = (uint64_t)step,
+                                   .epochs = atomic_load(&client->tools.epochs)};
     return 1;
 }
 
-/* A record of a sample with room for both spans; its summary's spans lead there. */
-static struct record *sample_record(struct embmon_client *client, const struct place *place,
-                                    const struct summary *moments, uint32_t negative,
-                                    uint32_t positive)
+static bool is_wanted(struct embmon_client *client, const struct tensor_place *place)
 {
-    struct record *record =
-        posting_record(client, ((size_t)negative + positive) * sizeof record->room[0]);
+    return posting_wanted(client, place->target->layer, place->signal, (int64_t)place->step);
+}
+
+/* A record of a sample with room for the counts of both spans; its summary's spans lead there. */
+static struct record *sample_record(struct embmon_client *client, const struct tensor_place *place,
+                                    const struct summary *s)
+{
+    size_t counts = (size_t)s->negative.length + s->positive.length;
+    struct record *record = posting_record(client, counts * sizeof record->room[0]);
     struct msg_sample *sample;
 
     if (!record)
@@ -84,120 +56,139 @@ static struct record *sample_record(struct embmon_client *client, const struct p
     sample = &record->message.sample;
     sample->target = (uint32_t)place->target->id;
     sample->signal = (uint32_t)place->signal;
-    sample->phase = (uint32_t)atomic_load(&client->state.phase);
-    sample->step = (uint64_t)place->step;
-    sample->summary = *moments;
-    sample->summary.negative.length = negative;
+    sample->phase = (uint32_t)place->phase;
+    sample->step = place->step;
+    sample->summary = *s;
     sample->summary.negative.counts = record->room;
-    sample->summary.positive.length = positive;
-    sample->summary.positive.counts = record->room + negative;
+    sample->summary.positive.counts = record->room + s->negative.length;
     return record;
-}
-
-static int post_tally(struct embmon_client *client, const struct place *place,
-                      const struct tally *tally, const struct summary *moments)
-{
-    uint32_t negative, negative_first, positive, positive_first;
-    struct record *record;
-    struct summary *s;
-
-    tally_span(tally, true, &negative_first, &negative);
-    tally_span(tally, false, &positive_first, &positive);
-    record = sample_record(client, place, moments, negative, positive);
-    if (!record)
-        return EMBMON_EDROPPED;
-    s = &record->message.sample.summary;
-    s->negative.first = negative_first;
-    s->positive.first = positive_first;
-    tally_counts(tally, true, negative_first, negative, s->negative.counts);
-    tally_counts(tally, false, positive_first, positive, s->positive.counts);
-    inbox_commit(record);
-    return 1;
 }
 
 /* ---- samples
  * -----------------------------------------------------------------------------------------------
  */
 
-static struct tensor_place tensor_place(struct embmon_client *client, const struct place *place)
+static int post_tensor(struct embmon_client *client, const struct tensor_place *place,
+                       const struct tensor *tensor)
 {
-    const struct target *layer = model_target(client->state.model, place->target->layer);
-
-    return (struct tensor_place){.target = place->target,
-                                 .layer = layer ? layer : place->target,
-                                 .signal = place->signal,
-                                 .phase = atomic_load(&client->state.phase),
-                                 .step = (uint64_t)place->step};
-}
-
-static int post_whole(struct embmon_client *client, const struct place *place, const void *data,
-                      size_t count, enum embmon_dtype dtype)
-{
-    struct tensor_place of = tensor_place(client, place);
     struct tally tally;
-    struct summary moments;
+    struct summary s;
+    struct record *record;
 
     tally_start(&tally);
-    tensor_whole(&tally, &moments, &of, data, count, dtype, &client->tools);
-    return post_tally(client, place, &tally, &moments);
+    tensor_measure(&tally, &s, place, tensor, &client->tools);
+    record = sample_record(client, place, &s);
+    if (!record)
+        return EMBMON_EDROPPED;
+    tally_counts(&tally, true, s.negative.first, s.negative.length, record->room);
+    tally_counts(&tally, false, s.positive.first, s.positive.length,
+                 record->room + s.negative.length);
+    inbox_commit(record);
+    return 1;
+}
+
+static int post(struct embmon_client *client, int id, int signal, int64_t step,
+                const struct tensor *tensor)
+{
+    struct tensor_place place;
+    int result = admit(client, id, signal, step, &place);
+    uint64_t start;
+    size_t bytes;
+
+    if (result != 1)
+        return result;
+    result = tensor_check(tensor, signal, &bytes);
+    if (result)
+        return result;
+    if (!is_wanted(client, &place))
+        return 0;
+    start = posting_now();
+    return posting_timed(client, start, post_tensor(client, &place, tensor));
 }
 
 int embmon_post(struct embmon_client *client, int id, enum embmon_signal signal, int64_t step,
                 const void *data, size_t count, enum embmon_dtype dtype)
 {
-    struct place place;
-    int result = admit(client, id, (int)signal, step, &place);
-    uint64_t start;
+    const struct tensor tensor = {.data = data, .count = count, .dtype = dtype};
 
-    if (result != 1)
-        return result;
-    if (dtype_size((int)dtype) == 0)
-        return EMBMON_EDTYPE;
-    if (count > 0 && !data)
-        return EMBMON_EINVAL;
-    if (!posting_wanted(client, place.target->layer, place.signal, step))
-        return 0;
-    start = posting_now();
-    return posting_timed(client, start, post_whole(client, &place, data, count, dtype));
-}
-
-static int post_sparse(struct embmon_client *client, const struct place *place,
-                       const struct tensor_rows *rows)
-{
-    struct tensor_place of = tensor_place(client, place);
-    struct tally tally;
-    struct summary moments;
-
-    tally_start(&tally);
-    tensor_sparse(&tally, &moments, &of, rows, &client->tools);
-    return post_tally(client, place, &tally, &moments);
+    return post(client, id, (int)signal, step, &tensor);
 }
 
 int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal signal, int64_t step,
                      const void *ids, enum embmon_dtype id_dtype, const void *values, size_t rows,
                      size_t columns, enum embmon_dtype dtype)
 {
-    struct tensor_rows set = {ids, values, id_dtype, dtype, rows, columns};
-    struct place place;
-    int result = admit(client, id, (int)signal, step, &place);
-    size_t bytes;
-    uint64_t start;
+    const struct tensor tensor = {.sparse = true,
+                                  .rows = {ids, values, id_dtype, dtype, rows, columns}};
+
+    return post(client, id, (int)signal, step, &tensor);
+}
+
+/* ---- loans
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static int lend(struct embmon_client *client, int64_t step, const struct embmon_loan *from,
+                uint64_t *ticket)
+{
+    enum embmon_dtype dtype = (enum embmon_dtype)from->dtype;
+    struct loan loan = {
+        .tensor = {.sparse = from->ids || from->id_dtype,
+                   .data = from->data,
+                   .count = from->count,
+                   .dtype = dtype,
+                   .rows = {from->ids, from->data, (enum embmon_dtype)from->id_dtype, dtype,
+                            from->rows, from->columns}}};
+    int result = admit(client, from->target, from->signal, step, &loan.place);
 
     if (result != 1)
         return result;
-    if ((id_dtype != EMBMON_I32 && id_dtype != EMBMON_I64) ||
-        (dtype != EMBMON_F32 && dtype != EMBMON_F64 && dtype != EMBMON_F16 && dtype != EMBMON_BF16))
-        return EMBMON_EDTYPE;
-    if ((signal != EMBMON_GRADIENT && signal != EMBMON_UPDATE) ||
-        __builtin_mul_overflow(rows, columns, &bytes) ||
-        __builtin_mul_overflow(bytes, dtype_size((int)dtype), &bytes) || (rows > 0 && !ids) ||
-        (bytes > 0 && !values))
-        return EMBMON_EINVAL;
-    if (!posting_wanted(client, place.target->layer, place.signal, step))
+    result = tensor_check(&loan.tensor, from->signal, &loan.bytes);
+    if (result)
+        return result;
+    if (!is_wanted(client, &loan.place))
         return 0;
-    start = posting_now();
-    return posting_timed(client, start, post_sparse(client, &place, &set));
+    if (loans_lend(&client->state, &loan, ticket))
+        return 1;
+    return post_tensor(client, &loan.place, &loan.tensor);
 }
+
+int embmon_lend(struct embmon_client *client, int64_t step, const struct embmon_loan *loans,
+                size_t n, uint64_t *ticket)
+{
+    uint64_t start = posting_now();
+    int accepted = 0, problem = 0;
+
+    *ticket = 0;
+    if (client_is_inert(client))
+        return EMBMON_ECLOSED;
+    if (n == 0)
+        return 0;
+    if (n > INT32_MAX || loans->size < sizeof loans->size)
+        return EMBMON_EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        struct embmon_loan known = EMBMON_LOAN_INIT;
+        int result;
+
+        /* An array of a newer or an older header has another stride. */
+        memcpy(&known, (const char *)loans + i * loans->size,
+               loans->size < sizeof known ? loans->size : sizeof known);
+        result = known.size == loans->size ? lend(client, step, &known, ticket) : EMBMON_EINVAL;
+        if (result > 0)
+            accepted += result;
+        else if (result != EMBMON_EDROPPED && !problem)
+            problem = result;
+    }
+    return posting_timed(client, start, problem ? problem : accepted);
+}
+
+uint64_t embmon_returned(const struct embmon_client *client)
+{
+    return client_is_inert(client) ? UINT64_MAX : inbox_position(client->state.inbox);
+}
+
+/* ---- summaries made elsewhere
+ * ------------------------------------------------------------------------------ */
 
 /* A span without the zeros at its ends; what it borrows is only read. */
 static bool trim(struct summary_span *span, uint32_t first, uint32_t length, const uint64_t *counts)
@@ -235,19 +226,18 @@ static bool read_summary(struct summary *to, const struct embmon_summary *from)
            to->parts > 0 && summary_check(to) == NULL;
 }
 
-static int post_summary(struct embmon_client *client, const struct place *place,
+static int post_summary(struct embmon_client *client, const struct tensor_place *place,
                         const struct summary *s)
 {
-    struct record *record = sample_record(client, place, s, s->negative.length, s->positive.length);
-    struct summary *to;
+    struct record *record = sample_record(client, place, s);
 
     if (!record)
         return EMBMON_EDROPPED;
-    to = &record->message.sample.summary;
     if (s->negative.length > 0)
-        memcpy(to->negative.counts, s->negative.counts, s->negative.length * sizeof(uint64_t));
+        memcpy(record->room, s->negative.counts, s->negative.length * sizeof(uint64_t));
     if (s->positive.length > 0)
-        memcpy(to->positive.counts, s->positive.counts, s->positive.length * sizeof(uint64_t));
+        memcpy(record->room + s->negative.length, s->positive.counts,
+               s->positive.length * sizeof(uint64_t));
     inbox_commit(record);
     return 1;
 }
@@ -257,7 +247,7 @@ int embmon_post_summary(struct embmon_client *client, int id, enum embmon_signal
 {
     struct embmon_summary known = EMBMON_SUMMARY_INIT;
     struct summary s;
-    struct place place;
+    struct tensor_place place;
     int result = admit(client, id, (int)signal, step, &place);
     uint64_t start;
 
@@ -268,7 +258,7 @@ int embmon_post_summary(struct embmon_client *client, int id, enum embmon_signal
     memcpy(&known, summary, summary->size < sizeof known ? summary->size : sizeof known);
     if (!read_summary(&s, &known))
         return EMBMON_EINVAL;
-    if (!posting_wanted(client, place.target->layer, place.signal, step))
+    if (!is_wanted(client, &place))
         return 0;
     start = posting_now();
     return posting_timed(client, start, post_summary(client, &place, &s));

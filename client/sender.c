@@ -135,13 +135,29 @@ static void keep(struct sender *s, struct message *m)
     atomic_fetch_add(&s->state->counters.dropped, dropped);
 }
 
-static size_t take_posts(struct sender *s)
+/* Of what was lent, too. *more: there is more than one turn takes. */
+static size_t take_posts(struct sender *s, bool *more)
 {
-    size_t taken = 0;
+    size_t taken = 0, lent = 0;
     struct record *record;
 
-    while (taken < TAKE_MAX && (record = inbox_peek(s->state->inbox))) {
-        keep(s, &record->message);
+    *more = true;
+    while (taken < TAKE_MAX) {
+        size_t bytes;
+
+        record = inbox_peek(s->state->inbox);
+        if (!record) {
+            *more = false;
+            break;
+        }
+        bytes = loans_bytes(record);
+        if (bytes > 0 && lent > 0 && lent + bytes > LOANS_TURN)
+            break;
+        lent += bytes;
+        if (loans_settle(&s->state->loans, record, s->loan_counts))
+            keep(s, &record->message);
+        else
+            atomic_fetch_add(&s->state->counters.dropped, 1);
         inbox_pop(s->state->inbox);
         taken++;
     }
@@ -374,15 +390,15 @@ static void serve(struct sender *s, int64_t now_ms)
 
 int sender_turn(struct sender *s, int64_t now_ms)
 {
-    size_t taken = take_posts(s);
+    bool more;
 
-    if (taken > 0 || s->busy_ms == 0)
+    if (take_posts(s, &more) > 0 || s->busy_ms == 0)
         s->busy_ms = now_ms;
     if (!link_is_up(s->link))
         try_connect(s, now_ms);
     if (link_is_up(s->link))
         serve(s, now_ms);
-    if (taken == TAKE_MAX)
+    if (more)
         return 0;
     return now_ms - s->busy_ms < SENDER_IDLE_AFTER_MS ? SENDER_BUSY_MS : SENDER_IDLE_MS;
 }

@@ -44,6 +44,7 @@ struct sender {
     struct open_step steps[OPEN_STEPS];
     struct model_batch batch;
     struct thresholds_batch thresholds;
+    uint64_t loan_counts[LOANS_COUNTS]; /* of the sample that is made of a loan */
 };
 
 /* Says Hello: the connection is there, and its other end is whom we take it for. */

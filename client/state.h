@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "client/inbox.h"
+#include "client/loans.h"
 #include "client/model.h"
 #include "client/notices.h"
 #include "client/sampling.h"
@@ -15,9 +16,11 @@
 #include "proto/message.h"
 #include "proto/name.h"
 
-/* A post on its way: a message without its number, and the room its pointers lead to. */
+/* A post on its way: a message without its number, and the room its pointers lead to; or that of a
+ * sample that is still to be made, and in its room a struct loan. */
 struct record {
     struct message message;
+    bool lent;
     uint64_t room[];
 };
 
@@ -42,6 +45,7 @@ struct state {
     struct thresholds *thresholds;
     struct notices *notices;
     struct sampling sampling;
+    struct loans loans;
     struct counters counters;
     struct welcome welcome;
     _Atomic bool welcomed;  /* once, for ever */

@@ -5,6 +5,41 @@
 #include "client/collapse.h"
 #include "client/units.h"
 
+/* ---- what may be posted */
+
+static int check_whole(const struct tensor *tensor, size_t *bytes)
+{
+    size_t size = dtype_size((int)tensor->dtype);
+
+    if (size == 0)
+        return EMBMON_EDTYPE;
+    if (__builtin_mul_overflow(tensor->count, size, bytes) || (tensor->count > 0 && !tensor->data))
+        return EMBMON_EINVAL;
+    return 0;
+}
+
+static int check_rows(const struct tensor_rows *rows, int signal, size_t *bytes)
+{
+    size_t ids;
+
+    if ((rows->id_dtype != EMBMON_I32 && rows->id_dtype != EMBMON_I64) ||
+        !dtype_is_float(rows->dtype))
+        return EMBMON_EDTYPE;
+    if ((signal != EMBMON_GRADIENT && signal != EMBMON_UPDATE) ||
+        __builtin_mul_overflow(rows->rows, rows->columns, bytes) ||
+        __builtin_mul_overflow(*bytes, dtype_size((int)rows->dtype), bytes) ||
+        (rows->rows > 0 && !rows->ids) || (*bytes > 0 && !rows->values) ||
+        __builtin_mul_overflow(rows->rows, dtype_size((int)rows->id_dtype), &ids) ||
+        __builtin_add_overflow(*bytes, ids, bytes))
+        return EMBMON_EINVAL;
+    return 0;
+}
+
+int tensor_check(const struct tensor *tensor, int signal, size_t *bytes)
+{
+    return tensor->sparse ? check_rows(&tensor->rows, signal, bytes) : check_whole(tensor, bytes);
+}
+
 /* ---- tables */
 
 static bool is_table(const struct tensor_place *place)
@@ -114,7 +149,7 @@ static void look_for_collapse(struct summary *moments, const struct tensor_place
 
     if (!busy)
         return;
-    if (busy_due(busy, atomic_load(&tools->epochs))) {
+    if (busy_due(busy, place->epochs)) {
         n = busy_pick(busy, ids, COLLAPSE_ROWS);
         scratch = rows_scratch_take(&tools->scratch, COLLAPSE_SCRATCH);
         if (scratch &&
@@ -186,4 +221,15 @@ void tensor_whole(struct tally *tally, struct summary *moments, const struct ten
         look_for_collapse(moments, place, data, dtype, tools);
     if (place->signal == EMBMON_ACTIVATION && place->layer->kind != EMBMON_EMBEDDING)
         look_at_units(moments, place, data, count, dtype, tools);
+}
+
+void tensor_measure(struct tally *tally, struct summary *moments, const struct tensor_place *place,
+                    const struct tensor *tensor, struct tensor_tools *tools)
+{
+    if (tensor->sparse)
+        tensor_sparse(tally, moments, place, &tensor->rows, tools);
+    else
+        tensor_whole(tally, moments, place, tensor->data, tensor->count, tensor->dtype, tools);
+    tally_span(tally, true, &moments->negative.first, &moments->negative.length);
+    tally_span(tally, false, &moments->positive.first, &moments->positive.length);
 }

@@ -20,13 +20,14 @@ struct tensor_place {
     const struct target *layer; /* whose target it is; the same for a layer's own */
     int signal, phase;
     uint64_t step;
+    uint32_t epochs; /* complete when it was posted */
 };
 
 /* What the client keeps for it. */
 struct tensor_tools {
     struct rows_scratch scratch;
     struct busy_tables busy;
-    _Atomic uint32_t epochs; /* complete */
+    _Atomic uint32_t epochs; /* complete now */
     bool sampled;            /* buckets of large tensors; set before the first post */
 };
 
@@ -37,7 +38,23 @@ struct tensor_rows {
     size_t rows, columns;
 };
 
-/* The tally comes started. */
+/* Either of both, as it came; borrowed. */
+struct tensor {
+    bool sparse;
+    const void *data; /* of a whole one, with count and dtype */
+    size_t count;
+    enum embmon_dtype dtype;
+    struct tensor_rows rows; /* of a sparse one */
+};
+
+/* 0 and the bytes of memory that it takes, or EMBMON_EDTYPE, EMBMON_EINVAL. */
+int tensor_check(const struct tensor *tensor, int signal, size_t *bytes);
+
+/* The tally comes started. Writes the spans, too, without their counts. */
+void tensor_measure(struct tally *tally, struct summary *moments, const struct tensor_place *place,
+                    const struct tensor *tensor, struct tensor_tools *tools);
+
+/* The same, but the spans. */
 void tensor_whole(struct tally *tally, struct summary *moments, const struct tensor_place *place,
                   const void *data, size_t count, enum embmon_dtype dtype,
                   struct tensor_tools *tools);

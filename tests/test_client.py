@@ -21,7 +21,7 @@ def test_one_warning_and_nothing_else_where_no_daemon_is(tmp_path):
     done = subprocess.run([CALLS], env=environment(tmp_path), capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 0
-    assert int(done.stdout) == 451  # 50 steps of 4 posts and an end, an epoch: all undelivered
+    assert int(done.stdout) == 551  # 50 steps of 10 posts and an end, an epoch: all undelivered
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith(f"embmon: no daemon at unix:{tmp_path}/nobody")
 

@@ -21,7 +21,8 @@
  *
  * Arguments: the client first, then what is meant (layer, signal, step), then the data and its
  * count and dtype; out arguments last. Pointers must not be NULL unless said. Nothing is kept of a
- * pointer after the call returns: strings are copied, tensors are summarised in place.
+ * pointer after the call returns: strings are copied, tensors are summarised in place; but for what
+ * embmon_lend() says.
  *
  * Results: functions that return int give a value >= 0, or a negative EMBMON_E... code that
  * embmon_strerror() explains. No error of the monitor is ever a reason to stop training: a trainer
@@ -324,6 +325,53 @@ EMBMON_API EMBMON_NONNULL(1) int embmon_post_rows(struct embmon_client *client, 
                                                   const void *values, size_t rows, size_t columns,
                                                   enum embmon_dtype dtype);
 
+/* ---- lending ------------------------------------------------------------------------------- */
+
+/* An array that the client's private thread is to summarise instead of the caller's. */
+struct embmon_loan {
+    uint32_t size;
+    int32_t target;   /* id of a layer or a variable */
+    int32_t signal;   /* enum embmon_signal but EMBMON_IDS */
+    int32_t dtype;    /* enum embmon_dtype of the elements at data */
+    const void *data; /* count elements; of rows: rows x columns */
+    size_t count;     /* of rows: not looked at */
+    const void *ids;  /* of rows, as in embmon_post_rows(); NULL: a whole array, as in
+                         embmon_post() */
+    size_t rows, columns;
+    int32_t id_dtype; /* of rows: EMBMON_I32 or EMBMON_I64, with which ids may be NULL when rows is
+                         0; else 0 */
+};
+#define EMBMON_LOAN_INIT                                                                           \
+    {                                                                                              \
+        sizeof(struct embmon_loan), 0, 0, 0, NULL, 0, NULL, 0, 0, 0                                \
+    }
+
+/* Posts n arrays as embmon_post() and embmon_post_rows() would now, but lends them to the private
+ * thread, which does the work: the call takes some 100 ns for each, whatever its size. What is
+ * posted later arrives later.
+ *
+ * loans: n structs of one size; not needed when the call has returned. What they lead to is, ids
+ * too: it must stay where it is, and not change, until embmon_returned() is at least *ticket, which
+ * is 0 where nothing was lent. That takes some milliseconds, up to 50 where less than one post a
+ * second is made, and as long as the thread looks a host up or is in the trainer's log callback.
+ * When embmon_close() has returned nothing is lent any more; what is lent when the process forks
+ * is so in the parent alone.
+ *
+ * At most 64 MiB are lent at the same time, and nothing waits: an array that would be too much, or
+ * finds the inbox full or the client closing, is summarised within the call, as by embmon_post().
+ *
+ * Returns how many were accepted: not those that are not wanted at this step, nor those that were
+ * dropped, as by embmon_post(). Errors: EINVAL (n above 2^31 - 1, size) and ECLOSED: nothing is
+ * posted; else that of the first array that embmon_post() or embmon_post_rows() would refuse, and
+ * all others are posted, before and behind it: *ticket is theirs. */
+EMBMON_API EMBMON_NONNULL(1, 5) int embmon_lend(struct embmon_client *client, int64_t step,
+                                                const struct embmon_loan *loans, size_t n,
+                                                uint64_t *ticket);
+
+/* How far the private thread has come: a number that only grows. What was lent with a ticket up to
+ * it is returned. UINT64_MAX in a forked child. */
+EMBMON_API EMBMON_NONNULL(1) uint64_t embmon_returned(const struct embmon_client *client);
+
 /* A summary made elsewhere: in a compiled graph, by a collective. A bucket is the sign, the 8-bit
  * exponent and the top 3 mantissa bits of the value rounded toward zero to f32; its index is
  * (f32 bits without the sign) >> 20, 0 ... 2039. docs/PROTOCOL.md draws it. */
@@ -476,7 +524,7 @@ struct embmon_client_stats {
     uint64_t in_flight; /* waiting here, or sent and not yet answered */
     uint64_t skipped;   /* not wanted at their step; not part of produced */
     uint64_t reconnects;
-    uint64_t post_ns; /* time spent inside posting calls, all threads */
+    uint64_t post_ns; /* time spent inside posting calls, all threads but the private one */
     double overhead;  /* the share of a training step that monitoring adds; negative: not measured */
     uint32_t every;   /* training steps that are multiples of this are sampled */
 };

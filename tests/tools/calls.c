@@ -15,6 +15,27 @@ static void marker(void)
 static float gradient[1 << 18];
 static int64_t ids[1 << 18];
 
+/* Never changed: it may be lent at any time. */
+static void lend(struct embmon_client *client, int64_t step)
+{
+    struct embmon_loan loans[2] = {EMBMON_LOAN_INIT, EMBMON_LOAN_INIT};
+    uint64_t ticket;
+
+    loans[0].target = 2;
+    loans[0].count = 1 << 18;
+    loans[1].ids = ids;
+    loans[1].id_dtype = EMBMON_I64;
+    loans[1].rows = 1 << 14;
+    loans[1].columns = 16;
+    for (int i = 0; i < 2; i++) {
+        loans[i].signal = EMBMON_GRADIENT;
+        loans[i].data = gradient;
+        loans[i].dtype = EMBMON_F32;
+    }
+    embmon_lend(client, step, loans, 2, &ticket);
+    embmon_returned(client);
+}
+
 static void declare(struct embmon_client *client)
 {
     struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
@@ -41,6 +62,7 @@ static void train(struct embmon_client *client)
         embmon_post(client, 0, EMBMON_GRADIENT, step, gradient, 1 << 18, EMBMON_F32);
         embmon_post_rows(client, 0, EMBMON_GRADIENT, step, ids, EMBMON_I64, gradient, 1 << 14, 16,
                          EMBMON_F32);
+        lend(client, step);
         embmon_post_ids(client, 0, step, ids, 1 << 18, EMBMON_I64, 1 << 10, NULL);
         embmon_post_fed(client, 0, "input1", step, gradient, 1 << 18, EMBMON_F32, 0);
         embmon_post_ids(client, 3, step, ids, 1 << 18, EMBMON_I64, 1, NULL);

@@ -18,11 +18,18 @@
 
 enum { THREADS = 4, ROWS = 256, COLUMNS = 4, ELEMENTS = ROWS * COLUMNS, DECLARED_MAX = 200 };
 
+/* A thread's own, changed whenever it is returned. */
+struct lender {
+    float values[ELEMENTS];
+    uint64_t ticket;
+};
+
 static struct trainer {
     struct embmon_client *monitor;
     int table, dense;
     float values[ELEMENTS], sick[ELEMENTS]; /* read by all */
     int64_t ids[ROWS];
+    struct lender lenders[THREADS];
     _Atomic int64_t step;
     _Atomic bool over;
     _Atomic int declared;
@@ -53,6 +60,28 @@ static void post(int64_t step, bool sick)
     embmon_post_fed(t.monitor, t.table, "input", step, t.ids, ROWS, EMBMON_I64, 8);
     embmon_post_shape(t.monitor, t.dense, step, &shape);
     embmon_post_scalar(t.monitor, "loss", step, 0.5);
+}
+
+static void lend(struct lender *lender, int64_t step)
+{
+    struct embmon_loan loans[2] = {EMBMON_LOAN_INIT, EMBMON_LOAN_INIT};
+
+    if (embmon_returned(t.monitor) < lender->ticket)
+        return;
+    for (int i = 0; i < ELEMENTS; i++)
+        lender->values[i] = (float)step;
+    for (int i = 0; i < 2; i++) {
+        loans[i].target = i == 0 ? t.dense : t.table;
+        loans[i].signal = EMBMON_GRADIENT;
+        loans[i].data = lender->values;
+        loans[i].dtype = EMBMON_F32;
+    }
+    loans[0].count = ELEMENTS;
+    loans[1].ids = t.ids;
+    loans[1].id_dtype = EMBMON_I64;
+    loans[1].rows = ROWS;
+    loans[1].columns = COLUMNS;
+    embmon_lend(t.monitor, step, loans, 2, &lender->ticket);
 }
 
 static void declare(void)
@@ -90,12 +119,12 @@ static void ask(int64_t step)
 
 static void *train(void *argument)
 {
-    (void)argument;
     while (!atomic_load(&t.over)) {
         int64_t step = atomic_fetch_add(&t.step, 1);
 
         declare();
         post(step, step % 50 == 49);
+        lend(argument, step);
         ask(step);
         embmon_step(t.monitor, step);
         if (step % 40 == 0)
@@ -137,7 +166,7 @@ int main(int argc, char **argv)
         t.ids[i] = i * 7919 % (ROWS + 1); /* one of them is no row */
     open_monitor();
     for (int i = 0; i < THREADS; i++)
-        if (pthread_create(&threads[i], NULL, train, NULL) != 0)
+        if (pthread_create(&threads[i], NULL, train, &t.lenders[i]) != 0)
             return 1;
     sleep(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
     atomic_store(&t.over, true);

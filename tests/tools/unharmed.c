@@ -22,7 +22,7 @@
 
 #include "tests/tools/alone.h"
 
-enum { LAYERS = 100, ELEMENTS = 256, ROWS = 64, COLUMNS = 4, KINDS = 8 };
+enum { LAYERS = 100, ELEMENTS = 256, ROWS = 64, COLUMNS = 4, KINDS = 9, LENT = 4096 };
 
 struct options {
     long posts, spread_ms, close_ms, cycles, welcome_ms, drain_ms;
@@ -43,7 +43,7 @@ struct trainer {
     struct options options;
     struct embmon_client *monitor;
     int table, layers[LAYERS];
-    float values[ELEMENTS];
+    float values[ELEMENTS], lent[LENT]; /* never changed: it may be lent at any time */
     int64_t ids[ROWS];
     _Atomic uint64_t begun, done; /* posts */
     struct embmon_client_stats seen;
@@ -98,6 +98,21 @@ static int post_summary(struct trainer *t, int layer, int64_t step)
     return embmon_post_summary(t->monitor, layer, EMBMON_GRADIENT, step, &summary);
 }
 
+static int lend(struct trainer *t, int layer, int64_t step)
+{
+    struct embmon_loan loan = EMBMON_LOAN_INIT;
+    uint64_t ticket;
+    int result;
+
+    loan.target = layer;
+    loan.signal = EMBMON_GRADIENT;
+    loan.data = t->lent;
+    loan.count = LENT;
+    loan.dtype = EMBMON_F32;
+    result = embmon_lend(t->monitor, step, &loan, 1, &ticket);
+    return embmon_returned(t->monitor) == UINT64_MAX ? EMBMON_ECLOSED : result;
+}
+
 /* A thousand posts are a step; its last one ends it. */
 static int post(struct trainer *t, long number)
 {
@@ -121,6 +136,8 @@ static int post(struct trainer *t, long number)
         return post_summary(t, layer, step);
     case 6:
         return embmon_post_scalar(t->monitor, "loss", step, 0.5);
+    case 7:
+        return lend(t, layer, step);
     default:
         return embmon_step(t->monitor, step) < 0 ? EMBMON_EDROPPED : 1;
     }
@@ -348,6 +365,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < ELEMENTS; i++)
         t.values[i] =
             ldexpf((float)(i % 97 - 48), i % 64 - 32); /* wide: more than the queue holds */
+    for (int i = 0; i < LENT; i++)
+        t.lent[i] = t.values[i % ELEMENTS];
     for (int i = 0; i < ROWS; i++)
         t.ids[i] = i * 7919 % 500;
     for (t.cycle = 0; t.cycle < t.options.cycles; t.cycle++) {

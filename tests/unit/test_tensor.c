@@ -43,7 +43,8 @@ static int stop(void **state)
 
 static void whole(const struct target *target, int signal, int phase, const float *data, size_t n)
 {
-    struct tensor_place place = {target, target->id == 0 ? &table : &layer, signal, phase, 1};
+    struct tensor_place place = {target,      target->id == 0 ? &table : &layer, signal, phase, 1,
+                                 tools.epochs};
 
     tally_start(&tally);
     tensor_whole(&tally, &moments, &place, data, n, EMBMON_F32, &tools);
@@ -105,7 +106,7 @@ static void rows_bring_their_counts(void **state)
 {
     const int32_t ids[] = {3, 1, 3, 0};
     const float values[] = {1, 1, 0, 0, 1, 1, 3, 4};
-    struct tensor_place place = {&table, &table, EMBMON_GRADIENT, EMBMON_TRAIN, 1};
+    struct tensor_place place = {&table, &table, EMBMON_GRADIENT, EMBMON_TRAIN, 1, 0};
     struct tensor_rows rows = {ids, values, EMBMON_I32, EMBMON_F32, 4, 2};
 
     (void)state;

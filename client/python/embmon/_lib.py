@@ -72,6 +72,14 @@ class LayerInfo(ctypes.Structure):
                 ("mask", c_int32)]
 
 
+class Loan(ctypes.Structure):
+    """struct embmon_loan"""
+
+    _fields_ = [("size", c_uint32), ("target", c_int32), ("signal", c_int32), ("dtype", c_int32),
+                ("data", c_void_p), ("count", c_size_t), ("ids", c_void_p), ("rows", c_size_t),
+                ("columns", c_size_t), ("id_dtype", c_int32)]
+
+
 class Summary(ctypes.Structure):
     """struct embmon_summary"""
 
@@ -112,8 +120,8 @@ class Shape(ctypes.Structure):
                 ("dtype", c_int32)]
 
 
-STRUCTS = {"embmon_options": Options, "embmon_layer_info": LayerInfo, "embmon_summary": Summary,
-           "embmon_shape": Shape, "embmon_notice": Notice, "embmon_client_stats": ClientStats}
+STRUCTS = {"embmon_options": Options, "embmon_layer_info": LayerInfo, "embmon_loan": Loan,
+           "embmon_summary": Summary, "embmon_shape": Shape, "embmon_notice": Notice, "embmon_client_stats": ClientStats}
 
 # ---- functions: name -> (result, arguments). A client is a void *; so is tensor data.
 
@@ -130,6 +138,8 @@ FUNCTIONS = {
     "embmon_post": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_size_t, c_int]),
     "embmon_post_rows": (c_int, [c_void_p, c_int, c_int, c_int64, c_void_p, c_int, c_void_p,
                                  c_size_t, c_size_t, c_int]),
+    "embmon_lend": (c_int, [c_void_p, c_int64, POINTER(Loan), c_size_t, POINTER(c_uint64)]),
+    "embmon_returned": (c_uint64, [c_void_p]),
     "embmon_post_summary": (c_int, [c_void_p, c_int, c_int, c_int64, POINTER(Summary)]),
     "embmon_post_ids": (c_int, [c_void_p, c_int, c_int64, c_void_p, c_size_t, c_int, c_size_t,
                                 c_void_p]),
