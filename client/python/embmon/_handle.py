@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable
 
 from . import _lib
+from ._loans import Loans
 
 _CLOSED = _lib.ERRORS["EMBMON_ECLOSED"]
 _POLL = 0.001  # seconds
@@ -17,6 +18,8 @@ _TIMEOUT = 2.0  # seconds, for a client nobody closed
 # The private thread may outlive its client by a call of the log function that hangs: such
 # functions stay for the life of the process.
 _logs: list[Any] = []
+
+_left: list[Any] = []  # loans of clients that could not be closed: still read, maybe
 
 
 def log_function(log: Callable[[str], None]) -> Any:
@@ -31,10 +34,11 @@ class Handle:
     it; so calls are counted while they run, and close() first shuts the door, then waits for
     those inside. A list counts without a lock: append and pop are atomic."""
 
-    __slots__ = ("pointer", "_inside", "_process", "_closing")
+    __slots__ = ("pointer", "loans", "_inside", "_process", "_closing")
 
     def __init__(self, pointer: int | None) -> None:
         self.pointer = pointer
+        self.loans = Loans()
         self._inside: list[None] = []
         self._process = os.getpid()
         self._closing = threading.Lock()
@@ -64,11 +68,14 @@ class Handle:
             while self._inside and time.monotonic() < end + 1:
                 time.sleep(_POLL)
             if self._inside:
+                _left.append(self.loans)
                 return 0  # a call hangs (in a debugger?): better a leak than a crash
         if pointer is None:
             return 0
         milliseconds = min(max(end - time.monotonic(), 0.0) * 1000, 2**31 - 1)
-        return int(_lib.load().embmon_close(ctypes.c_void_p(pointer), int(milliseconds)))
+        undelivered = int(_lib.load().embmon_close(ctypes.c_void_p(pointer), int(milliseconds)))
+        self.loans.let_go()
+        return undelivered
 
 
 # ---- clients that nobody closed

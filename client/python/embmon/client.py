@@ -257,15 +257,62 @@ class Client:
         ident = self._target(target)
         keys, rows, key_dtype, keys_owner = _arrays.view(ids)
         elements, count, dtype, owner = _arrays.view(values)
-        columns, rest = divmod(count, rows) if rows else (0, count)
-        if rest:
-            raise errors.InvalidArgumentError(
-                f"post of rows to {target!r}: {count} values for {rows} ids")
+        columns = self._columns(target, count, rows)
         result = self._call(self._lib.embmon_post_rows, ident, number,
                             integer(step, 0, INT64_MAX, "step"), keys, key_dtype, elements, rows,
                             columns, dtype)
         del keys_owner, owner
         return result == 1 or self._not_accepted(result, "post of rows to", target)
+
+    def lend(self, step: int, posts: Sequence[tuple[Any, ...]]) -> int:
+        """Posts arrays as post() and post_rows() would now, and leaves the work to the client's own
+        thread: the call takes about a microsecond for each, whatever its size. What is posted
+        later arrives later.
+
+        posts: (target, signal, array) or, of rows, (target, signal, values, ids), with arrays as in
+        post() and post_rows(). They are kept, and must not be changed, until the thread has looked
+        at them, which takes some milliseconds: see returned(). At most 64 MiB are lent at the same
+        time; what would be more is summarised within the call.
+
+        Returns how many were accepted: not those that are not wanted at this step, or dropped.
+        Errors: as post() and post_rows(); where it is not C that finds them (a word, an array, a
+        dtype, a path), nothing is posted, else all others are."""
+        n = len(posts)
+        if step.__class__ is not int or not 0 <= step <= INT64_MAX:
+            step = integer(step, 0, INT64_MAX, "step")
+        handle = self._handle or self._open()
+        loans = handle.loans
+        room = loans.room(n)
+        owners: list[Any] = []
+        for loan, post in zip(room[1], posts):
+            target, signal, values = post[:3]
+            loan.target = target if target.__class__ is int and 0 <= target <= _ID_MAX \
+                else self._target(target)
+            loan.signal = word(_SIGNALS, signal, "signal")
+            loan.data, count, loan.dtype, owner = _arrays.view(values)
+            owners.append(owner)
+            if len(post) == 4:
+                loan.ids, rows, loan.id_dtype, owner = _arrays.view(post[3])
+                owners.append(owner)
+                loan.rows = rows
+                loan.columns = self._columns(target, count, rows)
+            else:
+                loan.count = count
+                if loan.id_dtype:  # of an earlier call
+                    loan.ids, loan.id_dtype = None, 0
+        result = loans.lend(handle.call, step, room, n, owners)
+        if result < 0:
+            raise errors.error(result, f"lend at step {step}")
+        return result
+
+    def returned(self) -> bool:
+        """Lets go of lent arrays that the thread has looked at, as lend(), step() and close() do,
+        too. True where none is left."""
+        handle = self._handle
+        if handle is None or not handle.loans:
+            return True
+        handle.loans.prune(handle.call)
+        return not handle.loans
 
     def post_summary(self, target: int | str, signal: str, step: int, summary: Summary) -> bool:
         """Posts a summary made elsewhere. Returns as post(). Errors: as post();
@@ -362,7 +409,10 @@ class Client:
         next step is to be sampled."""
         if step.__class__ is not int or not 0 <= step <= INT64_MAX:
             step = integer(step, 0, INT64_MAX, "step")
-        result = (self._handle or self._open()).call(self._lib.embmon_step, step)
+        handle = self._handle or self._open()
+        result = handle.call(self._lib.embmon_step, step)
+        if handle.loans:
+            handle.loans.prune(handle.call)
         if result < 0 and result != _DROPPED:
             raise errors.error(result, f"step {step}")
         return result != 0
@@ -492,6 +542,14 @@ class Client:
         if isinstance(target, str) and target not in self._ids:
             raise errors.UnknownTargetError(f"no layer {target!r} was declared")
         return self._target(target)
+
+    @staticmethod
+    def _columns(target: int | str, values: int, rows: int) -> int:
+        columns, rest = divmod(values, rows) if rows else (0, values)
+        if rest:
+            raise errors.InvalidArgumentError(
+                f"post of rows to {target!r}: {values} values for {rows} ids")
+        return columns
 
     @staticmethod
     def _sequence_length(ids: Any, given: int | None) -> int:
