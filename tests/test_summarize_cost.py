@@ -1,4 +1,4 @@
-"""The instructions of a summary, and of what a step posts of a table, counted by valgrind: what a clock on a busy machine cannot guard.
+"""The instructions of a summary, of lending, and of what a step posts of a table, counted by valgrind: what a clock on a busy machine cannot guard.
 
 valgrind knows vectors of 16 and 32 bytes, not those of 64. A limit is what it was when it was
 written and a seventh more; who makes it better may lower it, who must make it worse says why.
@@ -13,15 +13,16 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOL = ROOT / "build" / "tools" / "summarize"  # never with sanitizers
 STEP_TOOL = TOOL.with_name("step_cost")
+LEND_TOOL = TOOL.with_name("lend_cost")
 DTYPES = {"f32": 1, "f64": 2, "f16": 3, "bf16": 4}
 LEVELS = {"base": 0, "avx2": 1}
 
 pytestmark = pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed")
 
 
-def counted(*command):
+def counted(*command, options=()):
     done = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command],
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *options, *command],
         capture_output=True, text=True, timeout=120)
     if done.returncode == 77:
         pytest.skip("this processor does not have that level")
@@ -62,3 +63,15 @@ def test_instructions_of_a_step_do_not_grow_with_the_vocabulary():
     small, large = of_a_step(10**4), of_a_step(10**6)
     assert 0.9 < large / small < 1.1, (small, large)
     assert small / (6400 * 64) < 28  # for each element of the gradient: all four posts
+
+
+def of_a_loan(elements):
+    """Of one array of so many f32, for the thread that lends it."""
+    within = ["--toggle-collect=embmon_lend"]
+    return (counted(LEND_TOOL, str(elements), "12", options=within)
+            - counted(LEND_TOOL, str(elements), "2", options=within)) / 10
+
+
+def test_instructions_of_lending_do_not_grow_with_the_array():
+    small, large = of_a_loan(16), of_a_loan(10**6)
+    assert small == large < 560

@@ -220,9 +220,9 @@ EMBMON_API EMBMON_NODISCARD EMBMON_NONNULL(2) int embmon_open(const struct embmo
                                                               struct embmon_client **client);
 
 /* Ends open steps, waits up to timeout_ms for what is queued to be acknowledged, says goodbye and
- * frees the client. The one call that waits; no other call may run meanwhile or later. NULL is
- * fine. Returns how many posts were not delivered (0 is the good answer); in a forked child always
- * 0. */
+ * frees the client. The one call that waits (beyond timeout_ms only for the end of an array that was
+ * lent and is just being read); no other call may run meanwhile or later. NULL is fine. Returns how
+ * many posts were not delivered (0 is the good answer); in a forked child always 0. */
 EMBMON_API int embmon_close(struct embmon_client *client, int timeout_ms);
 
 /* ---- declaring the model ------------------------------------------------------------------- */
@@ -347,8 +347,8 @@ struct embmon_loan {
     }
 
 /* Posts n arrays as embmon_post() and embmon_post_rows() would now, but lends them to the private
- * thread, which does the work: the call takes some 100 ns for each, whatever its size. What is
- * posted later arrives later.
+ * thread, which does the work: the call takes some tenths of a us for each, whatever its size. What
+ * is posted later arrives later.
  *
  * loans: n structs of one size; not needed when the call has returned. What they lead to is, ids
  * too: it must stay where it is, and not change, until embmon_returned() is at least *ticket, which
@@ -361,9 +361,10 @@ struct embmon_loan {
  * finds the inbox full or the client closing, is summarised within the call, as by embmon_post().
  *
  * Returns how many were accepted: not those that are not wanted at this step, nor those that were
- * dropped, as by embmon_post(). Errors: EINVAL (n above 2^31 - 1, size) and ECLOSED: nothing is
- * posted; else that of the first array that embmon_post() or embmon_post_rows() would refuse, and
- * all others are posted, before and behind it: *ticket is theirs. */
+ * dropped, as by embmon_post(). Errors: EINVAL (n above 2^31 - 1, size of the first) and ECLOSED,
+ * where nothing is posted; else that of the first array that embmon_post() or embmon_post_rows()
+ * would refuse, or whose size is another, and all others are posted, before and behind it: *ticket
+ * is theirs. */
 EMBMON_API EMBMON_NONNULL(1, 5) int embmon_lend(struct embmon_client *client, int64_t step,
                                                 const struct embmon_loan *loans, size_t n,
                                                 uint64_t *ticket);

@@ -18,6 +18,7 @@ EXPORTED double bench_rows(const void *data, size_t rows, size_t columns, int dt
 EXPORTED double bench_sum(const float *data, size_t n, int level);
 EXPORTED double bench_ceiling(const float *data, size_t n, int level);
 EXPORTED double bench_post(const float *data, size_t n, int repeat);
+EXPORTED double bench_lend(const float *data, size_t n, int repeat);
 
 static double now(void)
 {
@@ -186,28 +187,66 @@ static void say_nothing(void *context, const char *line)
 }
 
 /* A post of n f32, mean of `repeat`; < 0: no client. Pauses, so that the private thread is idle. */
+static struct embmon_client *client;
+static int layer;
+
+static bool open_client(void)
+{
+    struct embmon_options options = EMBMON_OPTIONS_INIT;
+    struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
+
+    if (client)
+        return true;
+    options.address = "unix:/nonexistent/embmond.sock";
+    options.run = "bench";
+    options.log = say_nothing;
+    info.path = "layer";
+    if (embmon_open(&options, &client) < 0)
+        return false;
+    layer = embmon_layer(client, &info);
+    return true;
+}
+
+static void pause_ms(long ms)
+{
+    const struct timespec pause = {0, ms * 1000000};
+
+    nanosleep(&pause, NULL);
+}
+
 double bench_post(const float *data, size_t n, int repeat)
 {
-    static struct embmon_client *client;
-    static int layer;
-    const struct timespec pause = {0, 60000000};
     double start;
 
-    if (!client) {
-        struct embmon_options options = EMBMON_OPTIONS_INIT;
-        struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
-
-        options.address = "unix:/nonexistent/embmond.sock";
-        options.run = "bench";
-        options.log = say_nothing;
-        info.path = "layer";
-        if (embmon_open(&options, &client) < 0)
-            return -1;
-        layer = embmon_layer(client, &info);
-    }
-    nanosleep(&pause, NULL);
+    if (!open_client())
+        return -1;
+    pause_ms(60);
     start = now();
     for (int i = 0; i < repeat; i++)
         embmon_post(client, layer, EMBMON_GRADIENT, 1, data, n, EMBMON_F32);
     return (now() - start) / repeat;
+}
+
+/* No more than 64 MiB in all. */
+double bench_lend(const float *data, size_t n, int repeat)
+{
+    struct embmon_loan loan = EMBMON_LOAN_INIT;
+    uint64_t ticket = 0;
+    double start, took;
+
+    if (!open_client())
+        return -1;
+    loan.target = layer;
+    loan.signal = EMBMON_GRADIENT;
+    loan.dtype = EMBMON_F32;
+    loan.data = data;
+    loan.count = n;
+    pause_ms(60);
+    start = now();
+    for (int i = 0; i < repeat; i++)
+        embmon_lend(client, 1, &loan, 1, &ticket);
+    took = now() - start;
+    for (int ms = 0; ms < 1000 && embmon_returned(client) < ticket; ms++)
+        pause_ms(1);
+    return ticket > 0 ? took / repeat : -1;
 }

@@ -38,7 +38,7 @@ BINS = 64
 
 def library():
     lib = ctypes.CDLL(str(ROOT / "build" / "bench" / "libsummarize.so"))
-    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post"):
+    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post", "lend"):
         getattr(lib, f"bench_{name}").restype = ctypes.c_double
     return lib
 
@@ -236,7 +236,7 @@ def small(rounds):
     import embmon
 
     sizes = (1, 16, 64, 200, 256)
-    values = gradient(256)
+    values = gradient(10**6)
     contestants = {}
     client = embmon.Client(address="unix:/nonexistent/embmond.sock", run="bench")
     layer = client.layer("layer")
@@ -248,15 +248,31 @@ def small(rounds):
             client.post(layer, "gradient", 1, array)
         return (time.perf_counter() - start) / repeat
 
+    def lend(array, repeat=10):
+        while not client.returned():
+            time.sleep(0.001)
+        posts = [(layer, "gradient", array)] * repeat
+        start = time.perf_counter()
+        client.lend(1, posts)
+        return (time.perf_counter() - start) / repeat
+
     for n in sizes:
         part = values[:n]
         contestants[f"summary of {n}"] = summarize(part, BEST, repeat=1000)
         contestants[f"embmon_post() of {n}"] = lambda part=part: LIB.bench_post(
             at(part), ctypes.c_size_t(part.size), 200)
         contestants[f"Client.post() of {n}"] = lambda part=part: post(part)
+    for n in (256, 10**6):
+        part = values[:n]
+        contestants.setdefault(f"embmon_post() of {n}", lambda part=part: LIB.bench_post(
+            at(part), ctypes.c_size_t(part.size), 10))
+        contestants.setdefault(f"Client.post() of {n}", lambda part=part: post(part, 10))
+        contestants[f"embmon_lend() of {n}"] = lambda part=part: LIB.bench_lend(
+            at(part), ctypes.c_size_t(part.size), 10)
+        contestants[f"Client.lend() of {n}"] = lambda part=part: lend(part)
     figures = Figures(contestants, rounds)
     client.close(0)
-    print("\nSmall tensors of f32, no daemon there\n\n| | least, µs | median, µs |\n|---|---|---|")
+    print("\nSmall tensors of f32, and what is lent; no daemon there\n\n| | least, µs | median, µs |\n|---|---|---|")
     for name in contestants:
         print(f"| {name} | {1e6 * figures.least(name):.2f} | {1e6 * figures.median(name):.2f} |")
     for name, wanted in (("summary of 256", 0.5), ("embmon_post() of 256", 0.5),

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -180,6 +181,47 @@ static void the_phase_is_that_of_lending(void **to)
     }
 }
 
+static void expect_cosine(struct world *w, bool there)
+{
+    struct message m;
+
+    fake_expect(w->fake, FRAME_SAMPLE, &m);
+    assert_int_equal(m.sample.signal, EMBMON_WEIGHT);
+    assert_int_equal(summary_extra(&m.sample.summary, EXTRA_COSINE, -1) >= 0, there);
+}
+
+/* Whether a table's rows still differ is looked at once an epoch: in the one it was lent in, also
+ * where that is over when the sender comes to it. */
+static void the_epoch_is_that_of_lending(void **to)
+{
+    const float values[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const int64_t ids[] = {0, 1, 2, 3};
+    struct world *w = *to;
+    struct embmon_layer_info info = EMBMON_LAYER_INFO_INIT;
+    struct embmon_loan rows, weight;
+    struct message m;
+    uint64_t ticket;
+    int table;
+
+    info.path = "another";
+    info.kind = EMBMON_EMBEDDING;
+    info.rows = 4, info.columns = 2;
+    table = embmon_layer(w->client, &info);
+    fake_expect(w->fake, FRAME_LAYERS, &m);
+    rows = of_rows(table, EMBMON_GRADIENT, ids, EMBMON_I64, values, 4, 2);
+    weight = whole(table, EMBMON_WEIGHT, values, 8, EMBMON_F32);
+    for (int64_t epoch = 0; epoch < 5; epoch++) {
+        assert_int_equal(embmon_lend(w->client, epoch, &rows, 1, &ticket), 1);
+        fake_expect(w->fake, FRAME_SAMPLE, &m);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(embmon_lend(w->client, epoch, &weight, 1, &ticket), 1);
+        embmon_epoch(w->client, epoch);
+        expect_cosine(w, epoch > 0);
+        expect_cosine(w, false);
+        fake_expect(w->fake, FRAME_EPOCH, &m);
+    }
+}
+
 /* ---- what the call says */
 
 static void what_is_posted_later_comes_later(void **to)
@@ -242,6 +284,7 @@ static void one_that_is_refused_keeps_none_of_the_others_back(void **to)
         {EMBMON_EINVAL, of_rows(0, EMBMON_GRADIENT, &id, EMBMON_I64, NULL, 1, 1)},
         {EMBMON_EINVAL, of_rows(0, EMBMON_GRADIENT, &id, EMBMON_I64, &one, SIZE_MAX / 2, 3)},
         {EMBMON_EINVAL, of_rows(0, EMBMON_GRADIENT, &id, EMBMON_I64, &one, SIZE_MAX / 4, 0)},
+        {EMBMON_EINVAL, of_rows(0, EMBMON_GRADIENT, &id, EMBMON_I64, &one, SIZE_MAX / 8, 1)},
     };
     const size_t n = sizeof bad / sizeof bad[0];
     struct message m;
@@ -316,6 +359,7 @@ static void what_is_not_wanted_is_not_lent(void **to)
     assert_int_equal(ticket, 0);
     assert_int_equal(counts(w->client).skipped, 1);
     assert_int_equal(embmon_lend(w->client, 8, &loan, 1, &ticket), 1);
+    assert_true(is_returned(w->client, ticket));
 }
 
 /* ---- who may touch it when */
@@ -347,6 +391,7 @@ static void threads_may_lend_together(void **to)
 {
     struct world *w = *to;
     pthread_t threads[2];
+    struct embmon_client *client;
     uint64_t highest = 0;
     struct message m;
 
@@ -368,8 +413,30 @@ static void threads_may_lend_together(void **to)
         pthread_join(threads[i], NULL);
     assert_int_equal(highest, 800);
     fake_ack(w->fake, highest);
-    assert_int_equal(embmon_close(w->client, WAIT_MS), 0);
+    client = w->client;
     w->client = NULL;
+    assert_int_equal(embmon_close(client, WAIT_MS), 0);
+}
+
+struct closer {
+    pthread_t thread;
+    struct embmon_client *client;
+    int timeout_ms, undelivered;
+};
+
+static void *close_client(void *argument)
+{
+    struct closer *closer = argument;
+
+    closer->undelivered = embmon_close(closer->client, closer->timeout_ms);
+    return NULL;
+}
+
+static void start_to_close(struct closer *closer, struct embmon_client *client, int timeout_ms)
+{
+    closer->client = client;
+    closer->timeout_ms = timeout_ms;
+    assert_int_equal(pthread_create(&closer->thread, NULL, close_client, closer), 0);
 }
 
 static void what_is_lent_before_closing_is_delivered(void **to)
@@ -377,15 +444,20 @@ static void what_is_lent_before_closing_is_delivered(void **to)
     struct world *w = *to;
     float *values = calloc(PIECE, sizeof *values);
     struct embmon_loan loan = whole(w->kernel, EMBMON_GRADIENT, values, PIECE, EMBMON_F32);
+    struct closer closer;
+    struct message m;
     uint64_t ticket;
 
     assert_non_null(values);
     for (int i = 0; i < 10; i++) /* more than a turn takes */
         assert_int_equal(embmon_lend(w->client, i, &loan, 1, &ticket), 1);
-    assert_true(is_returned(w->client, ticket));
-    fake_ack(w->fake, 10);
-    assert_int_equal(embmon_close(w->client, WAIT_MS), 0);
+    start_to_close(&closer, w->client, 10 * WAIT_MS);
     w->client = NULL;
+    for (int i = 0; i < 10; i++)
+        fake_expect(w->fake, FRAME_SAMPLE, &m);
+    fake_ack(w->fake, 10);
+    assert_int_equal(pthread_join(closer.thread, NULL), 0);
+    assert_int_equal(closer.undelivered, 0);
     free(values);
 }
 
@@ -522,8 +594,8 @@ static void with_a_full_inbox_nothing_is_lent(void **to)
     embmon_close(client, 100);
 }
 
-/* It cannot be freed, and LeakSanitizer is to know that. */
-static struct embmon_client *left;
+/* They cannot be freed, and LeakSanitizer is to know that. */
+static struct embmon_client *left[2];
 
 static void after_closing_nothing_is_read_even_where_the_thread_hangs(void **to)
 {
@@ -532,7 +604,7 @@ static void after_closing_nothing_is_read_even_where_the_thread_hangs(void **to)
     int accepted;
 
     (void)to;
-    left = client;
+    left[0] = client;
     assert_non_null(data);
     memset(data, 1, PIECE);
     for (int i = 0; i < 3; i++)
@@ -546,6 +618,27 @@ static void after_closing_nothing_is_read_even_where_the_thread_hangs(void **to)
     assert_true(atomic_load(&client->finished));
     assert_int_equal(state_counts(&client->state).dropped, 3);
     assert_int_equal(state_counts(&client->state).in_flight, 0);
+}
+
+static void closing_waits_for_what_is_just_being_read(void **to)
+{
+    struct embmon_client *client = open_hung();
+    struct closer closer;
+
+    (void)to;
+    left[1] = client;
+    atomic_store(&client->state.loans.reading, true); /* as it says */
+    start_to_close(&closer, client, 0);
+    for (int ms = 0; ms < 200; ms++)
+        nap();
+    assert_int_equal(pthread_tryjoin_np(closer.thread, NULL), EBUSY);
+    assert_true(atomic_load(&client->state.loans.ended));
+    atomic_store(&client->state.loans.reading, false);
+    assert_int_equal(pthread_join(closer.thread, NULL), 0);
+    atomic_store(&held, false);
+    for (int ms = 0; ms < WAIT_MS && !atomic_load(&client->finished); ms++)
+        nap();
+    assert_true(atomic_load(&client->finished));
 }
 
 /* ---- the sender, turn by turn */
@@ -644,6 +737,7 @@ int main(void)
         WITH_WORLD(every_dtype_and_signal_is_summarised_as_when_it_is_posted),
         WITH_WORLD(rows_are_coalesced_as_when_they_are_posted),
         WITH_WORLD(the_phase_is_that_of_lending),
+        WITH_WORLD(the_epoch_is_that_of_lending),
         WITH_WORLD(what_is_posted_later_comes_later),
         WITH_WORLD(one_that_is_refused_keeps_none_of_the_others_back),
         WITH_WORLD(structs_of_other_sizes_are_read),
@@ -655,6 +749,7 @@ int main(void)
         cmocka_unit_test(what_is_returned_may_be_lent_again),
         cmocka_unit_test(with_a_full_inbox_nothing_is_lent),
         cmocka_unit_test(after_closing_nothing_is_read_even_where_the_thread_hangs),
+        cmocka_unit_test(closing_waits_for_what_is_just_being_read),
         cmocka_unit_test(a_turn_takes_a_bounded_part_of_what_is_lent),
         cmocka_unit_test(a_sample_that_the_queue_cannot_hold_is_dropped),
         cmocka_unit_test(while_closing_nothing_is_lent_and_at_its_end_nothing_read),

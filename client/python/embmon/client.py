@@ -266,7 +266,7 @@ class Client:
 
     def lend(self, step: int, posts: Sequence[tuple[Any, ...]]) -> int:
         """Posts arrays as post() and post_rows() would now, and leaves the work to the client's own
-        thread: the call takes about a microsecond for each, whatever its size. What is posted
+        thread: the call takes a few microseconds for each, whatever its size. What is posted
         later arrives later.
 
         posts: (target, signal, array) or, of rows, (target, signal, values, ids), with arrays as in
