@@ -61,4 +61,4 @@ def test_instructions_of_a_step_do_not_grow_with_the_vocabulary():
     that are not, and none for each pair."""
     small, large = of_a_step(10**4), of_a_step(10**6)
     assert 0.9 < large / small < 1.1, (small, large)
-    assert small / (6400 * 64) < 28  # for each element of the gradient: all four posts
+    assert small / (6400 * 64) < 21  # for each element of the gradient: all four posts
