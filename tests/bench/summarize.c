@@ -25,6 +25,9 @@ EXPORTED double bench_ids(const int32_t *ids, size_t count, size_t length, uint6
 EXPORTED double bench_units(const float *data, size_t examples, size_t length, size_t units);
 EXPORTED double bench_sum(const float *data, size_t n, int level);
 EXPORTED double bench_ceiling(const float *data, size_t n, int level);
+EXPORTED double bench_increments(const float *data, size_t n, int level);
+EXPORTED double bench_stores(const float *data, size_t n, int level);
+EXPORTED double bench_moments(const float *data, size_t n, int level);
 EXPORTED double bench_post(const float *data, size_t n, int repeat);
 
 static double now(void)
@@ -270,6 +273,60 @@ double bench_ceiling(const float *data, size_t n, int level)
         return timed(ceiling_avx2, data, n);
 #endif
     return timed(ceiling_base, data, n);
+}
+
+/* ---- what bounds a summary: a count for each element is a store, and moments are additions ------
+ */
+
+/* Each element in its table, as the kernel counts; or no more than a store to that place. */
+#define TOUCH(name, HOW)                                                                           \
+    __attribute__((noinline)) static void name(kernel_tables tables, const float *data, size_t n)  \
+    {                                                                                              \
+        for (size_t i = 0; i + 8 <= n; i += 8) {                                                   \
+            _Pragma("GCC unroll 4") for (size_t k = 0; k < 8; k += 2)                              \
+            {                                                                                      \
+                uint64_t word;                                                                     \
+                                                                                                   \
+                memcpy(&word, data + i + k, sizeof word);                                          \
+                HOW(tables[k % KERNEL_TABLES][(uint32_t)word >> BUCKET_SHIFT]);                    \
+                HOW(tables[(k + 1) % KERNEL_TABLES][word >> (32 + BUCKET_SHIFT)]);                 \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#define INCREMENT(place) (place)++
+#define STORE(place)     *(volatile uint16_t *)&(place) = 1
+TOUCH(increment, INCREMENT)
+TOUCH(store, STORE)
+
+double bench_increments(const float *data, size_t n, int level)
+{
+    static kernel_tables tables;
+    double start = now();
+
+    (void)level;
+    increment(tables, data, n);
+    return now() - start;
+}
+
+double bench_stores(const float *data, size_t n, int level)
+{
+    static kernel_tables tables;
+    double start = now();
+
+    (void)level;
+    store(tables, data, n);
+    return now() - start;
+}
+
+/* The moments without the counts. */
+double bench_moments(const float *data, size_t n, int level)
+{
+    struct kernel_sums sums;
+    double start = now();
+
+    kernel_at((enum kernel_level)level)
+        ->f32.sum(&sums, data, n / KERNEL_GROUP * KERNEL_GROUP, NULL);
+    return now() - start;
 }
 
 /* ---- a whole post, no daemon there ------------------------------------------------------------

@@ -38,7 +38,8 @@ BINS = 64
 
 def library():
     lib = ctypes.CDLL(str(ROOT / "build" / "bench" / "libsummarize.so"))
-    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post", "gradient", "ids", "units"):
+    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post", "gradient", "ids", "units",
+                 "increments", "stores", "moments"):
         getattr(lib, f"bench_{name}").restype = ctypes.c_double
     return lib
 
@@ -162,7 +163,10 @@ def dense(rounds, folder):
         name = LEVELS[level]
         contestants |= {f"sum, {name}": plain("sum", values, level),
                         f"ceiling, {name}": plain("ceiling", values, level),
+                        f"moments alone, {name}": plain("moments", values, level),
                         f"summary, {name}": summarize(values, level)}
+    contestants |= {"counts alone": plain("increments", values, BEST),
+                    "of these the stores alone": plain("stores", values, BEST)}
     others = peers(values, folder)
     figures = Figures(contestants | others, rounds)
     best, base = f"summary, {LEVELS[BEST]}", f"ceiling, {LEVELS[BEST]}"
