@@ -46,19 +46,16 @@ void busy_give(struct busy *busy)
         atomic_flag_clear(&busy->held);
 }
 
+/* Without a branch: who is worn down, and who comes again, is not to be guessed. */
 void busy_count(struct busy *busy, int64_t id, uint64_t n)
 {
     size_t at = (size_t)((uint64_t)id * 0x9e3779b97f4a7c15u >> 53);
     struct busy_place *place = &busy->places[at];
+    uint64_t count = place->count, less = count - n;
+    uint64_t is_own = -(uint64_t)(place->id == id), is_gone = -(uint64_t)(count < n) & ~is_own;
 
-    if (place->id == id) {
-        place->count += n;
-    } else if (place->count >= n) {
-        place->count -= n;
-    } else {
-        place->id = id;
-        place->count = n - place->count;
-    }
+    place->count = (is_own & (count + n)) | (~is_own & ((less ^ is_gone) - is_gone));
+    place->id = (int64_t)(((uint64_t)place->id & ~is_gone) | ((uint64_t)id & is_gone));
 }
 
 bool busy_due(struct busy *busy, uint32_t epochs)

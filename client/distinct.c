@@ -93,14 +93,14 @@ static bool is_busier(const struct ids_busiest *a, const struct ids_busiest *b)
     return a->count > b->count || (a->count == b->count && a->id < b->id);
 }
 
-static void insert(struct ids_stats *stats, const struct ids_busiest *one)
+void distinct_insert(struct ids_stats *stats, const struct ids_busiest *one)
 {
     uint32_t place = stats->busiest_count;
 
     if (place < IDS_BUSIEST_MAX)
         stats->busiest_count++;
-    else
-        place--;
+    else if (!is_busier(one, &stats->busiest[--place]))
+        return;
     for (; place > 0 && is_busier(one, &stats->busiest[place - 1]); place--)
         stats->busiest[place] = stats->busiest[place - 1];
     stats->busiest[place] = *one;
@@ -113,7 +113,7 @@ static void find_busiest(const struct distinct *d, struct ids_stats *stats)
     stats->busiest_count = 0;
     for (uint32_t i = 0; i < d->used; i++)
         if (stats->busiest_count < IDS_BUSIEST_MAX || is_busier(&d->places[i], last))
-            insert(stats, &d->places[i]);
+            distinct_insert(stats, &d->places[i]);
 }
 
 void distinct_result(const struct distinct *d, struct ids_stats *stats)

@@ -43,4 +43,7 @@ void distinct_add(struct distinct *d, const int64_t *ids, size_t n);
  * first. */
 void distinct_result(const struct distinct *d, struct ids_stats *stats);
 
+/* One id with all its look-ups among the busiest ones, if it is one of them. */
+void distinct_insert(struct ids_stats *stats, const struct ids_busiest *one);
+
 #endif

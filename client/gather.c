@@ -45,6 +45,21 @@ void gather_sum(struct gather *g, const double *sums, size_t n)
     add(g, &g->sums, sums, n);
 }
 
+double *gather_room(struct gather *g, size_t n)
+{
+    struct gather_piece *piece = &g->sums;
+    size_t most = GATHER_BYTES / 2, left = GATHER_BYTES - piece->filled;
+
+    if (n > (left < most ? left : most) / sizeof(double))
+        return NULL;
+    return (double *)(void *)(piece->bytes + piece->filled);
+}
+
+void gather_took(struct gather *g, size_t n)
+{
+    g->sums.filled += n * sizeof(double);
+}
+
 void gather_end(struct gather *g)
 {
     flush(g, &g->given);

@@ -33,6 +33,11 @@ void gather_given(struct gather *g, const void *data, size_t n);
 /* n elements of f64. */
 void gather_sum(struct gather *g, const double *sums, size_t n);
 
+/* Where the next n elements of f64 may be written, before gather_took(), if they are to be added;
+ * NULL where gather_sum() is to be called. */
+double *gather_room(struct gather *g, size_t n);
+void gather_took(struct gather *g, size_t n);
+
 void gather_end(struct gather *g);
 
 #endif

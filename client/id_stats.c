@@ -4,6 +4,7 @@
 
 #include "client/distinct.h"
 #include "client/float_mode.h"
+#include "client/id_plain.h"
 #include "client/id_values.h"
 
 enum { BLOCK = 512 };
@@ -385,7 +386,8 @@ void id_stats_take(struct ids_stats *stats, const struct id_batch *batch,
     stats->count = batch->count;
     stats->sequence_length = batch->sequence_length;
     stats->masked = batch->mask ? batch->count : 0;
-    take_ids(&pass, scratch);
+    if (!id_plain_take(stats, batch, scratch, seen))
+        take_ids(&pass, scratch);
     stats->varied = count_varied(batch, stats->sequences);
     stats->rows_seen = seen ? seen_count(seen) : 0;
 }

@@ -84,6 +84,10 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
 }
 #undef INLINE
 
+/* Places that are made by vectors and read one by one go through memory, where the compiler would
+ * take them out of their registers: which is slower where there are many vectors for few places. */
+#define IN_MEMORY(places) __asm__("" : "+m"(places))
+
 /* ---- the levels --------------------------------------------------------------------------------
  */
 
@@ -108,7 +112,9 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
     {                                                                                              \
         0, UINT32_MAX, 0, UINT32_MAX                                                               \
     }
-#define IS_ZERO(v) (_mm_movemask_epi8(_mm_cmpeq_epi32((__m128i)(v), _mm_setzero_si128())) == 0xffff)
+#define IS_ZERO(v)    (_mm_movemask_epi8(_mm_cmpeq_epi32((__m128i)(v), _mm_setzero_si128())) == 0xffff)
+#define IN_MEMORY_F16 IN_MEMORY
+#define IN_MEMORY_F64 IN_MEMORY
 #include "client/kernel_loop.h"
 
 /* clang 14 cannot ask the processor for F16C, and does without. */
@@ -147,6 +153,8 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
         0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX, 0, UINT32_MAX                                 \
     }
 #define IS_ZERO(v) _mm256_testz_si256((__m256i)(v), (__m256i)(v))
+#define IN_MEMORY_F16(places)
+#define IN_MEMORY_F64 IN_MEMORY
 #include "client/kernel_loop.h"
 
 #define LANES              16
@@ -179,6 +187,8 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
         (a) = (LEVEL(bits))_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(data)));         \
         (b) = (LEVEL(bits))_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(data) + 1));     \
     } while (0)
+#define IN_MEMORY_F16(places)
+#define IN_MEMORY_F64(places)
 #include "client/kernel_loop.h"
 
 #elif defined(__aarch64__)
@@ -203,7 +213,9 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
     {                                                                                              \
         0, UINT32_MAX, 0, UINT32_MAX                                                               \
     }
-#define IS_ZERO(v) (vmaxvq_u32((uint32x4_t)(v)) == 0)
+#define IS_ZERO(v)    (vmaxvq_u32((uint32x4_t)(v)) == 0)
+#define IN_MEMORY_F16 IN_MEMORY
+#define IN_MEMORY_F64 IN_MEMORY
 #include "client/kernel_loop.h"
 
 #else

@@ -225,8 +225,10 @@ INLINE void LEVEL(take_f64)(struct LEVEL(lanes) * l, const uint8_t *data, kernel
         LEVEL(add_f64)(l, 0, (LEVEL(wide_bits))a);
         LEVEL(add_f64)(l, 1, (LEVEL(wide_bits))b);
     }
-    if (way == COUNT)
+    if (way == COUNT) {
+        IN_MEMORY_F64(places);
         kernel_count_places(tables, places);
+    }
 }
 
 INLINE void LEVEL(take)(struct LEVEL(lanes) * l, const uint8_t *data, kernel_tables tables,
@@ -251,8 +253,10 @@ INLINE void LEVEL(take)(struct LEVEL(lanes) * l, const uint8_t *data, kernel_tab
         LEVEL(add_f32)(l, a, way);
         LEVEL(add_f32)(l, b, way);
     }
-    if (way == COUNT && dtype == EMBMON_F16)
+    if (way == COUNT && dtype == EMBMON_F16) {
+        IN_MEMORY_F16(spilled);
         kernel_count_f32(tables, (const uint8_t *)spilled);
+    }
 }
 
 /* ---- the loops --------------------------------------------------------------------------------*/
@@ -423,3 +427,5 @@ static const struct kernel LEVEL(kernel) = {SET(f32), SET(f64), SET(f16), SET(bf
 #undef SWAP
 #undef IS_ZERO
 #undef LOAD_F16
+#undef IN_MEMORY_F16
+#undef IN_MEMORY_F64

@@ -6,24 +6,23 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "client/chains.h"
 #include "client/float_mode.h"
 #include "client/gather.h"
+#include "client/row_sum.h"
 
-enum { PIECE = 128, LINE = 64, FETCHED = 1024 };
-enum { FOLLOWER = 1u << 31 }; /* in a link: not the first row of its id */
-
-struct entry {
-    int64_t id;
-    uint32_t first, last; /* rows + 1; 0: the place is free */
+enum {
+    PIECE = 128, /* elements that are made f64 at once */
+    LINE = 64,
+    READ_MOST = 8 << 20, /* bytes that some cache holds */
+    TOGETHER = 32,       /* rows of an id that are added up together */
 };
 
-/* All lies in the scratch. */
 struct coalescer {
-    struct entry *entries;
-    double *sum;     /* one row */
-    uint32_t *links; /* per row: the next row of its id + 1, or 0; and FOLLOWER */
-    uint32_t shift;  /* 64 - log2 of the number of entries */
-    size_t mask;
+    struct chains chains; /* in the scratch, as the sum */
+    double *sum;          /* one row */
+    const uint8_t *values;
+    size_t row_bytes;
 };
 
 /* ---- the scratch ------------------------------------------------------------------------------
@@ -150,7 +149,12 @@ static struct streak streak_of(struct gather *gather, const struct row_set *set)
 /* True when the row is touched. */
 static bool streak_row(struct streak *s, size_t row)
 {
-    if (!is_touched(s->values + row * s->row_bytes, s->row_bytes, s->not_zero))
+    const uint8_t *values = s->values + row * s->row_bytes;
+    uint64_t begin = 0;
+
+    if (s->row_bytes >= sizeof begin)
+        memcpy(&begin, values, sizeof begin); /* where most are touched */
+    if (!(begin & s->not_zero) && !is_touched(values, s->row_bytes, s->not_zero))
         return false;
     if (s->length == 0 || s->first + s->length != row) {
         streak_end(s);
@@ -226,123 +230,39 @@ static int64_t id_at(const struct row_set *set, size_t row)
     }
 }
 
-/* Bytes of scratch and, with memory, the coalescer laid out in it; 0 where it can never fit. */
-static size_t lay_out(struct coalescer *c, const struct row_set *set, uint8_t *memory)
+/* Reads a line after the other, before rows are read in the order of their ids: then they are in a
+ * cache. Reads, and no prefetches: where the lines come from memory these were found to be dropped,
+ * and what is read in order comes ten times as fast as what is read here and there. */
+static void read_through(const void *data, size_t bytes)
 {
-    size_t entries = 16, sum_bytes, links_bytes;
-    uint32_t shift = 60;
+    const uint8_t *lines = data;
+    uint64_t sum = 0;
 
-    if (set->rows > ROWS_SCRATCH / sizeof(struct entry) ||
-        set->columns > ROWS_SCRATCH / sizeof(double))
-        return 0;
-    for (; entries < set->rows * 2; entries *= 2)
-        shift--;
-    sum_bytes = set->columns * sizeof(double);
-    links_bytes = set->rows * sizeof(uint32_t);
-    if (memory) {
-        c->entries = (struct entry *)(void *)memory;
-        c->sum = (double *)(void *)(memory + entries * sizeof(struct entry));
-        c->links = (uint32_t *)(void *)((uint8_t *)c->sum + sum_bytes);
-        c->shift = shift;
-        c->mask = entries - 1;
-        memset(c->entries, 0, entries * sizeof(struct entry));
-        memset(c->links, 0, links_bytes);
-    }
-    return entries * sizeof(struct entry) + sum_bytes + links_bytes;
+    for (size_t at = 0; at < bytes; at += LINE)
+        sum += lines[at];
+    __asm__ volatile("" : : "r"(sum)); /* it is wanted */
 }
 
-static struct entry *entry_of(const struct coalescer *c, int64_t id)
+/* Adds up the rows of one id, in their order, of which the first two were asked for; returns how
+ * many there are. */
+static uint64_t sum_chain(const struct coalescer *c, const struct row_set *set, size_t row,
+                          double *sum)
 {
-    size_t at = (size_t)((uint64_t)id * 0x9e3779b97f4a7c15u >> c->shift);
+    const uint8_t *rows[TOGETHER];
+    uint64_t length = 0;
+    uint32_t place = (uint32_t)row + 1;
 
-    while (c->entries[at].first != 0 && c->entries[at].id != id)
-        at = (at + 1) & c->mask;
-    return &c->entries[at];
-}
+    while (place > 0) {
+        size_t n = 0;
 
-/* Chains the rows of each id in the order they came. */
-static void chain_rows(struct coalescer *c, const struct row_set *set)
-{
-    for (size_t row = 0; row < set->rows; row++) {
-        int64_t id = id_at(set, row);
-        struct entry *entry = entry_of(c, id);
-        uint32_t place = (uint32_t)row + 1;
-
-        if (entry->first == 0) {
-            entry->id = id;
-            entry->first = place;
-        } else {
-            c->links[entry->last - 1] |= place;
-            c->links[row] = FOLLOWER;
+        for (; n < TOGETHER && place > 0; n++) {
+            rows[n] = c->values + (place - 1) * c->row_bytes;
+            place = c->chains.next[place - 1];
         }
-        entry->last = place;
+        row_sum(sum, length == 0, rows, n, set->columns, set->dtype);
+        length += n;
     }
-}
-
-/* What most are: added as they are made wide, four at a time. */
-static void accumulate_f32(double *sums, const uint8_t *row, size_t columns)
-{
-    typedef float floats __attribute__((vector_size(16)));
-    typedef double doubles __attribute__((vector_size(32)));
-    size_t i = 0;
-
-    for (; i + 4 <= columns; i += 4) {
-        floats narrow;
-        doubles sum;
-
-        memcpy(&narrow, row + i * sizeof(float), sizeof narrow);
-        memcpy(&sum, sums + i, sizeof sum);
-        sum += __builtin_convertvector(narrow, doubles);
-        memcpy(sums + i, &sum, sizeof sum);
-    }
-    for (; i < columns; i++) {
-        float value;
-
-        memcpy(&value, row + i * sizeof value, sizeof value);
-        sums[i] += (double)value;
-    }
-}
-
-static void accumulate(double *sums, const uint8_t *row, size_t columns, enum embmon_dtype dtype)
-{
-    double values[PIECE];
-
-    if (dtype == EMBMON_F32) {
-        accumulate_f32(sums, row, columns);
-        return;
-    }
-    for (size_t at = 0, n; at < columns; at += n) {
-        n = columns - at < PIECE ? columns - at : PIECE;
-        dtype_load(values, row + at * dtype_size((int)dtype), n, dtype);
-        for (size_t i = 0; i < n; i++)
-            sums[at + i] += values[i];
-    }
-}
-
-/* A row that comes soon, and of which no loop before it tells the processor. */
-static void fetch(const uint8_t *row, size_t bytes)
-{
-    for (size_t at = 0; at < bytes && at < FETCHED; at += LINE)
-        __builtin_prefetch(row + at);
-}
-
-/* Adds up the rows of one id; returns how many there are. */
-static uint64_t sum_chain(const struct coalescer *c, const struct row_set *set, size_t row)
-{
-    size_t row_bytes = set->columns * dtype_size((int)set->dtype);
-    const uint8_t *values = set->values;
-
-    memset(c->sum, 0, set->columns * sizeof(double));
-    for (uint64_t length = 1;; length++) {
-        uint32_t next = c->links[row] & ~FOLLOWER;
-
-        if (next > 0)
-            fetch(values + (next - 1) * row_bytes, row_bytes);
-        accumulate(c->sum, values + row * row_bytes, set->columns, set->dtype);
-        if (next == 0)
-            return length;
-        row = next - 1;
-    }
+    return length;
 }
 
 /* One id: its rows and their sum, in whichever dtype that is. */
@@ -361,6 +281,23 @@ static void count_id(struct row_counts *counts, const struct row_set *set, int64
         busy_count(set->busy, id, length);
 }
 
+/* An id of several rows. Their sum is made where it is then gathered, if there is room. */
+static void add_chain(struct gather *gather, const struct coalescer *c, const struct row_set *set,
+                      size_t row, struct row_counts *counts)
+{
+    double *room = gather_room(gather, set->columns), *sum = room ? room : c->sum;
+    uint64_t length = sum_chain(c, set, row, sum);
+
+    count_id(counts, set, id_at(set, row), length, sum, EMBMON_F64);
+    if (!is_touched((const uint8_t *)sum, set->columns * sizeof *sum, not_zero_bits(EMBMON_F64)))
+        return;
+    counts->touched++;
+    if (room)
+        gather_took(gather, set->columns);
+    else
+        gather_sum(gather, sum, set->columns);
+}
+
 __attribute__((noinline)) static void add_chains(struct tally *t, const struct coalescer *c,
                                                  const struct row_set *set,
                                                  struct row_counts *counts)
@@ -370,51 +307,56 @@ __attribute__((noinline)) static void add_chains(struct tally *t, const struct c
 
     gather_start(&gather, t, set->dtype);
     for (size_t row = 0; row < set->rows; row++) {
-        uint64_t length;
-
-        if (c->links[row] & FOLLOWER)
+        if (c->chains.follower[row])
             continue;
-        if (c->links[row] == 0) {
-            counts->touched += streak_row(&streak, row);
-            count_id(counts, set, id_at(set, row), 1, streak.values + row * streak.row_bytes,
-                     set->dtype);
+        if (c->chains.next[row] > 0) {
+            add_chain(&gather, c, set, row, counts);
             continue;
         }
-        length = sum_chain(c, set, row);
-        count_id(counts, set, id_at(set, row), length, c->sum, EMBMON_F64);
-        if (!is_touched((const uint8_t *)c->sum, set->columns * sizeof *c->sum,
-                        not_zero_bits(EMBMON_F64)))
-            continue;
-        gather_sum(&gather, c->sum, set->columns);
-        counts->touched++;
+        counts->touched += streak_row(&streak, row);
+        count_id(counts, set, id_at(set, row), 1, c->values + row * c->row_bytes, set->dtype);
     }
     streak_end(&streak);
     gather_end(&gather);
 }
 
+/* As they come: no id is known, nor the padding, and a place is none. */
+static struct row_counts add_uncoalesced(struct tally *t, const struct row_set *set)
+{
+    struct row_set as_they_come = *set;
+
+    as_they_come.busy = NULL;
+    as_they_come.has_padding = false;
+    (void)rows_add_dense(t, &as_they_come);
+    return (struct row_counts){.uncoalesced = true};
+}
+
 struct row_counts rows_add_sparse(struct tally *t, const struct row_set *set,
                                   struct rows_scratch *scratch)
 {
-    struct coalescer coalescer;
+    struct coalescer c = {.values = set->values,
+                          .row_bytes = set->columns * dtype_size((int)set->dtype)};
+    size_t sum_bytes = set->columns * sizeof *c.sum;
     struct row_counts counts = {0};
+    struct chains_plan plan;
     struct float_mode mode;
-    size_t bytes = lay_out(&coalescer, set, NULL);
-    void *memory = rows_scratch_take(scratch, bytes);
+    uint8_t *memory;
 
-    if (!memory) {
-        struct row_set as_they_come = *set;
-
-        as_they_come.busy = NULL; /* a place is no id */
-        as_they_come.has_padding = false;
-        (void)rows_add_dense(t, &as_they_come);
-        counts.uncoalesced = true;
-        return counts;
-    }
-    lay_out(&coalescer, set, memory);
-    chain_rows(&coalescer, set);
+    if (set->rows > CHAINS_ROWS_MAX || set->columns > ROWS_SCRATCH / sizeof *c.sum)
+        return add_uncoalesced(t, set);
+    plan = chains_plan(set->ids, set->id_dtype, set->rows);
+    memory = rows_scratch_take(scratch, sum_bytes + plan.bytes);
+    if (!memory)
+        return add_uncoalesced(t, set);
+    c.sum = (double *)(void *)memory;
+    chains_link(&c.chains, &plan, memory + sum_bytes);
+    if (c.chains.followers > 0 && set->rows * c.row_bytes <= READ_MOST)
+        read_through(set->values, set->rows * c.row_bytes);
+    if (set->busy)
+        read_through(set->busy, sizeof *set->busy);
     mode = float_mode_enter();
-    add_chains(t, &coalescer, set, &counts);
+    add_chains(t, &c, set, &counts);
     float_mode_leave(mode);
-    rows_scratch_give(scratch, memory, bytes);
+    rows_scratch_give(scratch, memory, sum_bytes + plan.bytes);
     return counts;
 }

@@ -60,18 +60,34 @@ struct seen_rows *seen_reserve(struct seen *seen, uint64_t rows)
     return made;
 }
 
-/* Release, and acquire in seen_clear(): who takes the chunk's sign sees the bit. */
+/* Release, and acquire in seen_clear(): who takes the chunk's sign sees the bits. */
+void seen_mark_word(struct seen_rows *rows, uint64_t word, uint64_t bits)
+{
+    bits &= ~atomic_load_explicit(&rows->words[word], memory_order_relaxed);
+    if (bits == 0)
+        return;
+    bits &= ~atomic_fetch_or_explicit(&rows->words[word], bits, memory_order_relaxed);
+    if (bits == 0)
+        return;
+    atomic_fetch_add_explicit(&rows->count, __builtin_popcountll(bits), memory_order_relaxed);
+    atomic_store_explicit(&rows->written[word / CHUNK_WORDS], 1, memory_order_release);
+}
+
 void seen_mark(struct seen_rows *rows, uint64_t row)
 {
-    _Atomic uint64_t *word = &rows->words[row / WORD_BITS];
-    uint64_t bit = (uint64_t)1 << row % WORD_BITS;
+    seen_mark_word(rows, row / WORD_BITS, (uint64_t)1 << row % WORD_BITS);
+}
 
-    if (atomic_load_explicit(word, memory_order_relaxed) & bit)
-        return;
-    if (atomic_fetch_or_explicit(word, bit, memory_order_relaxed) & bit)
-        return;
-    atomic_fetch_add_explicit(&rows->count, 1, memory_order_relaxed);
-    atomic_store_explicit(&rows->written[row / CHUNK_ROWS], 1, memory_order_release);
+/* Most were seen before. */
+void seen_mark_all(struct seen_rows *rows, const uint64_t *row, size_t n)
+{
+    const _Atomic uint64_t *words = rows->words;
+
+    for (size_t i = 0; i < n; i++)
+        if (!(atomic_load_explicit(&words[row[i] / WORD_BITS], memory_order_relaxed) >>
+                  row[i] % WORD_BITS &
+              1))
+            seen_mark(rows, row[i]);
 }
 
 uint64_t seen_count(const struct seen_rows *rows)

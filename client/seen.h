@@ -31,6 +31,11 @@ struct seen_rows *seen_reserve(struct seen *seen, uint64_t rows);
 /* Row `row`, below the table's rows, was looked up. */
 void seen_mark(struct seen_rows *rows, uint64_t row);
 
+void seen_mark_all(struct seen_rows *rows, const uint64_t *row, size_t n);
+
+/* The same for all rows of a word: row 64 * word + i where bit i of `bits` is set. */
+void seen_mark_word(struct seen_rows *rows, uint64_t word, uint64_t bits);
+
 /* How many rows were, since the last seen_clear(). */
 uint64_t seen_count(const struct seen_rows *rows);
 

@@ -139,28 +139,88 @@ struct examples {
     enum embmon_dtype dtype;
 };
 
+/* Of each element of a block. */
+struct spread {
+    double first[BLOCK], sums[BLOCK], squares[BLOCK];
+};
+
+/* As many elements at a time as a vector of `bytes` holds in f64; each for itself, so that all ways
+ * say the same to the bit. */
+#define ADD_DISTANCES(name, type, bytes, attribute)                                                \
+    attribute static void name(struct spread *s, const void *data, size_t n)                       \
+    {                                                                                              \
+        enum { LANES = (bytes) / sizeof(double) };                                                 \
+        typedef type some __attribute__((vector_size(LANES * sizeof(type))));                      \
+        typedef double wide __attribute__((vector_size(bytes)));                                   \
+        size_t i = 0;                                                                              \
+                                                                                                   \
+        for (; i + LANES <= n; i += LANES) {                                                       \
+            some values;                                                                           \
+            wide distance, sum, square;                                                            \
+                                                                                                   \
+            memcpy(&values, (const type *)data + i, sizeof values);                                \
+            memcpy(&distance, s->first + i, sizeof distance);                                      \
+            memcpy(&sum, s->sums + i, sizeof sum);                                                 \
+            memcpy(&square, s->squares + i, sizeof square);                                        \
+            distance = __builtin_convertvector(values, wide) - distance;                           \
+            sum += distance;                                                                       \
+            square += distance * distance;                                                         \
+            memcpy(s->sums + i, &sum, sizeof sum);                                                 \
+            memcpy(s->squares + i, &square, sizeof square);                                        \
+        }                                                                                          \
+        for (; i < n; i++) {                                                                       \
+            type value;                                                                            \
+            double distance;                                                                       \
+                                                                                                   \
+            memcpy(&value, (const type *)data + i, sizeof value);                                  \
+            distance = (double)value - s->first[i];                                                \
+            s->sums[i] += distance;                                                                \
+            s->squares[i] += distance * distance;                                                  \
+        }                                                                                          \
+    }
+ADD_DISTANCES(add_f32, float, 16, )
+ADD_DISTANCES(add_f64, double, 16, )
+#if defined(__x86_64__)
+ADD_DISTANCES(add_f32_avx2, float, 32, __attribute__((target("avx2"))))
+#endif
+#undef ADD_DISTANCES
+
+static void add_distances(struct spread *s, const uint8_t *data, size_t n, enum embmon_dtype dtype)
+{
+    double values[BLOCK];
+
+#if defined(__x86_64__)
+    if (dtype == EMBMON_F32 && __builtin_cpu_supports("avx2")) {
+        add_f32_avx2(s, data, n);
+        return;
+    }
+#endif
+    if (dtype == EMBMON_F32) {
+        add_f32(s, data, n);
+    } else {
+        dtype_load(values, data, n, dtype);
+        add_f64(s, values, n);
+    }
+}
+
 /* Sum of the variances of n elements from `at` on. */
 static double variances_of(const struct examples *e, size_t at, size_t n)
 {
     size_t taken = e->count < EXAMPLES_LOOKED_AT ? e->count : EXAMPLES_LOOKED_AT;
-    double first[BLOCK], values[BLOCK], sums[BLOCK] = {0}, squares[BLOCK] = {0}, total = 0;
+    size_t size = dtype_size((int)e->dtype);
+    struct spread s;
+    double total = 0;
 
-    for (size_t k = 0; k < taken; k++) {
-        size_t begin = k * e->count / taken * e->length + at;
-
-        dtype_load(values, e->data + begin * dtype_size((int)e->dtype), n, e->dtype);
-        if (k == 0)
-            memcpy(first, values, n * sizeof *first);
-        for (size_t i = 0; i < n; i++) {
-            double distance = values[i] - first[i];
-
-            sums[i] += distance;
-            squares[i] += distance * distance;
-        }
-    }
+    if (taken == 0)
+        return NAN;
+    dtype_load(s.first, e->data + at * size, n, e->dtype);
+    memset(s.sums, 0, n * sizeof s.sums[0]);
+    memset(s.squares, 0, n * sizeof s.squares[0]);
+    for (size_t k = 0; k < taken; k++)
+        add_distances(&s, e->data + (k * e->count / taken * e->length + at) * size, n, e->dtype);
     for (size_t i = 0; i < n; i++) {
-        double mean = sums[i] / (double)taken;
-        double variance = squares[i] / (double)taken - mean * mean;
+        double mean = s.sums[i] / (double)taken;
+        double variance = s.squares[i] / (double)taken - mean * mean;
 
         total += variance < 0 ? 0 : variance; /* NaN stays */
     }

@@ -1,6 +1,7 @@
 """What the Keras callback adds to a training step, beside what else shows gradients.
 
     build/venv/bin/python tests/bench/keras_step.py [--quick]
+    build/venv/bin/python tests/bench/keras_step.py --calls    of the first model, what each posting call takes
 
 A sentiment model (table of 20,000 x 64, batch 64 x 100) is trained in several ways, a fit of each in
 turns: plain; with EmbmonCallback at every step, and with its defaults; with keras.callbacks.TensorBoard,
@@ -191,9 +192,59 @@ class Table:
             print(f"| {rows:,} | {1e6 * statistics.median(times):.0f} |")
 
 
+class TimedLibrary:
+    """libembmon whose posting calls are timed, by what they post: the call and the elements."""
+
+    COUNTS = {"embmon_post": 5, "embmon_post_rows": 7, "embmon_post_ids": 4, "embmon_post_fed": 5}
+
+    def __init__(self, library):
+        self._library, self.times = library, {}
+
+    def __getattr__(self, name):
+        function = getattr(self._library, name)
+        if name in self.COUNTS:
+            function = self._timed(name, function)
+        setattr(self, name, function)
+        return function
+
+    def _timed(self, name, function):
+        def call(*given):
+            start = time.perf_counter()
+            result = function(*given)
+            took = time.perf_counter() - start
+            if result == 1:  # it was wanted
+                self.times.setdefault((name, given[self.COUNTS[name]]), []).append(took)
+            return result
+        return call
+
+
+def calls(folder, address):
+    """Within a training at whose every step all is posted, what the calls for the large tensors take."""
+    callback = Table(folder, address).embmon(every=1)
+    timed = []
+
+    class Watch(type(callback)):
+        def on_train_begin(self, logs=None):
+            super().on_train_begin(logs)
+            client = self._monitor.client
+            if not timed:
+                timed.append(TimedLibrary(client._lib))
+                client._lib = timed[0]
+
+    callback.__class__ = Watch
+    step_times(SENTIMENT, [callback], 6, callback)
+    callback.close()
+    print("\n| call, elements or rows | calls | least, µs | median, µs |\n|---|---|---|---|")
+    for (name, count), times in sorted(timed[0].times.items(), key=lambda item: -sum(item[1])):
+        if count >= BATCH * LENGTH:
+            print(f"| `{name}()`, {count:,} | {len(times)} | {1e6 * min(times):.0f} "
+                  f"| {1e6 * statistics.median(times):.0f} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description="What the Keras callback adds to a training step.")
     parser.add_argument("--quick", action="store_true", help="one round of the first model, 20 s")
+    parser.add_argument("--calls", action="store_true", help="what each posting call takes, alone")
     parser.add_argument("--keep", help="a folder for what goals.py shows")
     options = parser.parse_args()
 
@@ -211,6 +262,9 @@ def main():
               "tf.summary.histogram of gradients"]
     table, goals = Table(folder.name, address), Goals()
     try:
+        if options.calls:
+            calls(folder.name, address)
+            return
         rounds, epochs, ways = (1, 3, ours) if options.quick else (3, 5, ours + theirs)
         found = table.print("sentiment", SENTIMENT, ways, rounds, epochs)
         goals.add_all("a training step of the sentiment model, every step: ÷ plain, by the formula", 1.1,

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/id_stats.h"
 #include "client/rows.h"
 #include "client/sample.h"
 #include "client/summarize.h"
+#include "client/units.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -15,8 +17,17 @@ EXPORTED int bench_has_level(int level);
 EXPORTED double bench_summarize(const void *data, size_t n, int dtype, int level, int repeat);
 EXPORTED double bench_sampled(const void *data, size_t n, int dtype, int level);
 EXPORTED double bench_rows(const void *data, size_t rows, size_t columns, int dtype);
+EXPORTED int bench_step_open(uint64_t table_rows);
+EXPORTED void bench_cool(size_t megabytes);
+EXPORTED double bench_gradient(const void *values, const int32_t *ids, size_t rows, size_t columns);
+EXPORTED double bench_ids(const int32_t *ids, size_t count, size_t length, uint64_t table_rows,
+                          int looked_up, int padded);
+EXPORTED double bench_units(const float *data, size_t examples, size_t length, size_t units);
 EXPORTED double bench_sum(const float *data, size_t n, int level);
 EXPORTED double bench_ceiling(const float *data, size_t n, int level);
+EXPORTED double bench_increments(const float *data, size_t n, int level);
+EXPORTED double bench_stores(const float *data, size_t n, int level);
+EXPORTED double bench_moments(const float *data, size_t n, int level);
 EXPORTED double bench_post(const float *data, size_t n, int repeat);
 EXPORTED double bench_lend(const float *data, size_t n, int repeat);
 
@@ -98,6 +109,94 @@ double bench_rows(const void *data, size_t rows, size_t columns, int dtype)
     return now() - start;
 }
 
+/* ---- what a step of a training posts of a table -----------------------------------------------
+ */
+
+static struct {
+    struct rows_scratch scratch;
+    struct busy_tables busy;
+    struct seen seen;
+    struct seen_rows *rows;
+    bool is_open;
+} step;
+
+/* 0: no memory. Once: later calls keep what there is. */
+int bench_step_open(uint64_t table_rows)
+{
+    if (!step.is_open)
+        step.is_open = rows_scratch_open(&step.scratch) && busy_open(&step.busy) &&
+                       seen_open(&step.seen) &&
+                       (step.rows = seen_reserve(&step.seen, table_rows)) != NULL;
+    return step.is_open;
+}
+
+/* What others do between two posts: so many MB are read and written. */
+void bench_cool(size_t megabytes)
+{
+    enum { MOST = 64, LINE = 64 };
+    static uint8_t *memory;
+
+    if (!memory)
+        memory = calloc(MOST, 1 << 20);
+    for (size_t i = 0; memory && i < (megabytes < MOST ? megabytes : MOST) << 20; i += LINE)
+        ((volatile uint8_t *)memory)[i]++;
+}
+
+/* The table's gradient as rows by id. */
+double bench_gradient(const void *values, const int32_t *ids, size_t rows, size_t columns)
+{
+    struct row_set set = {.ids = ids,
+                          .id_dtype = EMBMON_I32,
+                          .values = values,
+                          .dtype = EMBMON_F32,
+                          .rows = rows,
+                          .columns = columns};
+    volatile uint64_t kept;
+    struct tally t;
+    double start = now();
+
+    tally_start(&t);
+    set.busy = busy_take(&step.busy, 0);
+    kept = rows_add_sparse(&t, &set, &step.scratch).looked_up;
+    busy_give(set.busy);
+    (void)kept;
+    return now() - start;
+}
+
+/* A batch of ids; looked_up: its rows are marked as seen; padded: 0 is the padding. */
+double bench_ids(const int32_t *ids, size_t count, size_t length, uint64_t table_rows,
+                 int looked_up, int padded)
+{
+    struct id_batch batch = {.ids = ids,
+                             .count = count,
+                             .dtype = EMBMON_I32,
+                             .sequence_length = length,
+                             .rows = table_rows,
+                             .has_padding = padded != 0};
+    volatile uint64_t kept;
+    struct ids_stats stats;
+    double start = now();
+
+    id_stats_take(&stats, &batch, &step.scratch, looked_up ? step.rows : NULL);
+    kept = stats.unique;
+    (void)kept;
+    return now() - start;
+}
+
+/* What is asked of a layer's output beside its summary. */
+double bench_units(const float *data, size_t examples, size_t length, size_t units)
+{
+    struct unit_shape shape = {units, length * units};
+    volatile uint64_t kept;
+    double start = now();
+
+    kept =
+        units_measure(data, examples * shape.example, EMBMON_F32, shape, UNITS_ANY, &step.scratch)
+            .dead;
+    (void)kept;
+    return now() - start;
+}
+
 /* ---- what bounds it: one sum as a compiler vectorises it, and as fast as the memory gives ------
  */
 
@@ -175,6 +274,60 @@ double bench_ceiling(const float *data, size_t n, int level)
         return timed(ceiling_avx2, data, n);
 #endif
     return timed(ceiling_base, data, n);
+}
+
+/* ---- what bounds a summary: a count for each element is a store, and moments are additions ------
+ */
+
+/* Each element in its table, as the kernel counts; or no more than a store to that place. */
+#define TOUCH(name, HOW)                                                                           \
+    __attribute__((noinline)) static void name(kernel_tables tables, const float *data, size_t n)  \
+    {                                                                                              \
+        for (size_t i = 0; i + 8 <= n; i += 8) {                                                   \
+            _Pragma("GCC unroll 4") for (size_t k = 0; k < 8; k += 2)                              \
+            {                                                                                      \
+                uint64_t word;                                                                     \
+                                                                                                   \
+                memcpy(&word, data + i + k, sizeof word);                                          \
+                HOW(tables[k % KERNEL_TABLES][(uint32_t)word >> BUCKET_SHIFT]);                    \
+                HOW(tables[(k + 1) % KERNEL_TABLES][word >> (32 + BUCKET_SHIFT)]);                 \
+            }                                                                                      \
+        }                                                                                          \
+    }
+#define INCREMENT(place) (place)++
+#define STORE(place)     *(volatile uint16_t *)&(place) = 1
+TOUCH(increment, INCREMENT)
+TOUCH(store, STORE)
+
+double bench_increments(const float *data, size_t n, int level)
+{
+    static kernel_tables tables;
+    double start = now();
+
+    (void)level;
+    increment(tables, data, n);
+    return now() - start;
+}
+
+double bench_stores(const float *data, size_t n, int level)
+{
+    static kernel_tables tables;
+    double start = now();
+
+    (void)level;
+    store(tables, data, n);
+    return now() - start;
+}
+
+/* The moments without the counts. */
+double bench_moments(const float *data, size_t n, int level)
+{
+    struct kernel_sums sums;
+    double start = now();
+
+    kernel_at((enum kernel_level)level)
+        ->f32.sum(&sums, data, n / KERNEL_GROUP * KERNEL_GROUP, NULL);
+    return now() - start;
 }
 
 /* ---- a whole post, no daemon there ------------------------------------------------------------

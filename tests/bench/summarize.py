@@ -38,7 +38,8 @@ BINS = 64
 
 def library():
     lib = ctypes.CDLL(str(ROOT / "build" / "bench" / "libsummarize.so"))
-    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post", "lend"):
+    for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post", "lend", "gradient", "ids",
+                 "units", "increments", "stores", "moments"):
         getattr(lib, f"bench_{name}").restype = ctypes.c_double
     return lib
 
@@ -162,7 +163,10 @@ def dense(rounds, folder):
         name = LEVELS[level]
         contestants |= {f"sum, {name}": plain("sum", values, level),
                         f"ceiling, {name}": plain("ceiling", values, level),
+                        f"moments alone, {name}": plain("moments", values, level),
                         f"summary, {name}": summarize(values, level)}
+    contestants |= {"counts alone": plain("increments", values, BEST),
+                    "of these the stores alone": plain("stores", values, BEST)}
     others = peers(values, folder)
     figures = Figures(contestants | others, rounds)
     best, base = f"summary, {LEVELS[BEST]}", f"ceiling, {LEVELS[BEST]}"
@@ -280,21 +284,84 @@ def small(rounds):
         goal(name, wanted, 1e6 * figures.least(name), 1e6 * figures.median(name), unit="µs")
 
 
+STEP_ROWS, STEP_WIDTH, STEP_BATCH, STEP_LENGTH = 20000, 64, 64, 100
+
+
+def step_contestants():
+    """What a step of the sentiment model of keras_step.py posts of its table: name, elements, call; and
+    beside each kind the plain kernel over as many bytes."""
+    random = numpy.random.default_rng(1)
+    count = STEP_BATCH * STEP_LENGTH
+    size, width, length = (ctypes.c_size_t(n) for n in (count, STEP_WIDTH, STEP_LENGTH))
+    rows = ctypes.c_uint64(STEP_ROWS)
+    values, few = gradient(count * STEP_WIDTH), gradient(count)
+    batches = {"any ids": random.integers(0, STEP_ROWS, count, dtype=numpy.int32),
+               "ids of text": ((random.zipf(1.2, count) - 1) % STEP_ROWS).astype(numpy.int32)}
+    batches["ids of a vocabulary of 10^6"] = (batches["any ids"] * 50).astype(numpy.int32)
+    assert LIB.bench_step_open(ctypes.c_uint64(50 * STEP_ROWS))
+
+    yield "plain kernel over the gradient", values.size, summarize(values, BEST)
+    for name, ids in batches.items():
+        yield (f"gradient, {name}", values.size,
+               lambda ids=ids: LIB.bench_gradient(at(values), at(ids), size, width))
+    yield "output: its summary", values.size, summarize(values, BEST)
+    yield ("output of a layer that is no table: its units beside it", values.size,
+           lambda: LIB.bench_units(at(values), ctypes.c_size_t(STEP_BATCH), length, width))
+    yield "plain kernel over the ids", few.size, summarize(few, BEST)
+    for name, ids in batches.items():
+        rows = ctypes.c_uint64(STEP_ROWS * (50 if "10^6" in name else 1))
+        for seen, padded, how in ((0, 0, "as fed"), (1, 0, "as looked up"), (1, 1, "with padding")):
+            yield (f"ids {how}, {name}", few.size,
+                   lambda ids=ids, rows=rows, seen=seen, padded=padded: LIB.bench_ids(
+                       at(ids), size, length, rows, seen, padded))
+
+
+def step(rounds):
+    """Warm; after 16 MB of others' were read and written, as an optimizer does; and after 64 MB, which
+    leave nothing in any cache."""
+    def cooled(call, megabytes):
+        def run():
+            if megabytes:
+                LIB.bench_cool(ctypes.c_size_t(megabytes))
+            return call()
+        return run
+
+    parts, states = list(step_contestants()), {"warm": 0, "16 MB later": 16, "64 MB later": 64}
+    figures = Figures({f"{name}, {state}": cooled(call, megabytes) for name, _, call in parts
+                       for state, megabytes in states.items()}, rounds)
+    print(f"\nWhat a step posts of a table of {STEP_ROWS} × {STEP_WIDTH}, batch {STEP_BATCH} × {STEP_LENGTH}; "
+          "least and median of the rounds, of the least ns an element and by the plain kernel over as many "
+          f"bytes\n\n|{''.join(f' | {state}, µs | median | ns | ×' for state in states)} |\n"
+          f"|---|{'---|' * 4 * len(states)}")
+    for name, count, _ in parts:
+        base = name if name.startswith("plain") else base
+        cells = [name]
+        for state in states:
+            least, ratios = (figures.least(f"{name}, {state}"),
+                             figures.ratio(f"{name}, {state}", f"{base}, {state}"))
+            cells += [f"{1e6 * least:.1f}", f"{1e6 * figures.median(f'{name}, {state}'):.1f}",
+                      f"{1e9 * least / count:.3f}", f"{ratios[0]:.2f}"]
+        print(f"| {' | '.join(cells)} |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--keep", help="a folder for what goals.py shows")
+    parser.add_argument("--only", help="one table alone: dense, zero_rows, large, dtypes, small, step")
     options = parser.parse_args()
     rounds = 5 if options.quick else 25
     print(f"embmond's summaries on this machine: {', '.join(LEVELS[level] for level in HERE)}; "
           f"{rounds} rounds, one thread each")
     with tempfile.TemporaryDirectory(prefix="embmon-bench-") as folder:
-        dense(rounds, folder)
-    zero_rows(4 * rounds)
-    large(2 * rounds)
-    dtypes(4 * rounds)
-    small(rounds)
-    GOALS.end("summaries", options.keep)
+        parts = {"dense": lambda: dense(rounds, folder), "zero_rows": lambda: zero_rows(4 * rounds),
+                 "large": lambda: large(2 * rounds), "dtypes": lambda: dtypes(4 * rounds),
+                 "small": lambda: small(rounds), "step": lambda: step(20 * rounds)}
+        for name, part in parts.items():
+            if options.only in (None, name):
+                part()
+    if not options.only:
+        GOALS.end("summaries", options.keep)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/busy.h"
+#include "tests/unit/random.h"
 
 static struct busy_tables tables;
 
@@ -45,6 +46,40 @@ static void the_ids_that_come_most_often_are_picked(void **state)
     assert_true(is_among(ids, 4, 8997));
     assert_true(is_among(ids, 4, 7997));
     assert_true(is_among(ids, 4, 6997));
+    busy_give(busy);
+}
+
+/* Of ids that share a place, against what the header says, step by step. */
+static void an_id_is_counted_or_worn_down_or_takes_the_place(void **state)
+{
+    struct busy *busy = busy_take(&tables, 7);
+    uint64_t seed = 6;
+    int64_t ids[4];
+    size_t found = 0, at = 0;
+
+    (void)state;
+    for (int64_t id = -1; found < 4; id++) { /* with one place */
+        size_t place = (size_t)((uint64_t)id * 0x9e3779b97f4a7c15u >> 53);
+
+        if (found == 0)
+            at = place;
+        if (place == at)
+            ids[found++] = id;
+    }
+    for (int round = 0; round < 2000; round++) {
+        int64_t id = ids[random_below(&seed, 4)];
+        struct busy_place wanted = busy->places[at];
+        uint64_t n = random_below(&seed, round % 7 ? 3 : 40);
+
+        if (wanted.id == id)
+            wanted.count += n;
+        else if (wanted.count >= n)
+            wanted.count -= n;
+        else
+            wanted = (struct busy_place){id, n - wanted.count};
+        busy_count(busy, id, n);
+        assert_memory_equal(&busy->places[at], &wanted, sizeof wanted);
+    }
     busy_give(busy);
 }
 
@@ -137,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         busy_test(the_ids_that_come_most_often_are_picked),
+        busy_test(an_id_is_counted_or_worn_down_or_takes_the_place),
         busy_test(of_equals_there_are_as_many_as_there_is_room_for),
         busy_test(a_row_of_every_batch_stands_out_of_a_large_vocabulary),
         busy_test(each_table_has_its_own_and_one_thread_at_a_time),

@@ -43,6 +43,39 @@ static void must_be_equal(const struct tally *t, const struct tally *wanted)
     }
 }
 
+/* What is written where there is room is what was added, and only then. */
+static void sums_may_be_written_where_there_is_room(void **state)
+{
+    static float values[MOST];
+    static double sums[MOST];
+    static struct gather gathers[2];
+    static struct tally t, wanted;
+
+    (void)state;
+    fill(values, sums, MOST);
+    tally_start(&t);
+    tally_start(&wanted);
+    gather_start(&gathers[0], &t, EMBMON_F32);
+    gather_start(&gathers[1], &wanted, EMBMON_F32);
+    for (size_t at = 0, n = 1; at + n <= MOST; at += n, n = n * 7 % 1500) {
+        double *room = gather_room(&gathers[0], n);
+
+        assert_true(!room || n <= GATHER_BYTES / 2 / sizeof *room);
+        if (room) {
+            memset(room, 0xff, n * sizeof *room); /* nobody took it */
+            assert_ptr_equal(gather_room(&gathers[0], n), room);
+            memcpy(room, sums + at, n * sizeof *room);
+            gather_took(&gathers[0], n);
+        } else {
+            gather_sum(&gathers[0], sums + at, n);
+        }
+        gather_sum(&gathers[1], sums + at, n);
+    }
+    gather_end(&gathers[0]);
+    gather_end(&gathers[1]);
+    must_be_equal(&t, &wanted);
+}
+
 /* Rows of up to `longest` elements, of both kinds in turns, are what they are in one piece each. */
 static void must_gather(size_t n, size_t longest)
 {
@@ -118,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_any_length_are_gathered),
+        cmocka_unit_test(sums_may_be_written_where_there_is_room),
         cmocka_unit_test(a_piece_is_filled_up),
     };
 

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "client/rows.h"
+#include "tests/unit/plain_rows.h"
+#include "tests/unit/random.h"
 
 static struct row_counts add(struct tally *t, const int64_t *ids, const float *values, size_t rows,
                              size_t columns)
@@ -161,6 +163,120 @@ static void sums_are_made_in_f64_in_the_order_of_the_rows(void **state)
     assert_true(s.sum == 1);
 }
 
+/* ---- all of it, against the plain way: to the bit ---- */
+
+static struct rows_scratch room;
+
+static void must_be_equal(const struct tally *t, const struct tally *wanted)
+{
+    static uint64_t counts[2][BUCKETS];
+    struct summary s[2];
+
+    tally_moments(t, &s[0]);
+    tally_moments(wanted, &s[1]);
+    assert_memory_equal(&s[0], &s[1], sizeof s[0]);
+    for (int negative = 0; negative <= 1; negative++) {
+        uint32_t first[2], length[2];
+
+        tally_span(t, negative, &first[0], &length[0]);
+        tally_span(wanted, negative, &first[1], &length[1]);
+        assert_int_equal(first[0], first[1]);
+        assert_int_equal(length[0], length[1]);
+        tally_counts(t, negative, first[0], length[0], counts[0]);
+        tally_counts(wanted, negative, first[0], length[0], counts[1]);
+        assert_memory_equal(counts[0], counts[1], length[0] * sizeof counts[0][0]);
+    }
+}
+
+static void must_say_what_is_plain(struct row_set set)
+{
+    static struct tally t, wanted;
+    static struct busy_tables tables;
+    struct row_counts counts, plain;
+    struct busy *busy[2];
+
+    assert_true(busy_open(&tables));
+    for (int i = 0; i < 2; i++)
+        assert_non_null(busy[i] = busy_take(&tables, i));
+    tally_start(&t);
+    tally_start(&wanted);
+    set.busy = busy[0];
+    counts = rows_add_sparse(&t, &set, &room);
+    set.busy = busy[1];
+    plain = plain_rows(&wanted, &set);
+    assert_memory_equal(&counts.looked_up, &plain.looked_up, 4 * sizeof(uint64_t));
+    assert_memory_equal(&counts.padding_squares, &plain.padding_squares, sizeof(double));
+    assert_false(counts.uncoalesced);
+    assert_memory_equal(busy[0]->places, busy[1]->places, sizeof busy[0]->places);
+    must_be_equal(&t, &wanted);
+    assert_int_equal(room.taken, 0);
+    busy_close(&tables);
+}
+
+/* Of any dtype: numbers of all sizes, zeros and rows of zeros, of which some cancel. */
+static void fill_rows(uint8_t *values, const struct row_set *set, uint64_t *seed)
+{
+    size_t size = dtype_size((int)set->dtype);
+
+    for (size_t row = 0; row < set->rows; row++) {
+        bool is_zero = random_below(seed, 8) == 0;
+
+        for (size_t i = 0; i < set->columns; i++) {
+            uint8_t *at = values + (row * set->columns + i) * size;
+            uint64_t any = random_next(seed), kind = any & 255;
+
+            memcpy(at, &any, size);
+            if (kind == 255)
+                memset(at, random_below(seed, 20) ? 1 : 0xff, size); /* NaN now and then */
+            if (kind > 3 && kind < 255)
+                at[size - 1] = (uint8_t)((at[size - 1] & 0x83) | 0x38);
+            if (kind < 24 || is_zero)
+                memset(at, 0, size);
+            if (kind < 12)
+                at[size - 1] = 0x80;
+        }
+    }
+}
+
+static void rows_of_all_kinds_say_what_is_plain(void **state)
+{
+    static const enum embmon_dtype dtypes[] = {EMBMON_F32, EMBMON_F32, EMBMON_F64, EMBMON_F16,
+                                               EMBMON_BF16};
+    static const size_t widths[] = {1, 3, 16, 31, 64, 64, 65, 300, 1500};
+    uint64_t seed = 4;
+
+    (void)state;
+    assert_true(rows_scratch_open(&room));
+    for (int round = 0; round < 200; round++) {
+        struct row_set set = {.dtype = dtypes[round % 5],
+                              .columns = widths[random_below(&seed, 9)],
+                              .rows = random_below(&seed, round % 10 ? 200 : 1500),
+                              .id_dtype = round % 2 ? EMBMON_I32 : EMBMON_I64,
+                              .has_padding = round % 3 == 0};
+        size_t size = dtype_size((int)set.dtype), id_size = dtype_size((int)set.id_dtype);
+        uint64_t different = 1 + random_below(&seed, 3 * set.rows + 1);
+        uint64_t stride = round % 4 < 2 ? 1 : 1000;
+        uint8_t *values = malloc(set.rows * set.columns * size + size);
+        uint8_t *ids = malloc(set.rows * id_size + 1);
+
+        assert_true(values && ids);
+        fill_rows(values + size / 2, &set, &seed); /* at any address */
+        for (size_t i = 0; i < set.rows; i++) {
+            int64_t id =
+                (int64_t)(random_below(&seed, 1 + random_below(&seed, different)) * stride);
+
+            id -= round % 5;
+            memcpy(ids + i * id_size, &id, id_size); /* little-endian */
+        }
+        set.values = values + size / 2;
+        set.ids = ids;
+        must_say_what_is_plain(set);
+        free(values);
+        free(ids);
+    }
+    rows_scratch_close(&room);
+}
+
 static void dense_tensors_of_all_dtypes_go_over_touched_rows(void **state)
 {
     static const enum embmon_dtype dtypes[] = {EMBMON_F32, EMBMON_F64, EMBMON_F16, EMBMON_BF16,
@@ -298,6 +414,7 @@ int main(void)
         cmocka_unit_test(look_ups_are_counted_and_those_of_the_busiest_row),
         cmocka_unit_test(the_gradient_of_the_padding_is_known_in_each_format),
         cmocka_unit_test(sums_are_made_in_f64_in_the_order_of_the_rows),
+        cmocka_unit_test(rows_of_all_kinds_say_what_is_plain),
         cmocka_unit_test(dense_tensors_of_all_dtypes_go_over_touched_rows),
         cmocka_unit_test(units_are_taken_once_and_given_back),
         cmocka_unit_test(without_scratch_rows_are_summarised_as_they_come_and_it_says_so),

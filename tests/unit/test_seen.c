@@ -44,6 +44,29 @@ static void a_row_counts_once_until_it_is_cleared(void **state)
     assert_int_equal(seen_count(rows), 1);
 }
 
+static void rows_of_a_word_are_seen_together(void **state)
+{
+    struct seen_rows *rows = seen_reserve(&seen, 200);
+
+    (void)state;
+    assert_non_null(rows);
+    seen_mark(rows, 64);
+    seen_mark_word(rows, 1, 0x8000000000000003u); /* 64, 65 and 127 */
+    assert_int_equal(seen_count(rows), 3);
+    seen_mark_word(rows, 1, 0);
+    seen_mark_word(rows, 1, 2);
+    seen_mark(rows, 127);
+    assert_int_equal(seen_count(rows), 3);
+    seen_mark_word(rows, 3, 1);
+    assert_int_equal(seen_count(rows), 4);
+    seen_mark_all(rows, (const uint64_t[]){192, 0, 199, 64, 0}, 5);
+    assert_int_equal(seen_count(rows), 6);
+    seen_clear(rows);
+    assert_int_equal(seen_count(rows), 0);
+    seen_mark_word(rows, 1, 2);
+    assert_int_equal(seen_count(rows), 1);
+}
+
 static void all_rows_can_be_seen(void **state)
 {
     /* Around the ends of words and of chunks. */
@@ -196,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_row_counts_once_until_it_is_cleared, open_seen,
                                         close_seen),
+        cmocka_unit_test_setup_teardown(rows_of_a_word_are_seen_together, open_seen, close_seen),
         cmocka_unit_test_setup_teardown(all_rows_can_be_seen, open_seen, close_seen),
         cmocka_unit_test_setup_teardown(tables_do_not_share_bits, open_seen, close_seen),
         cmocka_unit_test_setup_teardown(the_largest_table_has_bits_and_then_there_is_no_room,

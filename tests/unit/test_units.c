@@ -6,8 +6,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/units.h"
+#include "tests/unit/random.h"
 
 static struct rows_scratch scratch;
 
@@ -185,6 +187,80 @@ static void what_is_not_finite_has_no_variance(void **state)
     assert_true(isnan(measured(values + 3, 3, 1, 1, UNITS_ANY).variance));
 }
 
+/* ---- against the plain way: to the bit */
+
+static double plain_variance(const double *values, size_t examples, size_t length)
+{
+    size_t taken = examples < 64 ? examples : 64;
+    double total = 0;
+
+    for (size_t block = 0; block < length; block += 512) {
+        double part = 0;
+
+        for (size_t at = block; at < length && at < block + 512; at++) {
+            double sum = 0, squares = 0, mean, variance;
+
+            for (size_t k = 0; k < taken; k++) {
+                double distance = values[k * examples / taken * length + at] - values[at];
+
+                sum += distance;
+                squares += distance * distance;
+            }
+            mean = sum / (double)taken;
+            variance = squares / (double)taken - mean * mean;
+            part += variance < 0 ? 0 : variance;
+        }
+        total += part;
+    }
+    total /= (double)length;
+    return isfinite(total) ? total : NAN;
+}
+
+static void each_dtype_says_what_is_plain(void **state)
+{
+    static const enum embmon_dtype dtypes[] = {EMBMON_F32, EMBMON_F64, EMBMON_F16, EMBMON_BF16};
+    enum { MOST = 40000 };
+    double *values = malloc(MOST * sizeof *values);
+    uint8_t *bytes = malloc(MOST * sizeof *values + 1);
+    uint64_t seed = 8;
+
+    (void)state;
+    assert_true(values && bytes);
+    for (int round = 0; round < 300; round++) {
+        enum embmon_dtype dtype = dtypes[round % 4];
+        size_t units = 1 + random_below(&seed, 40), size = dtype_size((int)dtype), dead = 0;
+        size_t length = units * (1 + random_below(&seed, round % 9 ? 4 : 40));
+        size_t examples = 1 + random_below(&seed, MOST / length < 150 ? MOST / length : 150);
+        size_t n = examples * length;
+        struct unit_counts got;
+        double variance;
+
+        for (size_t i = 0; i < n * size; i++)
+            bytes[1 + i] = (uint8_t)random_next(&seed);
+        for (size_t i = 0; i < n; i++) { /* of some size, and some units that are 0 */
+            bytes[1 + (i + 1) * size - 1] &= round % 5 ? 0xbf : 0xff;
+            if (i % units % 3 == 1)
+                memset(bytes + 1 + i * size, 0, size);
+        }
+        dtype_load(values, bytes + 1, n, dtype);
+        got = units_measure(bytes + 1, n, dtype, (struct unit_shape){units, length}, UNITS_ANY,
+                            &scratch);
+        variance = plain_variance(values, examples, length);
+        for (size_t unit = 0; unit < units; unit++) {
+            size_t at = unit;
+
+            while (at < n && values[at] == 0)
+                at += units;
+            dead += at >= n;
+        }
+        assert_int_equal(got.dead, dead);
+        assert_true(isnan(variance) ? isnan(got.variance)
+                                    : memcmp(&got.variance, &variance, sizeof variance) == 0);
+    }
+    free(values);
+    free(bytes);
+}
+
 static void without_scratch_nothing_is_known(void **state)
 {
     const float one = 1;
@@ -213,6 +289,7 @@ int main(void)
         units_test(a_sequence_is_compared_position_by_position),
         units_test(of_a_large_batch_64_examples_at_even_distances_are_looked_at),
         units_test(what_is_not_finite_has_no_variance),
+        units_test(each_dtype_says_what_is_plain),
         units_test(without_scratch_nothing_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
