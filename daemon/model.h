@@ -55,6 +55,8 @@ struct model {
     size_t refused; /* layers that were one too many, also those declared again and again */
     size_t starved; /* the same of layers and variables that there was no room for */
     bool closed;    /* takes nothing new: what is declared already is still found */
+    uint64_t
+        changes; /* of what is said of layers and variables: what follows from it may be kept */
     struct model_name *by_path, *by_label, *by_scalar; /* hash tables that own the strings */
 };
 
