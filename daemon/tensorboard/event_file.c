@@ -163,13 +163,16 @@ bool event_file_scalar(struct event_file *file, double wall, uint64_t step, cons
 /* One edge that is not finite leaves the tag's whole page blank. */
 static bool histogram_is_valid(const struct histogram *h)
 {
-    bool valid = h->length > 0 && h->length <= HISTOGRAM_BUCKETS_MAX;
+    unsigned valid = 1;
 
+    if (h->length == 0 || h->length > HISTOGRAM_BUCKETS_MAX)
+        return false;
     /* What is no number compares false; all are compared, for a branch each would take longer. */
-    for (size_t i = 0; valid && i < h->length; i++)
-        valid = (h->left[i] >= -DBL_MAX) & (h->left[i] <= h->right[i]) & (h->right[i] <= DBL_MAX) &
-                (h->count[i] >= 0) & (h->count[i] <= DBL_MAX);
-    return valid;
+    for (size_t i = 0; i < h->length; i++)
+        valid &=
+            (unsigned)((h->left[i] >= -DBL_MAX) & (h->left[i] <= h->right[i]) &
+                       (h->right[i] <= DBL_MAX) & (h->count[i] >= 0) & (h->count[i] <= DBL_MAX));
+    return valid != 0;
 }
 
 bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,
