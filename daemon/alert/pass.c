@@ -106,28 +106,11 @@ void pass_forget(struct pass *pass, size_t layer)
         pass->layers[layer].known = ALL;
 }
 
-/* What each clause of a detector looks at. */
-struct wants {
-    uint32_t traits[CLAUSES_MAX];
-    size_t count;
-};
-
-static struct wants wants_of(const struct detector *detector)
-{
-    struct wants wants = {{0}, 0};
-
-    while (wants.count < CLAUSES_MAX && detector->clauses[wants.count].judge) {
-        wants.traits[wants.count] = detector->clauses[wants.count].looks_at;
-        wants.count++;
-    }
-    return wants;
-}
-
 /* True when no clause has what it looks at. */
-static inline bool lacks(const struct wants *wants, uint32_t traits)
+static inline bool lacks(const struct detector *detector, uint32_t traits)
 {
-    for (size_t c = 0; c < wants->count; c++) {
-        if ((wants->traits[c] & ~traits) == 0)
+    for (size_t c = 0; c < CLAUSES_MAX && detector->clauses[c].judge; c++) {
+        if ((detector->clauses[c].looks_at & ~traits) == 0)
             return false;
     }
     return true;
@@ -164,15 +147,14 @@ size_t pass_layers(const struct alerts *alerts, const struct measures *m,
 {
     const struct detector *by = &detectors[detector];
     const struct pass *pass = &alerts->passes[m->step->phase - 1];
-    const struct wants wants = wants_of(by);
     struct slot *slots = slot_of(alerts, m->step->phase, detector, 0);
     /* Layers of which it is known what they have. */
     size_t known = pass->early && by->is_nonfinite ? 0 : pass->count;
 
-    if (known >= m->layer_count && lacks(&wants, pass->any))
+    if (known >= m->layer_count && lacks(by, pass->any))
         return m->layer_count;
     for (; layer < m->layer_count; layer++) {
-        if (layer < known && lacks(&wants, pass->layers[layer].asked))
+        if (layer < known && lacks(by, pass->layers[layer].asked))
             continue;
         if (!passes(by, m, layer, baseline, &slots[layer]))
             return layer;
