@@ -27,6 +27,11 @@ struct histogram_window {
     struct summary *summary; /* owned; NULL: nothing came since it was made, or rested */
 };
 
+/* docs/ARCHITECTURE.md says so, for memory is reserved by it: of a tag, and besides its buckets. */
+_Static_assert(sizeof(struct scalar_window) <= 112, "a scalar's window has grown");
+_Static_assert(sizeof(struct histogram_window) <= 72, "a histogram's window has grown");
+_Static_assert(sizeof(struct summary) <= 400, "a summary has grown");
+
 /* Adds a step's value. True: the window is to be recorded now, and then cleared. */
 bool scalar_window_add(struct scalar_window *w, uint64_t step, double value);
 /* Mean of the steps that have a value; NaN only when none has, so that one step without does not
