@@ -39,16 +39,37 @@ static void set_top(struct norm_baseline *b, double top)
     b->usual = exp(top);
 }
 
+/* Places that are not taken yet are 0. */
+static double max_recent(const struct norm_baseline *b)
+{
+    double max = b->recent[0];
+
+    for (size_t i = 1; i < BASELINE_RECENT; i++)
+        max = b->recent[i] > max ? b->recent[i] : max; /* all are finite */
+    return max;
+}
+
+static void add_recent(struct norm_baseline *b, double norm)
+{
+    double gone = b->recent[b->recent_next];
+
+    b->recent[b->recent_next] = norm;
+    b->recent_next = b->recent_next + 1 < BASELINE_RECENT ? b->recent_next + 1 : 0;
+    if (b->recent_count < BASELINE_RECENT)
+        b->recent_count++;
+    if (norm >= b->recent_max)
+        b->recent_max = norm;
+    else if (gone >= b->recent_max)
+        b->recent_max = max_recent(b);
+}
+
 void norm_baseline_add(struct norm_baseline *b, double norm)
 {
     double x, move;
 
     if (!isfinite(norm) || norm <= 0)
         return;
-    b->recent[b->recent_next] = norm;
-    b->recent_next = (b->recent_next + 1) % BASELINE_RECENT;
-    if (b->recent_count < BASELINE_RECENT)
-        b->recent_count++;
+    add_recent(b, norm);
     x = log(norm);
     if (b->learnt < BASELINE_LEARN) {
         b->first[b->learnt++] = x;
@@ -74,13 +95,9 @@ double norm_baseline_level(const struct norm_baseline *b)
 
 double norm_baseline_recent_max(const struct norm_baseline *b)
 {
-    double max = b->recent[0];
-
     if (b->recent_count < BASELINE_RECENT)
         return NAN;
-    for (size_t i = 1; i < BASELINE_RECENT; i++)
-        max = b->recent[i] > max ? b->recent[i] : max; /* all are finite */
-    return b->learnt == BASELINE_LEARN ? fmax(max, b->usual) : max;
+    return b->learnt == BASELINE_LEARN && b->usual > b->recent_max ? b->usual : b->recent_max;
 }
 
 void layer_memory_reset(struct layer_memory *memory)
@@ -307,6 +324,8 @@ static void carry_norm(struct carry *c, struct norm_baseline *b)
     carry_u32(c, &b->recent_count, BASELINE_RECENT);
     carry_u32(c, &b->recent_next, BASELINE_RECENT - 1);
     carry_f64s(c, b->recent, b->recent_count);
+    if (c->loading)
+        b->recent_max = max_recent(b);
 }
 
 static void carry_layer(struct carry *c, struct layer_memory *memory)

@@ -26,6 +26,7 @@ struct norm_baseline {
     double top;   /* the highest level so far: see norm_baseline_level() */
     double usual; /* exp(top): asked for several times a step */
     double recent[BASELINE_RECENT];
+    double recent_max; /* of these; 0: there is none */
     uint32_t recent_count, recent_next;
 };
 

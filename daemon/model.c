@@ -148,6 +148,7 @@ int model_variable(struct model *model, size_t layer, const char *name)
         .layer = layer, .label = owned, .name = *name ? owned + strlen(path) + 1 : ""};
     take_room(model, MODEL_VARIABLE_BYTES);
     model->variable_count++;
+    model->changes++;
     return (int)index;
 }
 
@@ -186,6 +187,7 @@ static int known_layer(struct model *model, int index, const struct msg_layer *f
 {
     struct layer *layer = &model->layers[index];
 
+    model->changes++;
     if (layer->stale)
         return describe(layer, from) ? index : MODEL_NO_MEMORY;
     if (layer->kind != from->kind || layer->rows != from->rows || layer->columns != from->columns)
@@ -241,6 +243,7 @@ bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_
     for (size_t i = 0; i < count; i++)
         copy[i] = inputs[i];
     free(of->inputs);
+    model->changes++;
     of->inputs = copy;
     of->input_count = count;
     for (size_t i = 0; i < count; i++) {
@@ -253,6 +256,7 @@ bool model_inputs(struct model *model, size_t layer, const size_t *inputs, size_
 void model_shape(struct model *model, size_t variable, const int64_t *dims, size_t count)
 {
     model->variables[variable].shape = shape_of(dims, count);
+    model->changes++;
 }
 
 /* True when it reads one of the marked layers. */
@@ -288,6 +292,7 @@ void model_variable_dtype(struct model *model, size_t variable, uint32_t dtype)
 {
     if (dtype == EMBMON_F16)
         model->layers[model->variables[variable].layer].half = true;
+    model->changes++;
 }
 
 bool model_is_output(const struct model *model, size_t layer)

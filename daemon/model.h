@@ -55,6 +55,8 @@ struct model {
     size_t refused; /* layers that were one too many, also those declared again and again */
     size_t starved; /* the same of layers and variables that there was no room for */
     bool closed;    /* takes nothing new: what is declared already is still found */
+    uint64_t
+        changes; /* of what is said of layers and variables: what follows from it may be kept */
     struct model_name *by_path, *by_label, *by_scalar; /* hash tables that own the strings */
 };
 
@@ -66,7 +68,7 @@ void model_clear(struct model *model);
  * when they are declared: what they take in the whole run once all signals were posted in a step of
  * training, with names of usual length and narrow histograms. Steps of another phase take PHASE
  * more, a layer. tests/unit/test_run_room.c measures all three. */
-enum { MODEL_LAYER_BYTES = 5632, MODEL_VARIABLE_BYTES = 5888, MODEL_PHASE_BYTES = 4 << 10 };
+enum { MODEL_LAYER_BYTES = 5760, MODEL_VARIABLE_BYTES = 5888, MODEL_PHASE_BYTES = 4 << 10 };
 
 enum { MODEL_FULL = -1, MODEL_CONFLICT = -2, MODEL_NO_MEMORY = -3 };
 

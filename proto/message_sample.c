@@ -3,6 +3,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "proto/counts.h"
+
 /* What is left of a payload or of a part of it. */
 struct cursor {
     const uint8_t *at, *end;
@@ -10,9 +12,6 @@ struct cursor {
 
 enum { VARINT = 0, FIXED = 1, PIECE = 2 }; /* wire types */
 #define TAG(field, type) ((field) << 3 | (type))
-
-static const uint64_t HIGH_BITS = 0x8080808080808080;
-static const uint64_t PAIRS = 0x0080008000800080; /* the high bits of four varints of two bytes */
 
 static uint64_t load64(const uint8_t *from)
 {
@@ -39,9 +38,27 @@ static bool take_long_varint(struct cursor *c, uint64_t *value)
     return false;
 }
 
+/* One of three to eight bytes, in a word: what is behind it is cut off, then the sevens are moved
+ * together in pairs, in fours and in eights. False: it is longer. */
+static inline bool varint_of(uint64_t word, uint64_t *value, size_t *length)
+{
+    uint64_t ends = ~word & 0x8080808080808080;
+
+    if (ends == 0)
+        return false;
+    word &= (ends - 1) ^ ends; /* up to the highest bit of the last byte */
+    *length = ((size_t)__builtin_ctzll(ends) + 1) / 8;
+    word &= 0x7f7f7f7f7f7f7f7f;
+    word = (word & 0x007f007f007f007f) | (word & 0x7f007f007f007f00) >> 1;
+    word = (word & 0x00003fff00003fff) | (word & 0x3fff00003fff0000) >> 2;
+    *value = (word & 0x0fffffff) | (word & 0x0fffffff00000000) >> 4;
+    return true;
+}
+
 static inline bool take_varint(struct cursor *c, uint64_t *value)
 {
     const uint8_t *at = c->at;
+    size_t length;
 
     if (c->end - at >= 2 && at[0] >= 0x80 && at[1] < 0x80) {
         *value = (at[0] & 0x7fu) | (uint64_t)at[1] << 7;
@@ -51,6 +68,10 @@ static inline bool take_varint(struct cursor *c, uint64_t *value)
     if (at < c->end && *at < 0x80) {
         *value = *at;
         c->at = at + 1;
+        return true;
+    }
+    if (c->end - at >= 8 && varint_of(load64(at), value, &length)) {
+        c->at = at + length;
         return true;
     }
     return take_long_varint(c, value);
@@ -90,40 +111,29 @@ static bool take_piece(struct cursor *c, struct cursor *piece)
     return true;
 }
 
-/* The next tag, whose field is above the last one's. */
-static bool take_tag(struct cursor *c, uint32_t *tag)
+/* True when the next field is this one, and behind its tag: fields come in their order, each at
+ * most once, and one that is another's turn is nobody's. */
+static inline bool next_is(struct cursor *c, uint32_t tag)
 {
-    uint32_t last = *tag;
-
-    return take_u32(c, tag) && *tag >> 3 > last >> 3;
+    if (tag < 0x80) {
+        if (c->at == c->end || *c->at != tag)
+            return false;
+        c->at++;
+        return true;
+    }
+    if (c->end - c->at < 2 || c->at[0] != (tag | 0x80) % 0x100 || c->at[1] != tag >> 7)
+        return false;
+    c->at += 2;
+    return true;
 }
 
 /* ---- the counts */
-
-/* Takes counts of one length that fill the next eight bytes, as most do that lie together: eight of
- * one byte, four of two. Returns how many; 0: they are not like that. */
-static size_t take_eight_bytes(const uint8_t *from, uint64_t *restrict counts)
-{
-    uint64_t high = load64(from) & HIGH_BITS;
-
-    if (high == 0) {
-        for (unsigned i = 0; i < 8; i++)
-            counts[i] = from[i];
-        return 8;
-    }
-    if (high == PAIRS) {
-        for (unsigned i = 0; i < 4; i++)
-            counts[i] = (from[2 * i] & 0x7fu) | (uint64_t)from[2 * i + 1] << 7;
-        return 4;
-    }
-    return 0;
-}
 
 /* A piece of varints. */
 static bool take_counts(struct cursor *c, struct arena *arena, uint64_t **counts, size_t *n)
 {
     struct cursor piece;
-    size_t most, count = 0, some;
+    size_t most, count = 0;
     uint64_t *to;
 
     if (!take_piece(c, &piece))
@@ -131,17 +141,14 @@ static bool take_counts(struct cursor *c, struct arena *arena, uint64_t **counts
     most = (size_t)(piece.end - piece.at); /* each takes at least a byte */
     if (most > BUCKETS)
         most = BUCKETS;
-    *counts = to = arena_alloc(arena, most * sizeof *to);
+    *counts = to = arena_alloc(arena, (most + COUNTS_ROOM) * sizeof *to);
     if (!to)
         return false;
     while (piece.at < piece.end) {
-        if (piece.end - piece.at >= 8 && count + 8 <= most &&
-            (some = take_eight_bytes(piece.at, to + count)) > 0) {
-            count += some;
-            piece.at += 8;
-            continue;
-        }
-        if (count == most || !take_varint(&piece, &to[count]))
+        count += counts_take(&piece.at, piece.end, to + count, most + COUNTS_ROOM - count);
+        if (piece.at == piece.end)
+            break;
+        if (count >= most || !take_varint(&piece, &to[count]))
             return false;
         count++;
     }
@@ -202,58 +209,49 @@ static bool take_values(struct cursor *c, struct summary *s, size_t *n)
     return true;
 }
 
-static bool take_field(struct cursor *c, struct arena *arena, uint32_t tag, struct summary *s,
-                       struct parts *parts)
+/* What is there of a field, if it is its turn. */
+static inline bool maybe_varint(struct cursor *c, uint32_t field, uint64_t *value)
 {
-    switch (tag) {
-    case TAG(1, VARINT):
-        return take_varint(c, &s->count);
-    case TAG(2, VARINT):
-        return take_varint(c, &s->parts);
-    case TAG(3, VARINT):
-        return take_varint(c, &s->zeros);
-    case TAG(4, VARINT):
-        return take_varint(c, &s->nans);
-    case TAG(5, VARINT):
-        return take_varint(c, &s->positive_infinities);
-    case TAG(6, VARINT):
-        return take_varint(c, &s->negative_infinities);
-    case TAG(7, FIXED):
-        return take_double(c, &s->min);
-    case TAG(8, FIXED):
-        return take_double(c, &s->max);
-    case TAG(9, FIXED):
-        return take_double(c, &s->sum);
-    case TAG(10, FIXED):
-        return take_double(c, &s->absolute_sum);
-    case TAG(11, FIXED):
-        return take_double(c, &s->square_sum);
-    case TAG(12, VARINT):
-        return take_u32(c, &parts->first[0]);
-    case TAG(13, PIECE):
-        return take_counts(c, arena, &parts->counts[0], &parts->length[0]);
-    case TAG(14, VARINT):
-        return take_u32(c, &parts->first[1]);
-    case TAG(15, PIECE):
-        return take_counts(c, arena, &parts->counts[1], &parts->length[1]);
-    case TAG(16, PIECE):
-        return take_keys(c, s, &parts->keys);
-    case TAG(17, PIECE):
-        return take_values(c, s, &parts->values);
-    default:
-        return false;
-    }
+    return !next_is(c, TAG(field, VARINT)) || take_varint(c, value);
+}
+
+static inline bool maybe_u32(struct cursor *c, uint32_t field, uint32_t *value)
+{
+    return !next_is(c, TAG(field, VARINT)) || take_u32(c, value);
+}
+
+static inline bool maybe_double(struct cursor *c, uint32_t field, double *value)
+{
+    return !next_is(c, TAG(field, FIXED)) || take_double(c, value);
+}
+
+static inline bool maybe_counts(struct cursor *c, uint32_t field, struct arena *arena,
+                                struct parts *parts, size_t sign)
+{
+    return !next_is(c, TAG(field, PIECE)) ||
+           take_counts(c, arena, &parts->counts[sign], &parts->length[sign]);
+}
+
+static bool take_fields(struct cursor *c, struct arena *arena, struct summary *s,
+                        struct parts *parts)
+{
+    return maybe_varint(c, 1, &s->count) && maybe_varint(c, 2, &s->parts) &&
+           maybe_varint(c, 3, &s->zeros) && maybe_varint(c, 4, &s->nans) &&
+           maybe_varint(c, 5, &s->positive_infinities) &&
+           maybe_varint(c, 6, &s->negative_infinities) && maybe_double(c, 7, &s->min) &&
+           maybe_double(c, 8, &s->max) && maybe_double(c, 9, &s->sum) &&
+           maybe_double(c, 10, &s->absolute_sum) && maybe_double(c, 11, &s->square_sum) &&
+           maybe_u32(c, 12, &parts->first[0]) && maybe_counts(c, 13, arena, parts, 0) &&
+           maybe_u32(c, 14, &parts->first[1]) && maybe_counts(c, 15, arena, parts, 1) &&
+           (!next_is(c, TAG(16, PIECE)) || take_keys(c, s, &parts->keys)) &&
+           (!next_is(c, TAG(17, PIECE)) || take_values(c, s, &parts->values)) && c->at == c->end;
 }
 
 static bool take_summary(struct cursor c, struct arena *arena, struct summary *s)
 {
     struct parts parts = {{0}, {NULL}, {0}, 0, 0};
-    uint32_t tag = 0;
 
-    while (c.at < c.end)
-        if (!take_tag(&c, &tag) || !take_field(&c, arena, tag, s, &parts))
-            return false;
-    if (parts.keys != parts.values)
+    if (!take_fields(&c, arena, s, &parts) || parts.keys != parts.values)
         return false;
     s->extra_count = (uint32_t)parts.keys;
     return message_span(&s->negative, parts.first[0], parts.counts[0], parts.length[0]) &&
@@ -262,39 +260,13 @@ static bool take_summary(struct cursor c, struct arena *arena, struct summary *s
 
 /* ---- the message */
 
-static bool take_part(struct cursor *c, struct arena *arena, uint32_t tag,
-                      struct msg_sample *sample, bool *whole)
-{
-    struct cursor piece;
-
-    switch (tag) {
-    case TAG(1, VARINT):
-        return take_varint(c, &sample->sequence);
-    case TAG(2, VARINT):
-        return take_u32(c, &sample->target);
-    case TAG(3, VARINT):
-        return take_u32(c, &sample->signal);
-    case TAG(4, VARINT):
-        return take_u32(c, &sample->phase);
-    case TAG(5, VARINT):
-        return take_varint(c, &sample->step);
-    case TAG(6, PIECE):
-        *whole = true;
-        return take_piece(c, &piece) && take_summary(piece, arena, &sample->summary);
-    default:
-        return false;
-    }
-}
-
 bool message_sample(struct arena *arena, const uint8_t *payload, size_t n,
                     struct msg_sample *sample)
 {
-    struct cursor c = {payload, payload + n};
-    bool whole = false;
-    uint32_t tag = 0;
+    struct cursor c = {payload, payload + n}, piece;
 
-    while (c.at < c.end)
-        if (!take_tag(&c, &tag) || !take_part(&c, arena, tag, sample, &whole))
-            return false;
-    return whole;
+    return maybe_varint(&c, 1, &sample->sequence) && maybe_u32(&c, 2, &sample->target) &&
+           maybe_u32(&c, 3, &sample->signal) && maybe_u32(&c, 4, &sample->phase) &&
+           maybe_varint(&c, 5, &sample->step) && next_is(&c, TAG(6, PIECE)) &&
+           take_piece(&c, &piece) && c.at == c.end && take_summary(piece, arena, &sample->summary);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/counts.h"
+
 /* Comparisons go through the bits: under denormals-are-zero, subnormals compare equal to zero. */
 static uint64_t bits_of(double value)
 {
@@ -95,12 +97,6 @@ static void span_widen(struct summary_span *span, const struct summary_span *all
     span->length = all->length;
 }
 
-static void add_counts(uint64_t *restrict to, const uint64_t *restrict from, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        to[i] += from[i];
-}
-
 /* Capacity is there: this cannot fail. */
 static void span_add(struct summary_span *into, const struct summary_span *from)
 {
@@ -116,7 +112,7 @@ static void span_add(struct summary_span *into, const struct summary_span *from)
     }
     if (all.length > into->length)
         span_widen(into, &all);
-    add_counts(into->counts + (from->first - into->first), from->counts, from->length);
+    counts_add(into->counts + (from->first - into->first), from->counts, from->length);
 }
 
 bool summary_set_span(struct summary_span *span, uint32_t first, const uint64_t *counts,
@@ -143,11 +139,9 @@ bool summary_set_span(struct summary_span *span, uint32_t first, const uint64_t 
 
 static uint64_t span_total(const struct summary_span *span)
 {
-    uint64_t total = 0;
+    uint64_t any = 0;
 
-    for (uint32_t i = 0; i < span->length; i++)
-        total += span->counts[i];
-    return total;
+    return counts_sum(span->counts, span->length, &any);
 }
 
 /* ---- extras ---- */
@@ -290,27 +284,14 @@ static const char *check_span(const struct summary_span *span)
     return NULL;
 }
 
-/* The sum of a span's counts; any: all their bits. Below 2^48 some thousands of them cannot wrap.
- */
-static uint64_t sum_of(const struct summary_span *span, uint64_t *any)
-{
-    uint64_t bits = 0, sum = 0;
-
-    for (uint32_t i = 0; i < span->length; i++) {
-        bits |= span->counts[i];
-        sum += span->counts[i];
-    }
-    *any |= bits;
-    return sum;
-}
-
 static bool counts_add_up(const struct summary *s)
 {
     uint64_t any = s->zeros | s->nans | s->positive_infinities | s->negative_infinities;
-    uint64_t in_spans = sum_of(&s->negative, &any) + sum_of(&s->positive, &any);
+    uint64_t in_spans = counts_sum(s->negative.counts, s->negative.length, &any) +
+                        counts_sum(s->positive.counts, s->positive.length, &any);
     unsigned __int128 total = s->zeros;
 
-    if (any >> 48 == 0)
+    if (any >> 48 == 0) /* some thousands of them cannot wrap */
         return s->zeros + summary_nonfinite(s) + in_spans == s->count;
     total += s->nans;
     total += s->positive_infinities;

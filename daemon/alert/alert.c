@@ -31,6 +31,7 @@ void alerts_free(struct alerts *alerts)
         for (size_t i = 0; alerts->slots[p] && i < alerts->places * detector_count; i++)
             free(alerts->slots[p][i].clauses);
         free(alerts->slots[p]);
+        pass_free(&alerts->passes[p]);
     }
     free(alerts->all);
     free(alerts);

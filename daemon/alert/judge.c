@@ -237,6 +237,8 @@ static bool judge_layer(struct judgement *j, size_t d, size_t layer, const char 
     bool counted = slot->sight_step == j->m->step->number + 1;
     const struct finding *worst;
 
+    if (layer != DETECT_MODEL)
+        pass_forget(&j->alerts->passes[j->m->step->phase - 1], layer);
     if (ignored) {
         leave_alone(j, slot, ignored);
         return false;
@@ -301,38 +303,6 @@ static const char *muted_for(const struct judgement *j, size_t d, size_t layer, 
     return NULL;
 }
 
-/* What judge_layer() does where nothing was ever up about a layer, nothing mutes and nothing is
- * sick: nearly always, and so without all that a sick clause needs. Returns the first layer from
- * this one on that is not like that, or the number of layers. */
-static size_t pass_layers(const struct judgement *j, size_t d, size_t layer)
-{
-    const struct clause *clauses = detectors[d].clauses, *end = clauses + CLAUSES_MAX;
-    const struct measures *m = j->m;
-    struct slot *slots = slot_of(j->alerts, m->step->phase, d, 0);
-    struct finding scratch;
-
-    for (; layer < m->layer_count; layer++) {
-        struct slot *slot = &slots[layer];
-        const char *silent = NULL;
-        bool told = false;
-
-        if (slot->clauses || slot->state != EMBMON_RESOLVED)
-            return layer;
-        for (const struct clause *clause = clauses; clause < end && clause->judge; clause++) {
-            enum verdict verdict;
-
-            scratch.silent = NULL;
-            verdict = clause->judge(m, layer, j->baseline, &limits_default, &scratch);
-            if (verdict == VERDICT_SICK)
-                return layer;
-            told = told || verdict == VERDICT_CLEAR;
-            silent = scratch.silent ? scratch.silent : silent;
-        }
-        slot->silent = told ? NULL : silent;
-    }
-    return layer;
-}
-
 static void judge_detector(struct judgement *j, size_t d)
 {
     const struct detector *detector = &detectors[d];
@@ -348,7 +318,7 @@ static void judge_detector(struct judgement *j, size_t d)
         const char *why;
 
         if (plain && named == DETECT_MODEL &&
-            (layer = pass_layers(j, d, layer)) == j->m->layer_count)
+            (layer = pass_layers(j->alerts, j->m, j->baseline, d, layer)) == j->m->layer_count)
             break;
         why = muted_for(j, d, layer, named);
         if (judge_layer(j, d, layer, why ? why : muted)) {
@@ -364,9 +334,14 @@ static bool judge(struct alerts *alerts, const struct measures *m, struct baseli
                   const struct rules *rules, struct moment now, bool early)
 {
     struct judgement j = {alerts, m, baseline, rules, now, early, false, rules_any(rules)};
+    struct pass *pass = &alerts->passes[m->step->phase - 1];
 
     if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
+    if (early)
+        pass_early(pass);
+    else
+        pass_begin(pass, m, baseline);
     for (size_t d = 0; d < detector_count; d++) {
         if (detectors[d].at == AT_EPOCH)
             continue;
@@ -376,6 +351,8 @@ static bool judge(struct alerts *alerts, const struct measures *m, struct baseli
             continue;
         judge_detector(&j, d);
     }
+    if (!early)
+        pass_end(pass);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #define EMBMON_ALERT_SLOT_H
 
 #include "daemon/alert/alert.h"
+#include "daemon/alert/pass.h"
 #include "daemon/alert/tracker.h"
 #include "daemon/step.h"
 #include "embmon/embmon.h"
@@ -34,7 +35,8 @@ struct alerts {
     void *context;
     struct slot *slots[STEP_PHASES]; /* [detector * places + place]; place 0: the model */
     size_t places;                   /* layers + 1 */
-    struct alert **all;              /* borrowed from the slots, in order of coming up */
+    struct pass passes[STEP_PHASES];
+    struct alert **all; /* borrowed from the slots, in order of coming up */
     size_t count, capacity;
     uint64_t fired;
     size_t firing;

@@ -89,6 +89,24 @@ typedef enum verdict detect_fn(const struct measures *m, size_t layer,
 
 enum { CLAUSES_MAX = 4, HOLD_MAX = 256 };
 
+/* What a layer has in a step for detectors to look at. */
+enum trait {
+    TRAIT_TABLE = 1 << 0, /* it is an embedding */
+    TRAIT_HALF = 1 << 1,  /* its output or a variable is f16 */
+    TRAIT_GRADIENT = 1 << 2,
+    TRAIT_LOOKUPS = 1 << 3, /* its gradient says how many ids came in */
+    TRAIT_PADDING = 1 << 4, /* its gradient tells the padding's row */
+    TRAIT_UPDATE = 1 << 5,
+    TRAIT_RATIO = 1 << 6,  /* its update by its weights is known */
+    TRAIT_MOVED = 1 << 7,  /* its update says how many rows moved */
+    TRAIT_OUTPUT = 1 << 8, /* an activation of the layer itself, not of a variable */
+    TRAIT_WEIGHT = 1 << 9, /* the same, of weights */
+    TRAIT_IDS = 1 << 10,
+    TRAIT_SHAPES = 1 << 11, /* of this step or known before */
+    TRAIT_ACTIVATION = 1 << 12,
+    TRAITS_ALL = (1 << 13) - 1,
+};
+
 /* Each clause keeps its own hold; the alert is their union, as severe as the worst that fires. */
 struct clause {
     detect_fn *judge;
@@ -96,6 +114,8 @@ struct clause {
     uint32_t hold_others; /* of layers that are not embeddings; 0: the same */
     bool
         of_level; /* compares with the baseline: is over as "new level" when the norm stays there */
+    uint32_t looks_at; /* enum trait: without one of these it is silent, and why follows from what
+                          the layer has and how it is declared; 0: it has to be asked */
 };
 
 /* When a detector looks at a layer. At first sight: when a post of its kind comes, in all phases,

@@ -107,13 +107,10 @@ static void relieve(struct event_file *file)
         pending_flush(&file->queue);
 }
 
-/* The value's tag and head when it may be written, NULL when it is counted as late or invalid. */
-static struct tag *admit(struct event_file *file, struct event_head *head, bool valid)
+/* The value's tag and head when it may be written, NULL when it is counted as late or invalid, as
+ * it is without a tag. */
+static struct tag *admit_to(struct event_file *file, struct event_head *head, struct tag *tag)
 {
-    struct tag *tag = NULL;
-
-    if (valid && head->step <= INT64_MAX)
-        tag = tag_table_need(file->tags, head->tag, strlen(head->tag));
     if (!tag) {
         file->stats.invalid++;
         return NULL;
@@ -125,6 +122,13 @@ static struct tag *admit(struct event_file *file, struct event_head *head, bool 
     head->describe = !tag->described;
     head->wall = finite_wall(file, head->wall);
     return tag;
+}
+
+static struct tag *admit(struct event_file *file, struct event_head *head, bool valid)
+{
+    bool fine = valid && head->step <= INT64_MAX;
+
+    return admit_to(file, head, fine ? event_file_tag(file, head->tag) : NULL);
 }
 
 static bool settle(struct event_file *file, struct tag *tag, uint64_t step, bool queued,
@@ -149,11 +153,23 @@ void event_file_start(struct event_file *file, double wall, uint64_t step)
         file->stats.events++;
 }
 
+struct tag *event_file_tag(struct event_file *file, const char *name)
+{
+    return tag_table_need(file->tags, name, strlen(name));
+}
+
 bool event_file_scalar(struct event_file *file, double wall, uint64_t step, const char *tag,
                        double value)
 {
-    struct event_head head = {wall, step, tag, false};
-    struct tag *known = admit(file, &head, true);
+    return event_file_scalar_of(file, wall, step,
+                                step <= INT64_MAX ? event_file_tag(file, tag) : NULL, value);
+}
+
+bool event_file_scalar_of(struct event_file *file, double wall, uint64_t step, struct tag *tag,
+                          double value)
+{
+    struct event_head head = {wall, step, tag ? tag->name : "", false};
+    struct tag *known = admit_to(file, &head, step <= INT64_MAX ? tag : NULL);
 
     return known &&
            settle(file, known, step, event_scalar(&file->queue, LIMIT_SCALARS, &head, value),
@@ -163,13 +179,16 @@ bool event_file_scalar(struct event_file *file, double wall, uint64_t step, cons
 /* One edge that is not finite leaves the tag's whole page blank. */
 static bool histogram_is_valid(const struct histogram *h)
 {
-    bool valid = h->length > 0 && h->length <= HISTOGRAM_BUCKETS_MAX;
+    unsigned valid = 1;
 
+    if (h->length == 0 || h->length > HISTOGRAM_BUCKETS_MAX)
+        return false;
     /* What is no number compares false; all are compared, for a branch each would take longer. */
-    for (size_t i = 0; valid && i < h->length; i++)
-        valid = (h->left[i] >= -DBL_MAX) & (h->left[i] <= h->right[i]) & (h->right[i] <= DBL_MAX) &
-                (h->count[i] >= 0) & (h->count[i] <= DBL_MAX);
-    return valid;
+    for (size_t i = 0; i < h->length; i++)
+        valid &=
+            (unsigned)((h->left[i] >= -DBL_MAX) & (h->left[i] <= h->right[i]) &
+                       (h->right[i] <= DBL_MAX) & (h->count[i] >= 0) & (h->count[i] <= DBL_MAX));
+    return valid != 0;
 }
 
 bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,

@@ -98,6 +98,11 @@ void event_file_start(struct event_file *file, double wall, uint64_t step);
 /* Queue one value. False: late, dropped or invalid, counted in the stats. */
 bool event_file_scalar(struct event_file *file, double wall, uint64_t step, const char *tag,
                        double value);
+/* The same of a tag that was looked up before, which NULL stands for where it is not valid. It is
+ * the file's, as long as that lives. */
+struct tag *event_file_tag(struct event_file *file, const char *name);
+bool event_file_scalar_of(struct event_file *file, double wall, uint64_t step, struct tag *tag,
+                          double value);
 bool event_file_histogram(struct event_file *file, double wall, uint64_t step, const char *tag,
                           const struct histogram *histogram);
 bool event_file_text(struct event_file *file, double wall, uint64_t step, const char *tag,

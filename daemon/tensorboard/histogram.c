@@ -11,6 +11,8 @@ enum { QUANTILES = 31, STEPS = 31, ZERO_SHARE = 1024 };
 enum { MARKS = 2 + QUANTILES + (STEPS - 1) + 2 };
 _Static_assert((int)MARKS <= (int)HISTOGRAM_BUCKETS_MAX + 1, "too many edges");
 
+enum { PLACES = 2 * BUCKETS + 1, WORD_BITS = 64 };
+
 struct line {
     const struct summary *s;
     int first, last; /* places around all that is occupied */
@@ -18,8 +20,8 @@ struct line {
     /* Elements left of the places around each sign's buckets. Between the two signs lie up to 4,080
      * places with nothing but the zeros: they are stepped over. */
     uint64_t left_of_negative[BUCKETS + 1], left_of_positive[BUCKETS + 1];
-    int marks[MARKS]; /* edges chosen so far */
-    size_t mark_count;
+    uint64_t
+        marks[PLACES / WORD_BITS + 1]; /* edges chosen so far: a bit for each place from `first` */
 };
 
 static double edge_at(int place)
@@ -30,7 +32,8 @@ static double edge_at(int place)
 /* The place at or next to x towards zero. */
 static int place_of(double x)
 {
-    float magnitude = (float)fmin(fabs(x), 0x1p128);
+    double wide = fabs(x);
+    float magnitude = (float)(wide < 0x1p128 ? wide : 0x1p128); /* x is a number */
     uint32_t bits;
 
     memcpy(&bits, &magnitude, sizeof bits);
@@ -61,6 +64,11 @@ static void line_ends(struct line *line, const struct summary *s)
         line->last = s->zeros > 0 ? 0 : -(int)n->first;
 }
 
+static size_t mark_words(const struct line *line)
+{
+    return (size_t)(line->last - line->first) / WORD_BITS + 1;
+}
+
 /* The ends are known. */
 static void line_fill(struct line *line)
 {
@@ -78,7 +86,7 @@ static void line_fill(struct line *line)
         sum += p->counts[i];
     }
     line->left_of_positive[p->length] = line->total = sum;
-    line->mark_count = 0;
+    memset(line->marks, 0, mark_words(line) * sizeof *line->marks);
 }
 
 /* Elements left of a place from first to last; zeros are right of place 0. */
@@ -113,8 +121,10 @@ static int end_of_run(const struct line *line, int place)
 
 static void mark(struct line *line, int place)
 {
+    size_t at = (size_t)(place - line->first);
+
     if (place > line->first && place < line->last)
-        line->marks[line->mark_count++] = place;
+        line->marks[at / WORD_BITS] |= UINT64_C(1) << at % WORD_BITS;
 }
 
 static void mark_quantiles(struct line *line)
@@ -177,38 +187,24 @@ static void add_bucket(struct histogram *h, double left, double right, uint64_t 
     h->count[h->length++] = (double)count;
 }
 
-/* Ascending, each once. */
-static void sort_marks(struct line *line)
+/* The next edge to the right, with what is left of it. */
+static void gather_to(const struct line *line, struct histogram *h, int place, uint64_t *left)
 {
-    size_t kept = 0;
+    double from = h->length ? h->right[h->length - 1] : edge_at(line->first);
+    uint64_t until = end_at(line, place);
 
-    for (size_t i = 0; i < line->mark_count; i++) {
-        int place = line->marks[i];
-        size_t at = kept;
-
-        while (at > 0 && line->marks[at - 1] > place)
-            at--;
-        if (at > 0 && line->marks[at - 1] == place)
-            continue;
-        memmove(&line->marks[at + 1], &line->marks[at], (kept - at) * sizeof *line->marks);
-        line->marks[at] = place;
-        kept++;
-    }
-    line->mark_count = kept;
+    add_bucket(h, from, edge_at(place), until - *left);
+    *left = until;
 }
 
-static void gather(struct line *line, struct histogram *h)
+static void gather(const struct line *line, struct histogram *h)
 {
-    int from = line->first;
+    uint64_t left = below(line, line->first);
 
-    sort_marks(line);
-    line->marks[line->mark_count++] = line->last;
-    for (size_t i = 0; i < line->mark_count; i++) {
-        int to = line->marks[i];
-
-        add_bucket(h, edge_at(from), edge_at(to), end_at(line, to) - below(line, from));
-        from = to;
-    }
+    for (size_t w = 0; w < mark_words(line); w++)
+        for (uint64_t word = line->marks[w]; word; word &= word - 1)
+            gather_to(line, h, line->first + (int)(w * WORD_BITS) + __builtin_ctzll(word), &left);
+    gather_to(line, h, line->last, &left);
 }
 
 bool histogram_linear(const struct summary *s, struct histogram *h)
@@ -239,10 +235,24 @@ bool histogram_linear(const struct summary *s, struct histogram *h)
 
 /* ---- log10 */
 
-/* What f32 has below it is in bucket 0, whose own edge has no logarithm. */
+/* Of a power of two and eighths of it, as all edges from 2^-126 on are: two numbers of a table, for
+ * log10() takes a hundred instructions. What f32 has below it is in bucket 0, whose own edge has no
+ * logarithm. */
 static double log_edge(uint32_t index)
 {
-    return log10(index > 0 ? bucket_low(index) : 0x1p-149);
+    static const double power = 0.301029995663981195214;
+    static const double eighths[8] = {0,
+                                      0.0511525224473812889488,
+                                      0.0969100130080564143588,
+                                      0.138302698166281455109,
+                                      0.176091259055681242081,
+                                      0.210853365314893183565,
+                                      0.243038048686294440285,
+                                      0.27300127206373765644};
+
+    if (index < 8)
+        return log10(index > 0 ? bucket_low(index) : 0x1p-149);
+    return ((int)(index >> 3) - 127) * power + eighths[index & 7];
 }
 
 static uint64_t of_magnitude(const struct summary *s, uint32_t index)

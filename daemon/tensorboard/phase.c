@@ -78,10 +78,8 @@ struct visit {
 static void scalar(const struct visit *v, struct scalar_window *w, const char *kind,
                    const char *name)
 {
-    char tag[TAG_MAX];
-
     if (!v->burst || ladder_burst(&w->ladder, w->steps > 0))
-        tags_window(v->writer, w, tag_join(tag, v->phase, kind, name));
+        tags_window(v->writer, w, v->phase, kind, name);
 }
 
 static void visit_layer(const struct visit *v, size_t layer)

@@ -30,10 +30,8 @@ struct recording {
 static void add(const struct recording *r, struct scalar_window *window, double value,
                 const char *kind, const char *name)
 {
-    char tag[TAG_MAX];
-
     if (scalar_window_add(window, r->step, value))
-        tags_window(&r->record->writer, window, tag_join(tag, r->phase, kind, name));
+        tags_window(&r->record->writer, window, r->phase, kind, name);
 }
 
 /* The same, for values that may not exist (NaN). */

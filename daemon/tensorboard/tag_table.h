@@ -12,6 +12,7 @@
 enum {
     TAG_BYTES_MAX = 1024, /* a tag is a prefix, a layer's path and a variable's name */
     TAGS_MAX = 1 << 18,
+    TAG_ENTRY_BYTES = 128, /* that a tag takes here besides its name, at most */
 };
 
 struct tag_table; /* opaque */

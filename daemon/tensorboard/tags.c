@@ -119,11 +119,18 @@ static bool waits(const struct tag_writer *w, enum thrift kind)
     return !w->last && (w->thrift >= kind || event_file_pending(w->file) >= full);
 }
 
-void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag)
+void tags_window(struct tag_writer *w, struct scalar_window *window, uint32_t phase,
+                 const char *kind, const char *name)
 {
+    char tag[TAG_MAX];
+
     if (window->steps == 0 || waits(w, THRIFT_SCALARS))
         return;
-    tag_scalar(w, tag, window->last_step, scalar_window_value(window));
+    if (!window->tag)
+        window->tag = event_file_tag(w->file, tag_join(tag, phase, kind, name));
+    begin(w, window->last_step);
+    (void)event_file_scalar_of(w->file, w->wall, window->last_step, window->tag,
+                               scalar_window_value(window));
     scalar_window_clear(window);
 }
 
@@ -143,7 +150,7 @@ void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phas
     tag_scalar(w, tag, window->last_step, window->min);
     tag_join(tag, phase, "gradient_norm_max/", layer);
     tag_scalar(w, tag, window->last_step, window->max);
-    tags_window(w, window, tag_join(tag, phase, "gradient_norm/", tags_norm_name(layer)));
+    tags_window(w, window, phase, "gradient_norm/", tags_norm_name(layer));
 }
 
 void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t phase,

@@ -54,8 +54,10 @@ void tag_stair(struct tag_writer *w, const char *tag, uint64_t step, double befo
  * is what the norm of the whole model is called: "/all", the path of no layer. */
 const char *tags_norm_name(const char *layer);
 
-/* Write and clear one window; an empty one is left alone, and one that is to wait. */
-void tags_window(struct tag_writer *w, struct scalar_window *window, const char *tag);
+/* Write and clear one window, whose tag is that of tag_join(): always the same, for it is looked up
+ * once. An empty one is left alone, and one that is to wait. */
+void tags_window(struct tag_writer *w, struct scalar_window *window, uint32_t phase,
+                 const char *kind, const char *name);
 void tags_norm(struct tag_writer *w, struct scalar_window *window, uint32_t phase,
                const char *layer);
 void tags_signal(struct tag_writer *w, struct histogram_window *window, uint32_t phase,

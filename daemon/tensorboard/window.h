@@ -11,6 +11,8 @@
 #include "daemon/ladder.h"
 #include "proto/summary.h"
 
+struct tag;
+
 /* A zeroed one is unused: it begins with its first value. */
 struct scalar_window {
     struct ladder ladder;
@@ -19,6 +21,7 @@ struct scalar_window {
     double sum, min, max; /* over those; NaN where there is none */
     double last;          /* the newest of them */
     bool running_total;   /* what is recorded is the last value, not the mean */
+    struct tag *tag;      /* borrowed from the event file it is recorded in; NULL: not looked up */
 };
 
 struct histogram_window {
@@ -26,6 +29,11 @@ struct histogram_window {
     uint64_t steps, last_step;
     struct summary *summary; /* owned; NULL: nothing came since it was made, or rested */
 };
+
+/* docs/ARCHITECTURE.md says so, for memory is reserved by it: of a tag, and besides its buckets. */
+_Static_assert(sizeof(struct scalar_window) <= 120, "a scalar's window has grown");
+_Static_assert(sizeof(struct histogram_window) <= 72, "a histogram's window has grown");
+_Static_assert(sizeof(struct summary) <= 400, "a summary has grown");
 
 /* Adds a step's value. True: the window is to be recorded now, and then cleared. */
 bool scalar_window_add(struct scalar_window *w, uint64_t step, double value);

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "daemon/baseline.h"
+#include "tests/unit/random.h"
 
 static struct baseline b;
 
@@ -95,6 +96,22 @@ static void the_recent_maximum_is_of_the_last_ten(void **state)
     norm_baseline_reset(&n);
     assert_true(isnan(norm_baseline_recent_max(&n)));
     assert_true(isnan(norm_baseline_level(&n)));
+}
+
+static void the_recent_maximum_is_that_of_a_loop(void **state)
+{
+    struct norm_baseline n = {0};
+    uint64_t seed = 1;
+
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        double max = 0;
+
+        norm_baseline_add(&n, (double)(1 + random_below(&seed, 12)));
+        for (size_t k = 0; k < BASELINE_RECENT; k++)
+            max = fmax(max, n.recent[k]);
+        assert_true(n.recent_max == max);
+    }
 }
 
 static void the_first_loss_is_the_median_of_five_finite_ones(void **state)
@@ -254,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_usual_once_is_no_explosion_later, start, stop),
         cmocka_unit_test_setup_teardown(zeros_and_nonfinite_norms_never_enter, start, stop),
         cmocka_unit_test_setup_teardown(the_recent_maximum_is_of_the_last_ten, start, stop),
+        cmocka_unit_test(the_recent_maximum_is_that_of_a_loop),
         cmocka_unit_test_setup_teardown(the_first_loss_is_the_median_of_five_finite_ones, start,
                                         stop),
         cmocka_unit_test_setup_teardown(a_loss_that_diverged_at_once_is_no_first_loss, start, stop),

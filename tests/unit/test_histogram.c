@@ -333,6 +333,25 @@ static void log10_of_the_whole_range_is_finite(void **state)
     summary_free(&s);
 }
 
+/* By the table, compared with log10() of the edge itself. */
+static void every_edge_has_its_logarithm(void **state)
+{
+    (void)state;
+    struct histogram h;
+
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        uint64_t count = 1;
+        struct summary s = {.count = 1, .parts = 1, .positive = {i, 1, &count, 1}};
+        double left = log10(i ? bucket_low(i) : 0x1p-149), right = log10(bucket_low(i + 1));
+
+        assert_true(histogram_log10(&s, &h));
+        assert_int_equal(h.length, 1);
+        assert_true(fabs(h.left[0] - left) <= 1e-15 * fmax(1, fabs(left)));
+        assert_true(fabs(h.right[0] - right) <= 1e-15 * fmax(1, fabs(right)));
+        assert_true(h.left[0] < h.right[0]);
+    }
+}
+
 static void log10_edges_stand_still_while_values_move(void **state)
 {
     (void)state;
@@ -437,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_summary_that_contradicts_itself_does_no_harm),
         cmocka_unit_test(log10_shows_magnitudes_of_both_signs),
         cmocka_unit_test(log10_of_the_whole_range_is_finite),
+        cmocka_unit_test(every_edge_has_its_logarithm),
         cmocka_unit_test(log10_edges_stand_still_while_values_move),
         cmocka_unit_test(log10_of_nothing_but_zeros_is_none),
     };

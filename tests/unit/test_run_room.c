@@ -12,7 +12,7 @@
 
 #include "tests/unit/limited.h"
 
-enum { MANY = 1000, VARIABLES = 2000 };
+enum { MANY = 1000, VARIABLES = 2000, WIDE = 32 };
 
 /* Declares embeddings from id `first` on, each with `of_each` variables beside its own. */
 static void declare(struct peer *peer, uint32_t first, uint32_t count, uint32_t of_each)
@@ -184,8 +184,29 @@ static size_t allocated(void)
     return info.uordblks + info.hblkhd;
 }
 
-/* From what a run takes with one layer to what it takes with many, all of it posted. */
-static size_t layers_take(uint32_t of_each)
+/* A tensor that occupies so many buckets of each sign. */
+static void post_wide(struct peer *peer, uint32_t target, uint32_t signal, uint32_t buckets)
+{
+    uint64_t counts[WIDE];
+    struct message m = {.type = FRAME_SAMPLE,
+                        .sample = {.sequence = ++peer->sequence,
+                                   .target = target,
+                                   .signal = signal,
+                                   .phase = EMBMON_TRAIN,
+                                   .step = 1,
+                                   .summary = {.count = 2 * buckets, .parts = 1}}};
+
+    for (uint32_t i = 0; i < buckets; i++)
+        counts[i] = 1;
+    m.sample.summary.negative = m.sample.summary.positive =
+        (struct summary_span){900, buckets, counts, buckets};
+    m.sample.summary.square_sum = m.sample.summary.absolute_sum = 1;
+    peer_say(peer, &m, 1);
+}
+
+/* From what a run takes with one layer to what it takes with many, all of it posted, in histograms
+ * of so many buckets of each sign. */
+static size_t layers_take(uint32_t of_each, uint32_t buckets)
 {
     struct peer peer = joined(1, (struct hello){0}, 0);
     size_t before;
@@ -196,7 +217,7 @@ static size_t layers_take(uint32_t of_each)
     declare(&peer, 0, MANY, of_each);
     for (uint32_t id = 0; id < MANY * (1 + of_each); id++) {
         for (uint32_t signal = 1; signal <= STEP_SIGNALS; signal++)
-            post(&peer, id, EMBMON_TRAIN, signal, 1);
+            post_wide(&peer, id, signal, buckets);
     }
     end(&peer, EMBMON_TRAIN, 1);
     before = allocated() - before;
@@ -209,14 +230,29 @@ static void what_is_reserved_is_what_is_taken(void **state)
     size_t bare, with;
 
     (void)state;
-    bare = layers_take(0) / MANY;
+    bare = layers_take(0, 1) / MANY;
     stop(state);
     start(state);
-    with = layers_take(2) / MANY;
+    with = layers_take(2, 1) / MANY;
     print_message("%zu bytes a layer, %zu with two variables more\n", bare, with);
     assert_in_range(bare, (MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES) * 2 / 3,
                     MODEL_LAYER_BYTES + MODEL_VARIABLE_BYTES);
     assert_in_range((with - bare) / 2, MODEL_VARIABLE_BYTES * 2 / 3, MODEL_VARIABLE_BYTES);
+}
+
+/* Each count once in the step that is open, or waits to be used again, and once in its window. */
+static void buckets_take_eight_bytes_twice(void **state)
+{
+    const size_t more = 2 * (WIDE - 1) * STEP_SIGNALS; /* of a layer, of both signs */
+    size_t narrow, wide;
+
+    (void)state;
+    narrow = layers_take(0, 1) / MANY;
+    stop(state);
+    start(state);
+    wide = layers_take(0, WIDE) / MANY;
+    print_message("%zu bytes a layer, %zu with %d buckets a histogram\n", narrow, wide, 2 * WIDE);
+    assert_in_range(wide - narrow, more * 8, more * 2 * 8);
 }
 
 static void another_phase_takes_what_is_reserved_for_it(void **state)
@@ -245,6 +281,7 @@ int main(void)
         TEST(what_is_collected_is_written_early_where_memory_runs_out),
 #ifndef __SANITIZE_ADDRESS__
         TEST(what_is_reserved_is_what_is_taken),
+        TEST(buckets_take_eight_bytes_twice),
         TEST(another_phase_takes_what_is_reserved_for_it),
 #endif
     };

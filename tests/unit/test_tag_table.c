@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,27 @@ static void the_table_has_a_ceiling(void **state)
     tag_table_free(tags);
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* it counts otherwise */
+static void a_tag_takes_what_is_said_and_its_name(void **state)
+{
+    enum { MANY = 20000, NAME = 40 };
+    struct tag_table *tags = tag_table_new();
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd, bytes;
+    char name[NAME + 1];
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "gradient_norm/model/block/layer_%08d", i);
+        assert_int_equal(strlen(name), NAME);
+        assert_non_null(tag_table_need(tags, name, NAME));
+    }
+    bytes = (mallinfo2().uordblks + mallinfo2().hblkhd - before) / MANY;
+    print_message("%zu bytes a tag with a name of %d\n", bytes, NAME);
+    assert_in_range(bytes, (TAG_ENTRY_BYTES + NAME) * 2 / 3, TAG_ENTRY_BYTES + NAME);
+    tag_table_free(tags);
+}
+#endif
+
 struct seen {
     int count;
     int64_t steps;
@@ -93,6 +115,9 @@ int main(void)
         cmocka_unit_test(a_tag_is_made_once_and_found_again),
         cmocka_unit_test(names_that_a_reader_chokes_on_are_refused),
         cmocka_unit_test(the_table_has_a_ceiling),
+#ifndef __SANITIZE_ADDRESS__
+        cmocka_unit_test(a_tag_takes_what_is_said_and_its_name),
+#endif
         cmocka_unit_test(tags_with_a_value_are_visited_in_order),
     };
 

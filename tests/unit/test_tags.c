@@ -128,10 +128,36 @@ static void an_empty_window_writes_nothing(void **state)
     struct scalar_window scalar = {0};
     struct histogram_window histogram = {0};
 
-    tags_window(&writer, &scalar, "x");
+    tags_window(&writer, &scalar, EMBMON_TRAIN, "", "x");
     tags_norm(&writer, &scalar, EMBMON_TRAIN, "x");
     tags_signal(&writer, &histogram, EMBMON_TRAIN, EMBMON_GRADIENT, "x");
     assert_int_equal(events(), 0);
+}
+
+/* What is written by it is what is written by its name. */
+static void a_windows_tag_is_looked_up_once(void **state)
+{
+    (void)state;
+    struct scalar_window w = {0}, wrong = {0};
+    struct event_file_stats stats;
+
+    scalar_window_add(&w, 7, 1);
+    tags_window(&writer, &w, EMBMON_VALIDATE, "kind/", "a/b");
+    assert_non_null(w.tag);
+    assert_ptr_equal(w.tag, event_file_tag(writer.file, "validation/kind/a/b"));
+    scalar_window_add(&w, 8, 1);
+    tags_window(&writer, &w, EMBMON_VALIDATE, "not", "looked at");
+    assert_int_equal(last("validation/kind/a/b"), 8);
+    tag_scalar(&writer, "validation/kind/a/b", 9, 1);
+    scalar_window_add(&w, 9, 1);
+    tags_window(&writer, &w, EMBMON_VALIDATE, "kind/", "a/b"); /* late */
+    scalar_window_add(&wrong, 9, 1);
+    tags_window(&writer, &wrong, EMBMON_TRAIN, "kind/", "\xff");
+    assert_null(wrong.tag);
+    event_file_get_stats(writer.file, &stats);
+    assert_int_equal(stats.events, 1 + 3);
+    assert_int_equal(stats.late, 1);
+    assert_int_equal(stats.invalid, 1);
 }
 
 static void a_norm_has_a_band(void **state)
@@ -222,15 +248,15 @@ static void windows_wait_while_much_waits_for_the_disk(void **state)
         tag_text(&writer, "text", ++step, text);
     tags_signal(&writer, &histogram, EMBMON_TRAIN, EMBMON_GRADIENT, "a");
     assert_int_equal(histogram.steps, 1);
-    tags_window(&writer, &scalar, "x");
+    tags_window(&writer, &scalar, EMBMON_TRAIN, "", "x");
     assert_int_equal(last("x"), 1);
     scalar_window_add(&scalar, 2, 1);
     while (event_file_pending(writer.file) < EVENT_FILE_QUEUE / 4 * 3)
         tag_text(&writer, "text", ++step, text);
-    tags_window(&writer, &scalar, "x");
+    tags_window(&writer, &scalar, EMBMON_TRAIN, "", "x");
     assert_int_equal(last("x"), 1);
     writer.last = true;
-    tags_window(&writer, &scalar, "x");
+    tags_window(&writer, &scalar, EMBMON_TRAIN, "", "x");
     tags_signal(&writer, &histogram, EMBMON_TRAIN, EMBMON_GRADIENT, "a");
     assert_int_equal(last("x"), 2);
     assert_int_equal(last("gradients/a"), 1);
@@ -249,6 +275,7 @@ int main(void)
         with_a_file(a_start_goes_before_the_first_value_once),
         with_a_file(a_stair_stands_on_the_step_before),
         with_a_file(an_empty_window_writes_nothing),
+        with_a_file(a_windows_tag_is_looked_up_once),
         with_a_file(a_norm_has_a_band),
         with_a_file(a_layer_called_all_is_not_taken_for_the_model),
         with_a_file(only_gradients_have_logarithms_too),
