@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "daemon/thread.h"
 
 enum {
     PERIOD_MS = 60 * 1000, /* between two counts */
@@ -101,24 +102,6 @@ static void *count(void *argument)
     return NULL;
 }
 
-static bool start(struct census *census)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all;
-    bool fine;
-
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    sigfillset(&all);
-    fine = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-           pthread_attr_setsigmask_np(&attributes, &all) == 0 &&
-           pthread_attr_setstacksize(&attributes, 128 << 10) == 0 &&
-           pthread_create(&thread, &attributes, count, census) == 0;
-    pthread_attr_destroy(&attributes);
-    return fine;
-}
-
 /* ---- from outside */
 
 struct census *census_new(const char *logdir)
@@ -177,7 +160,7 @@ void census_look(struct census *census, struct moment now, bool soon, uint64_t w
         return;
     census->began_ms = now.ms;
     census->writing = written;
-    census->counting = start(census);
+    census->counting = thread_start(count, census);
     if (!census->counting)
         census->next_ms = now.ms + SOON_MS;
 }

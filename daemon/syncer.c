@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "daemon/thread.h"
 
 struct sync {
     struct sync *next;
@@ -177,27 +178,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-static bool start(struct syncer *syncer)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t all;
-    bool fine;
-
-    if (syncer->started)
-        return true;
-    if (pthread_attr_init(&attributes) != 0)
-        return false;
-    sigfillset(&all);
-    fine = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED) == 0 &&
-           pthread_attr_setsigmask_np(&attributes, &all) == 0 &&
-           pthread_attr_setstacksize(&attributes, 128 << 10) == 0 &&
-           pthread_create(&thread, &attributes, run, syncer) == 0;
-    pthread_attr_destroy(&attributes);
-    syncer->started = fine;
-    return fine;
-}
-
 /* ---- from outside */
 
 struct syncer *syncer_new(void)
@@ -229,6 +209,13 @@ void syncer_free(struct syncer *syncer)
     pthread_mutex_unlock(&syncer->mutex); /* the thread frees it */
 }
 
+static bool is_started(struct syncer *syncer)
+{
+    if (!syncer->started)
+        syncer->started = thread_start(run, syncer);
+    return syncer->started;
+}
+
 static bool copy_descriptors(struct sync *sync, const struct sync_file *files, size_t count,
                              int folder)
 {
@@ -255,7 +242,7 @@ struct sync *syncer_start(struct syncer *syncer, const struct sync_file *files, 
     sync->above = above < SYNC_ABOVE_MAX ? above : SYNC_ABOVE_MAX;
     sync->from = from;
     sync->to = to;
-    if (!copy_descriptors(sync, files, count, folder) || !start(syncer)) {
+    if (!copy_descriptors(sync, files, count, folder) || !is_started(syncer)) {
         sync_free(sync);
         return NULL;
     }

@@ -2,25 +2,19 @@
 #ifndef EMBMON_TESTS_UNIT_LIMITED_H
 #define EMBMON_TESTS_UNIT_LIMITED_H
 
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
+#include "tests/unit/logdir.h"
 
-static struct registry *registry;
 static struct ceilings ceilings;
 
 static inline int start(void **state)
 {
-    if (tree_make(state) != 0)
-        return -1;
     ceilings = (struct ceilings)CEILINGS_DEFAULT;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
+    return logdir_begin(state);
 }
 
 static inline int stop(void **state)
 {
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
+    return logdir_end(state);
 }
 
 static inline void hold(void)

@@ -9,32 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/rundir.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
-}
-
-/* A daemon that was killed knows nothing any more. */
-static void restart(uint64_t ms)
-{
-    registry_free(registry, at(ms));
-    registry = registry_new(tree_path, at(ms));
-    assert_non_null(registry);
-}
+#include "tests/unit/logdir.h"
 
 /* The name the daemon gives, "" when it refuses; the session is left open. */
 static struct peer joined(uint8_t id, struct hello with, uint64_t ms)
@@ -88,7 +63,7 @@ static void restart_beneath(struct peer *peer, uint64_t ms)
 {
     registry_suspend(registry);
     peer_close(peer, ms);
-    restart(ms);
+    logdir_restart(ms);
 }
 
 static void a_launch_is_one_run_whoever_comes_first_after_a_restart(void **state)
@@ -115,7 +90,7 @@ static void a_launch_is_one_run_whoever_comes_first_after_a_restart(void **state
         peer_close(&a, 50);
         peer_bye(&b, 50);
         peer_close(&b, 50);
-        restart(60);
+        logdir_restart(60);
         assert_int_equal(rename(tree_file("run"), tree_file(first ? "second" : "first")), 0);
     }
     assert_false(rundir_exists(tree_path, "run-2"));
@@ -144,7 +119,7 @@ static void the_newest_run_that_admits_it_is_found_again(void **state)
     registry_suspend(registry);
     peer_close(&a, 10);
     peer_close(&b, 10);
-    restart(10);
+    logdir_restart(10);
     c = joined(3, (struct hello){.world = 2, .rank = 1}, 20);
     assert_run(c, "run-2");
     d = joined(4, (struct hello){.world = 2, .rank = 1, .key = "k"}, 20);
@@ -170,7 +145,7 @@ static void a_folder_of_an_earlier_daemon_is_not_written_over(void **state)
 
     (void)state;
     peer_close(&first, 1);
-    restart(2);
+    logdir_restart(2);
     second = joined(2, (struct hello){.name = "a/b"}, 3);
     assert_run(second, "a/b-2");
     peer_close(&second, 4);
@@ -257,7 +232,7 @@ static void given_continues_the_folder_without_a_suffix(void **state)
     (void)state;
     peer_step(&a, 41, 1, 1);
     peer_close(&a, 2);
-    restart(3);
+    logdir_restart(3);
     back = joined(1, (struct hello){.given = "run"}, 4);
     assert_run(back, "run");
     assert_int_equal(back.heard.next_step, 42);
@@ -273,7 +248,7 @@ static void all_ranks_of_a_given_run_meet_in_it_again(void **state)
     (void)state;
     peer_close(&a, 1);
     peer_close(&b, 1);
-    restart(2);
+    logdir_restart(2);
     b = joined(2, (struct hello){.name = "x", .given = "x", .world = 2, .rank = 1}, 3);
     a = joined(1, (struct hello){.name = "x", .given = "x", .world = 2}, 4);
     assert_run(a, "x");
@@ -310,7 +285,7 @@ static void given_does_not_take_a_rank_of_a_session_that_is_away(void **state)
     thief = joined(2, (struct hello){.given = "run"}, 2);
     assert_refused(&thief, "held by another session");
     peer_close(&thief, 2);
-    restart(3);
+    logdir_restart(3);
     thief = joined(2, (struct hello){.given = "run"}, 4);
     assert_refused(&thief, "held by another session");
     peer_close(&thief, 4);
@@ -330,7 +305,7 @@ static void given_with_another_world_size_leaves_the_checkpoint(void **state)
     (void)state;
     peer_step(&a, 0, 1, 1);
     peer_close(&a, 2);
-    restart(3);
+    logdir_restart(3);
     thief = joined(2, (struct hello){.given = "run", .world = 2, .rank = 1}, 4);
     assert_refused(&thief, "has another world size");
     peer_close(&thief, 4);
@@ -348,7 +323,7 @@ static void resume_continues_an_existing_folder(void **state)
     peer_step(&a, 9, 1, 1);
     peer_bye(&a, 2);
     peer_close(&a, 2);
-    restart(3);
+    logdir_restart(3);
     b = joined(2, (struct hello){.resume = true}, 4);
     assert_run(b, "run");
     assert_int_equal(b.heard.next_step, 10);
@@ -614,50 +589,37 @@ static void a_world_of_1024_ranks_is_resumed_again_and_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(ranks_of_one_launch_join_one_run, start, stop),
-        cmocka_unit_test_setup_teardown(the_same_name_again_gets_a_suffix, start, stop),
-        cmocka_unit_test_setup_teardown(a_folder_of_an_earlier_daemon_is_not_written_over, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(a_launch_is_one_run_whoever_comes_first_after_a_restart,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_session_finds_its_run_again_without_its_name, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(the_newest_run_that_admits_it_is_found_again, start, stop),
-        cmocka_unit_test_setup_teardown(what_a_killed_daemon_had_not_begun_is_begun, start, stop),
-        cmocka_unit_test_setup_teardown(what_the_framework_writes_below_the_name_is_no_run, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(another_key_name_or_world_is_another_run, start, stop),
-        cmocka_unit_test_setup_teardown(a_missing_key_is_no_obstacle, start, stop),
-        cmocka_unit_test_setup_teardown(a_run_is_joined_for_60_seconds_after_it_was_heard, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(a_rank_that_was_held_once_is_never_given_again, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(given_continues_the_folder_without_a_suffix, start, stop),
-        cmocka_unit_test_setup_teardown(all_ranks_of_a_given_run_meet_in_it_again, start, stop),
-        cmocka_unit_test_setup_teardown(given_does_not_take_a_rank_from_a_session_that_is_there,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(given_does_not_take_a_rank_of_a_session_that_is_away, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(given_with_another_world_size_leaves_the_checkpoint, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(resume_continues_an_existing_folder, start, stop),
-        cmocka_unit_test_setup_teardown(resume_continues_a_loaded_run_however_long_it_was_quiet,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(all_ranks_of_a_resumed_launch_meet, start, stop),
-        cmocka_unit_test_setup_teardown(resume_does_not_take_a_rank_that_is_held, start, stop),
-        cmocka_unit_test_setup_teardown(
-            resume_with_another_world_size_begins_the_run_anew_in_its_folder, start, stop),
-        cmocka_unit_test_setup_teardown(resume_of_what_is_not_there_begins_it, start, stop),
-        cmocka_unit_test_setup_teardown(a_name_too_long_for_a_suffix_is_refused, start, stop),
-        cmocka_unit_test_setup_teardown(a_logdir_that_went_away_is_made_again_or_said, start, stop),
-        cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_after_an_hour, start, stop),
-        cmocka_unit_test_setup_teardown(beyond_256_runs_a_quiet_one_makes_room, start, stop),
-        cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_joins_one_run, start, stop),
-        cmocka_unit_test_setup_teardown(a_world_of_1024_ranks_is_resumed_again_and_again, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(fewer_runs_than_before_unload_the_quiet_ones, start, stop),
-        cmocka_unit_test_setup_teardown(an_idle_run_is_unloaded_when_the_configuration_says, start,
-                                        stop),
+        logdir_test(ranks_of_one_launch_join_one_run),
+        logdir_test(the_same_name_again_gets_a_suffix),
+        logdir_test(a_folder_of_an_earlier_daemon_is_not_written_over),
+        logdir_test(a_launch_is_one_run_whoever_comes_first_after_a_restart),
+        logdir_test(a_session_finds_its_run_again_without_its_name),
+        logdir_test(the_newest_run_that_admits_it_is_found_again),
+        logdir_test(what_a_killed_daemon_had_not_begun_is_begun),
+        logdir_test(what_the_framework_writes_below_the_name_is_no_run),
+        logdir_test(another_key_name_or_world_is_another_run),
+        logdir_test(a_missing_key_is_no_obstacle),
+        logdir_test(a_run_is_joined_for_60_seconds_after_it_was_heard),
+        logdir_test(a_rank_that_was_held_once_is_never_given_again),
+        logdir_test(given_continues_the_folder_without_a_suffix),
+        logdir_test(all_ranks_of_a_given_run_meet_in_it_again),
+        logdir_test(given_does_not_take_a_rank_from_a_session_that_is_there),
+        logdir_test(given_does_not_take_a_rank_of_a_session_that_is_away),
+        logdir_test(given_with_another_world_size_leaves_the_checkpoint),
+        logdir_test(resume_continues_an_existing_folder),
+        logdir_test(resume_continues_a_loaded_run_however_long_it_was_quiet),
+        logdir_test(all_ranks_of_a_resumed_launch_meet),
+        logdir_test(resume_does_not_take_a_rank_that_is_held),
+        logdir_test(resume_with_another_world_size_begins_the_run_anew_in_its_folder),
+        logdir_test(resume_of_what_is_not_there_begins_it),
+        logdir_test(a_name_too_long_for_a_suffix_is_refused),
+        logdir_test(a_logdir_that_went_away_is_made_again_or_said),
+        logdir_test(an_idle_run_is_unloaded_after_an_hour),
+        logdir_test(beyond_256_runs_a_quiet_one_makes_room),
+        logdir_test(a_world_of_1024_ranks_joins_one_run),
+        logdir_test(a_world_of_1024_ranks_is_resumed_again_and_again),
+        logdir_test(fewer_runs_than_before_unload_the_quiet_ones),
+        logdir_test(an_idle_run_is_unloaded_when_the_configuration_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

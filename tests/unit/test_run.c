@@ -10,50 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-static struct peer peer;
-static struct run *run;
-
-static int start_with(void **state, struct hello with)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    if (!registry)
-        return -1;
-    peer = peer_join(registry, 1, with, 0);
-    run = registry_find(registry, "run");
-    return run ? 0 : -1;
-}
-
-static int start(void **state)
-{
-    return start_with(state, (struct hello){0});
-}
-
-static int start_2(void **state)
-{
-    return start_with(state, (struct hello){.world = 2});
-}
-
-static int stop(void **state)
-{
-    if (peer.session)
-        peer_close(&peer, 1 << 30);
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
-}
-
-static struct run_status status(void)
-{
-    struct run_status s;
-
-    run_get_status(run, &s);
-    return s;
-}
+#include "tests/unit/one_run.h"
 
 /* How often the text stands in alerts.jsonl. */
 static unsigned alerts_with(const char *text)
@@ -535,37 +492,32 @@ static void a_folder_that_cannot_be_made_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(norms_of_closed_steps_are_learnt, start, stop),
-        cmocka_unit_test_setup_teardown(validation_teaches_no_baseline, start, stop),
-        cmocka_unit_test_setup_teardown(a_short_batch_is_not_learnt, start, stop),
-        cmocka_unit_test_setup_teardown(an_explosion_is_not_learnt_while_its_alert_is_there, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(a_learning_rate_that_jumps_forgets_the_levels, start, stop),
-        cmocka_unit_test_setup_teardown(two_ranks_are_one_norm, start_2, stop),
-        cmocka_unit_test_setup_teardown(a_rank_that_dies_does_not_stall_the_others, start_2, stop),
-        cmocka_unit_test_setup_teardown(a_silent_rank_holds_a_step_for_five_seconds_once, start_2,
-                                        stop),
-        cmocka_unit_test_setup_teardown(a_rank_that_is_not_read_from_counts_as_heard, start_2,
-                                        stop),
-        cmocka_unit_test_setup_teardown(alerts_are_lines_and_notices, start, stop),
-        cmocka_unit_test_setup_teardown(a_pending_alert_keeps_asking_for_every_step, start, stop),
-        cmocka_unit_test_setup_teardown(goodbye_closes_alerts_and_steps, start, stop),
-        cmocka_unit_test_setup_teardown(what_a_killed_trainer_left_is_recorded_after_a_minute,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_trainer_that_is_there_and_posts_nothing_is_stalled, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(one_that_is_stopped_as_a_whole_is_stalled, start, stop),
-        cmocka_unit_test_setup_teardown(one_that_is_gone_is_not_stalled, start, stop),
-        cmocka_unit_test_setup_teardown(one_that_validates_is_not_stalled, start, stop),
-        cmocka_unit_test_setup_teardown(a_validation_ends_a_stall, start, stop),
-        cmocka_unit_test_setup_teardown(compilation_is_not_a_stall, start, stop),
-        cmocka_unit_test_setup_teardown(one_that_comes_back_is_given_its_time, start, stop),
-        cmocka_unit_test_setup_teardown(all_ranks_must_wait_in_training, start_2, stop),
-        cmocka_unit_test_setup_teardown(a_run_that_is_connected_is_never_idle, start, stop),
-        cmocka_unit_test_setup_teardown(what_was_posted_is_conserved, start, stop),
-        cmocka_unit_test_setup_teardown(an_ended_run_is_small_and_may_go_on, start, stop),
-        cmocka_unit_test_setup_teardown(memory_stays_flat_over_many_steps, start, stop),
-        cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_made_is_said, start, stop),
+        one_run_test(norms_of_closed_steps_are_learnt),
+        one_run_test(validation_teaches_no_baseline),
+        one_run_test(a_short_batch_is_not_learnt),
+        one_run_test(an_explosion_is_not_learnt_while_its_alert_is_there),
+        one_run_test(a_learning_rate_that_jumps_forgets_the_levels),
+        one_run_test_of_2(two_ranks_are_one_norm),
+        one_run_test_of_2(a_rank_that_dies_does_not_stall_the_others),
+        one_run_test_of_2(a_silent_rank_holds_a_step_for_five_seconds_once),
+        one_run_test_of_2(a_rank_that_is_not_read_from_counts_as_heard),
+        one_run_test(alerts_are_lines_and_notices),
+        one_run_test(a_pending_alert_keeps_asking_for_every_step),
+        one_run_test(goodbye_closes_alerts_and_steps),
+        one_run_test(what_a_killed_trainer_left_is_recorded_after_a_minute),
+        one_run_test(a_trainer_that_is_there_and_posts_nothing_is_stalled),
+        one_run_test(one_that_is_stopped_as_a_whole_is_stalled),
+        one_run_test(one_that_is_gone_is_not_stalled),
+        one_run_test(one_that_validates_is_not_stalled),
+        one_run_test(a_validation_ends_a_stall),
+        one_run_test(compilation_is_not_a_stall),
+        one_run_test(one_that_comes_back_is_given_its_time),
+        one_run_test_of_2(all_ranks_must_wait_in_training),
+        one_run_test(a_run_that_is_connected_is_never_idle),
+        one_run_test(what_was_posted_is_conserved),
+        one_run_test(an_ended_run_is_small_and_may_go_on),
+        one_run_test(memory_stays_flat_over_many_steps),
+        one_run_test(a_folder_that_cannot_be_made_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

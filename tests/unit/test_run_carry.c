@@ -13,33 +13,7 @@
 #include "daemon/run_state.h"
 #include "daemon/state_file.h"
 #include "tests/unit/again.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-static struct peer peer;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    peer = peer_join(registry, 1, (struct hello){.world = 2}, 0);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    if (peer.session)
-        peer_close(&peer, 1 << 20);
-    registry_free(registry, at(1 << 20));
-    return tree_remove(state);
-}
-
-static struct run *run(void)
-{
-    return registry_find(registry, "run");
-}
+#include "tests/unit/one_run.h"
 
 static void train(void)
 {
@@ -75,14 +49,13 @@ static void all_that_is_asked_about_comes_back(void **state)
 
     (void)state;
     train();
-    run_suspend(run());
-    open = steps_bytes(run()->steps);
-    run_get_status(run(), &before);
+    run_suspend(run);
+    open = steps_bytes(run->steps);
+    run_get_status(run, &before);
     peer_close(&peer, 1002);
     registry_free(registry, at(1003));
-    registry = registry_new(tree_path, at(5));
-    peer = peer_join(registry, 1, (struct hello){.world = 2, .given = "run"}, 6);
-    run_get_status(run(), &after);
+    one_run_return((struct hello){.world = 2, .given = "run"});
+    run_get_status(run, &after);
     assert_int_equal(peer.heard.sequence, 40 * 4 + 1);
     assert_int_equal(after.step, before.step);
     assert_int_equal(after.steps, before.steps);
@@ -91,10 +64,10 @@ static void all_that_is_asked_about_comes_back(void **state)
     assert_int_equal(after.ranks, 2);
     assert_int_equal(after.layers, before.layers);
     assert_true(after.loss_posted && after.loss == before.loss);
-    assert_true(steps_bytes(run()->steps) > 0 && steps_bytes(run()->steps) <= open);
-    assert_int_equal(run()->every, 1);
-    assert_string_equal(run()->wanted, "run");
-    assert_int_equal(run()->member_count, 2);
+    assert_true(steps_bytes(run->steps) > 0 && steps_bytes(run->steps) <= open);
+    assert_int_equal(run->every, 1);
+    assert_string_equal(run->wanted, "run");
+    assert_int_equal(run->member_count, 2);
 }
 
 static void a_state_with_a_byte_changed_is_refused(void **state)
@@ -124,8 +97,7 @@ static void a_state_of_another_run_is_refused(void **state)
     peer_close(&peer, 1002);
     registry_free(registry, at(1003));
     assert_int_equal(rename(tree_file("run"), tree_file("other")), 0);
-    registry = registry_new(tree_path, at(5));
-    peer = peer_join(registry, 1, (struct hello){.world = 2, .given = "other"}, 6);
+    one_run_return((struct hello){.world = 2, .given = "other"});
     assert_string_equal(peer.heard.run, "other");
     assert_int_equal(peer.heard.sequence, 0);
     assert_int_equal(peer.heard.next_step, 42); /* what the event files say */
@@ -134,9 +106,9 @@ static void a_state_of_another_run_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(all_that_is_asked_about_comes_back, start, stop),
-        cmocka_unit_test_setup_teardown(a_state_with_a_byte_changed_is_refused, start, stop),
-        cmocka_unit_test_setup_teardown(a_state_of_another_run_is_refused, start, stop),
+        one_run_test_of_2(all_that_is_asked_about_comes_back),
+        one_run_test_of_2(a_state_with_a_byte_changed_is_refused),
+        one_run_test_of_2(a_state_of_another_run_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

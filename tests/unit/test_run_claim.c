@@ -11,24 +11,7 @@
 #include <unistd.h>
 
 #include "daemon/run_claim.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 20));
-    return tree_remove(state);
-}
+#include "tests/unit/logdir.h"
 
 static const struct hello FIRST = {.world = 2, .key = "k"};
 
@@ -40,9 +23,7 @@ static void leave_half_a_launch(uint64_t ms)
     assert_string_equal(first.heard.run, "run");
     registry_suspend(registry);
     peer_close(&first, ms);
-    registry_free(registry, at(ms));
-    registry = registry_new(tree_path, at(ms));
-    assert_non_null(registry);
+    logdir_restart(ms);
 }
 
 /* As told to a session of this id; ms: when it asks. */
@@ -120,8 +101,7 @@ static void a_run_that_has_ended_is_joined_by_nobody_else(void **state)
     (void)state;
     peer_bye(&first, 1001);
     peer_close(&first, 1001);
-    registry_free(registry, at(1002));
-    registry = registry_new(tree_path, at(1003));
+    logdir_restart(1002);
     assert_int_equal(claim(2, (struct hello){.world = 2, .rank = 1, .key = "k"}, 2000),
                      CLAIM_OTHERS);
     assert_int_equal(claim(1, FIRST, 2000), CLAIM_SESSION);
@@ -211,20 +191,18 @@ static void a_damaged_checkpoint_does_no_harm(void **state)
     }
 }
 
-#define test_in(test) cmocka_unit_test_setup_teardown(test, start, stop)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in(the_rest_of_a_launch_belongs_to_it),
-        test_in(others_do_not),
-        test_in(who_comes_ten_minutes_later_is_of_another_launch),
-        test_in(where_nobody_may_come_back_a_minute_is_the_limit),
-        test_in(a_run_that_has_ended_is_joined_by_nobody_else),
-        test_in(a_folder_that_another_embmond_writes_to_is_left_alone),
-        test_in(a_folder_without_any_record_is_free),
-        test_in(what_holds_anything_is_not),
-        test_in(a_damaged_checkpoint_does_no_harm),
+        logdir_test(the_rest_of_a_launch_belongs_to_it),
+        logdir_test(others_do_not),
+        logdir_test(who_comes_ten_minutes_later_is_of_another_launch),
+        logdir_test(where_nobody_may_come_back_a_minute_is_the_limit),
+        logdir_test(a_run_that_has_ended_is_joined_by_nobody_else),
+        logdir_test(a_folder_that_another_embmond_writes_to_is_left_alone),
+        logdir_test(a_folder_without_any_record_is_free),
+        logdir_test(what_holds_anything_is_not),
+        logdir_test(a_damaged_checkpoint_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

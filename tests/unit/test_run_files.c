@@ -10,37 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-static struct peer peer;
-static struct run *run;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    peer = peer_join(registry, 1, (struct hello){0}, 0);
-    run = registry_find(registry, "run");
-    return run ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    if (peer.session)
-        peer_close(&peer, 1 << 20);
-    registry_free(registry, at(1 << 20));
-    return tree_remove(state);
-}
-
-static void tick(uint64_t ms)
-{
-    registry_tick(registry, at(ms));
-    registry_flush(registry);
-    peer_listen(&peer);
-}
+#include "tests/unit/one_run.h"
 
 static bool is_there(const char *name)
 {
@@ -63,14 +33,6 @@ static size_t event_files(bool delete)
     if (stream)
         closedir(stream);
     return count;
-}
-
-static struct run_status status(void)
-{
-    struct run_status s;
-
-    run_get_status(run, &s);
-    return s;
 }
 
 static void what_is_there_is_left_alone(void **state)
@@ -151,16 +113,14 @@ static void where_no_folder_can_be_made_it_is_said_and_tried_again(void **state)
     assert_int_equal(status().deleted, 3);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_there_is_left_alone),
-        TEST(with_the_logdir_deleted_a_run_goes_on_in_a_new_one),
-        TEST(an_event_file_that_is_deleted_is_followed_by_a_new_one),
-        TEST(an_alerts_file_that_is_deleted_costs_no_more_than_that),
-        TEST(where_no_folder_can_be_made_it_is_said_and_tried_again),
+        one_run_test(what_is_there_is_left_alone),
+        one_run_test(with_the_logdir_deleted_a_run_goes_on_in_a_new_one),
+        one_run_test(an_event_file_that_is_deleted_is_followed_by_a_new_one),
+        one_run_test(an_alerts_file_that_is_deleted_costs_no_more_than_that),
+        one_run_test(where_no_folder_can_be_made_it_is_said_and_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

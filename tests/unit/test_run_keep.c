@@ -10,37 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-static struct peer peer;
-static struct run *run;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    peer = peer_join(registry, 1, (struct hello){0}, 0);
-    run = registry_find(registry, "run");
-    return run ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    if (peer.session)
-        peer_close(&peer, 1 << 20);
-    registry_free(registry, at(1 << 20));
-    return tree_remove(state);
-}
-
-static void tick(uint64_t ms)
-{
-    registry_tick(registry, at(ms));
-    registry_flush(registry);
-    peer_listen(&peer);
-}
+#include "tests/unit/one_run.h"
 
 static off_t size_of(const char *name)
 {
@@ -236,22 +206,17 @@ static void much_that_is_queued_does_not_wait_for_a_second(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_run_is_kept_before_its_first_member_knows_it, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(while_somebody_is_connected_the_checkpoint_stays_young,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(posts_are_kept_once_a_second, start, stop),
-        cmocka_unit_test_setup_teardown(the_first_after_a_pause_is_kept_at_the_next_tick, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(who_waits_is_served_every_100_ms, start, stop),
-        cmocka_unit_test_setup_teardown(where_nothing_has_changed_nothing_is_written, start, stop),
-        cmocka_unit_test_setup_teardown(files_get_what_is_in_a_checkpoint_and_no_more, start, stop),
-        cmocka_unit_test_setup_teardown(
-            while_the_disk_refuses_nothing_is_acknowledged_and_status_says_why, start, stop),
-        cmocka_unit_test_setup_teardown(goodbye_waits_for_nothing, start, stop),
-        cmocka_unit_test_setup_teardown(ranks_that_leave_need_a_checkpoint_together, start, stop),
-        cmocka_unit_test_setup_teardown(much_that_is_queued_does_not_wait_for_a_second, start,
-                                        stop),
+        one_run_test(a_run_is_kept_before_its_first_member_knows_it),
+        one_run_test(while_somebody_is_connected_the_checkpoint_stays_young),
+        one_run_test(posts_are_kept_once_a_second),
+        one_run_test(the_first_after_a_pause_is_kept_at_the_next_tick),
+        one_run_test(who_waits_is_served_every_100_ms),
+        one_run_test(where_nothing_has_changed_nothing_is_written),
+        one_run_test(files_get_what_is_in_a_checkpoint_and_no_more),
+        one_run_test(while_the_disk_refuses_nothing_is_acknowledged_and_status_says_why),
+        one_run_test(goodbye_waits_for_nothing),
+        one_run_test(ranks_that_leave_need_a_checkpoint_together),
+        one_run_test(much_that_is_queued_does_not_wait_for_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

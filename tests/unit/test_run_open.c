@@ -10,24 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 20));
-    return tree_remove(state);
-}
+#include "tests/unit/logdir.h"
 
 static struct run_options options(uint32_t world)
 {
@@ -43,9 +26,7 @@ static void leave_a_run_of(double value)
     peer_step(&peer, 0, value, 1001);
     registry_suspend(registry);
     peer_close(&peer, 1002);
-    registry_free(registry, at(1003));
-    registry = registry_new(tree_path, at(1004));
-    assert_non_null(registry);
+    logdir_restart(1003);
 }
 
 static void leave_a_run(void)
@@ -159,16 +140,14 @@ static void a_folder_that_cannot_be_made_is_said(void **state)
     assert_string_equal(problem, "a part of the run's name is not a folder below the logdir");
 }
 
-#define test_in(test) cmocka_unit_test_setup_teardown(test, start, stop)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in(what_was_kept_goes_on_in_one_new_file),
-        test_in(one_of_another_world_size_is_left_as_it_is),
-        test_in(damaged_checkpoints_make_no_empty_files),
-        test_in(without_its_alerts_a_run_goes_on_all_the_same),
-        test_in(a_folder_that_cannot_be_made_is_said),
+        logdir_test(what_was_kept_goes_on_in_one_new_file),
+        logdir_test(one_of_another_world_size_is_left_as_it_is),
+        logdir_test(damaged_checkpoints_make_no_empty_files),
+        logdir_test(without_its_alerts_a_run_goes_on_all_the_same),
+        logdir_test(a_folder_that_cannot_be_made_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,24 +8,7 @@
 #include <string.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
-}
+#include "tests/unit/logdir.h"
 
 static void a_new_run_has_nothing_to_say(void **state)
 {
@@ -204,14 +187,12 @@ static void alerts_are_told_with_their_newest_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_new_run_has_nothing_to_say, start, stop),
-        cmocka_unit_test_setup_teardown(the_status_counts_over_all_members, start, stop),
-        cmocka_unit_test_setup_teardown(a_layers_status_is_its_last_norm_and_worst_alert, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(the_status_has_the_last_loss_and_when_a_step_closed, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(detectors_that_cannot_tell_say_why, start, stop),
-        cmocka_unit_test_setup_teardown(alerts_are_told_with_their_newest_change, start, stop),
+        logdir_test(a_new_run_has_nothing_to_say),
+        logdir_test(the_status_counts_over_all_members),
+        logdir_test(a_layers_status_is_its_last_norm_and_worst_alert),
+        logdir_test(the_status_has_the_last_loss_and_when_a_step_closed),
+        logdir_test(detectors_that_cannot_tell_say_why),
+        logdir_test(alerts_are_told_with_their_newest_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,14 +11,9 @@
 #include <unistd.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
+#include "tests/unit/one_run.h"
 
 enum { TABLE = 10, FLAT, JOINS, KERNEL };
-
-static struct registry *registry;
-static struct peer peer;
-static struct run *run;
 
 static void declare(struct peer *of)
 {
@@ -49,15 +44,10 @@ static void declare(struct peer *of)
 
 static int start_with(void **state, struct hello with)
 {
-    if (tree_make(state) != 0)
+    if (one_run_begin_with(state, with) != 0)
         return -1;
-    registry = registry_new(tree_path, at(0));
-    if (!registry)
-        return -1;
-    peer = peer_join(registry, 1, with, 0);
     declare(&peer);
-    run = registry_find(registry, "run");
-    return run ? 0 : -1;
+    return 0;
 }
 
 static int start(void **state)
@@ -68,14 +58,6 @@ static int start(void **state)
 static int start_2(void **state)
 {
     return start_with(state, (struct hello){.world = 2});
-}
-
-static int stop(void **state)
-{
-    if (peer.session)
-        peer_close(&peer, 1 << 30);
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
 }
 
 static void ids(struct peer *of, uint32_t target, uint32_t phase, uint64_t step, uint64_t beyond)
@@ -322,7 +304,7 @@ static void ids_without_a_steps_end_are_bounded(void **state)
     assert_int_equal(steps_closed(run->steps, EMBMON_TRAIN), 2 * STEPS_OPEN_MAX - 1);
 }
 
-#define sight_test(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define sight_test(test) cmocka_unit_test_setup_teardown(test, start, one_run_end)
 
 int main(void)
 {
@@ -333,7 +315,7 @@ int main(void)
         sight_test(a_step_that_ends_says_it_no_second_time),
         sight_test(a_step_that_is_not_sampled_is_told_and_closes_with_the_next),
         sight_test(inference_is_looked_at_too),
-        cmocka_unit_test_setup_teardown(a_rank_is_not_waited_for, start_2, stop),
+        cmocka_unit_test_setup_teardown(a_rank_is_not_waited_for, start_2, one_run_end),
         sight_test(shapes_are_judged_when_they_come),
         sight_test(shapes_of_closed_steps_are_usual),
         sight_test(a_target_must_be_what_the_post_is_about),

@@ -11,47 +11,14 @@
 #include <unistd.h>
 
 #include "daemon/run_state.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-static struct peer peer;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    peer = peer_join(registry, 1, (struct hello){0}, 0);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    if (peer.session)
-        peer_close(&peer, 1 << 20);
-    registry_free(registry, at(1 << 20));
-    return tree_remove(state);
-}
-
-static struct run *run(void)
-{
-    return registry_find(registry, "run");
-}
-
-static void tick(uint64_t ms)
-{
-    registry_tick(registry, at(ms));
-    registry_flush(registry);
-    peer_listen(&peer);
-}
+#include "tests/unit/one_run.h"
 
 /* The thread works in its own time. */
 static void tick_until_synced(uint64_t ms)
 {
     const struct timespec moment = {0, 1000000};
 
-    for (tick(ms); run()->sync; tick(ms))
+    for (tick(ms); run->sync; tick(ms))
         nanosleep(&moment, NULL);
 }
 
@@ -61,13 +28,13 @@ static void what_is_kept_becomes_durable(void **state)
     peer_step(&peer, 0, 1, 10);
     tick_until_synced(2000);
     assert_int_equal(peer.heard.kept, 3);
-    assert_int_equal(run_member_durable(run()->members[0]), 3);
+    assert_int_equal(run_member_durable(run->members[0]), 3);
     assert_int_equal(access(tree_file("run/embmon/state.durable"), F_OK), 0);
     assert_int_equal(access(tree_file("run/embmon/state.sync"), F_OK), -1);
     peer_step(&peer, 1, 1, 2010);
-    assert_int_equal(run_member_durable(run()->members[0]), 3);
+    assert_int_equal(run_member_durable(run->members[0]), 3);
     tick_until_synced(4000);
-    assert_int_equal(run_member_durable(run()->members[0]), 6);
+    assert_int_equal(run_member_durable(run->members[0]), 6);
 }
 
 static void it_is_synced_twice_a_second_and_only_where_something_has_changed(void **state)
@@ -77,19 +44,19 @@ static void it_is_synced_twice_a_second_and_only_where_something_has_changed(voi
     (void)state;
     peer_step(&peer, 0, 1, 10);
     tick_until_synced(2000);
-    synced = run()->synced_ms;
+    synced = run->synced_ms;
     tick(5000);
-    assert_int_equal(run()->synced_ms, synced);
+    assert_int_equal(run->synced_ms, synced);
     peer_step(&peer, 1, 1, 5010);
     peer_settle(&peer, 5100);
     tick_until_synced(5200);
-    assert_int_equal(run()->synced_ms, 5200);
+    assert_int_equal(run->synced_ms, 5200);
     peer_step(&peer, 2, 1, 5210);
     peer_settle(&peer, 5300);
     tick_until_synced(5400);
-    assert_int_equal(run()->synced_ms, 5200); /* kept, and not yet on its way again */
+    assert_int_equal(run->synced_ms, 5200); /* kept, and not yet on its way again */
     tick_until_synced(6200);
-    assert_int_equal(run()->synced_ms, 6200);
+    assert_int_equal(run->synced_ms, 6200);
 }
 
 /* Where `state` cannot be read, and so not be synced. */
@@ -102,18 +69,18 @@ static void a_failure_is_counted_and_told(void **state)
     tick_until_synced(2000);
     peer_step(&peer, 1, 1, 2100);
     registry_tick(registry, at(4000));
-    run_flush(run(), at(4000));
+    run_flush(run, at(4000));
     assert_int_equal(unlink(tree_file("run/embmon/state")), 0);
     tick_until_synced(4000);
-    run_get_status(run(), &s);
+    run_get_status(run, &s);
     assert_int_equal(s.write_failures, 1);
     assert_string_equal(s.write_error, "No such file or directory");
-    assert_int_equal(run_member_durable(run()->members[0]), 3);
+    assert_int_equal(run_member_durable(run->members[0]), 3);
     peer_step(&peer, 2, 1, 5000); /* makes a new one */
     tick_until_synced(6000);
-    run_get_status(run(), &s);
+    run_get_status(run, &s);
     assert_string_equal(s.write_error, "");
-    assert_int_equal(run_member_durable(run()->members[0]), 9);
+    assert_int_equal(run_member_durable(run->members[0]), 9);
 }
 
 /* As after a power failure: the checkpoint that was renamed last never reached the disk. */
@@ -124,14 +91,13 @@ static void the_durable_one_is_taken_up_where_the_last_is_lost(void **state)
     (void)state;
     peer_step(&peer, 0, 1, 10);
     tick_until_synced(2000);
-    run_suspend(run());
+    run_suspend(run);
     peer_close(&peer, 2100);
     registry_free(registry, at(2200));
     fd = open(tree_file("run/embmon/state"), O_WRONLY | O_TRUNC);
     assert_true(fd >= 0);
     close(fd);
-    registry = registry_new(tree_path, at(5));
-    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 6);
+    one_run_return((struct hello){.given = "run"});
     assert_int_equal(peer.heard.sequence, 3);
     assert_int_equal(peer.heard.next_step, 1);
 }
@@ -152,21 +118,20 @@ static void what_was_taken_up_is_synced_before_more_is_written(void **state)
     (void)state;
     peer_step(&peer, 0, 1, 10);
     tick_until_synced(2000);
-    run_suspend(run());
+    run_suspend(run);
     peer_close(&peer, 2100);
     registry_free(registry, at(2200));
-    registry = registry_new(tree_path, at(5));
-    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 6);
+    one_run_return((struct hello){.given = "run"});
     peer.sequence = 3;
     before = state_inode();
     peer_step(&peer, 1, 1, 10);
     registry_tick(registry, at(2000));
-    run_flush(run(), at(2000)); /* without run_sync() */
+    run_flush(run, at(2000)); /* without run_sync() */
     peer_listen(&peer);
     assert_int_equal(state_inode(), before);
     assert_int_equal(peer.heard.kept, 0);
     tick_until_synced(2100);
-    assert_true(run()->settled && !run()->settling);
+    assert_true(run->settled && !run->settling);
     assert_int_equal(state_inode(), before);
     tick(2200);
     assert_int_equal(peer.heard.kept, 6);
@@ -179,14 +144,13 @@ static void who_says_goodbye_meanwhile_is_answered(void **state)
     (void)state;
     peer_step(&peer, 0, 1, 10);
     tick_until_synced(2000);
-    run_suspend(run());
+    run_suspend(run);
     peer_close(&peer, 2100);
     registry_free(registry, at(2200));
-    registry = registry_new(tree_path, at(5));
-    peer = peer_join(registry, 1, (struct hello){.given = "run"}, 6);
+    one_run_return((struct hello){.given = "run"});
     peer.sequence = 3;
     peer_step(&peer, 1, 1, 10);
-    assert_true(run()->settling);
+    assert_true(run->settling);
     peer_bye(&peer, 11);
     assert_int_equal(peer.heard.kept, 6);
 }
@@ -194,15 +158,12 @@ static void who_says_goodbye_meanwhile_is_answered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_kept_becomes_durable, start, stop),
-        cmocka_unit_test_setup_teardown(
-            it_is_synced_twice_a_second_and_only_where_something_has_changed, start, stop),
-        cmocka_unit_test_setup_teardown(a_failure_is_counted_and_told, start, stop),
-        cmocka_unit_test_setup_teardown(the_durable_one_is_taken_up_where_the_last_is_lost, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(what_was_taken_up_is_synced_before_more_is_written, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(who_says_goodbye_meanwhile_is_answered, start, stop),
+        one_run_test(what_is_kept_becomes_durable),
+        one_run_test(it_is_synced_twice_a_second_and_only_where_something_has_changed),
+        one_run_test(a_failure_is_counted_and_told),
+        one_run_test(the_durable_one_is_taken_up_where_the_last_is_lost),
+        one_run_test(what_was_taken_up_is_synced_before_more_is_written),
+        one_run_test(who_says_goodbye_meanwhile_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

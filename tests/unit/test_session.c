@@ -8,34 +8,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
-}
-
-static struct run_status status_of(const char *name)
-{
-    const struct run *run = registry_find(registry, name);
-    struct run_status status;
-
-    assert_non_null(run);
-    run_get_status(run, &status);
-    return status;
-}
+#include "tests/unit/logdir.h"
 
 static void a_hello_is_welcomed_with_the_runs_name(void **state)
 {
@@ -570,43 +543,32 @@ static void a_bomb_takes_the_whole_turn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_hello_is_welcomed_with_the_runs_name, start, stop),
-        cmocka_unit_test_setup_teardown(long_messages_wait_for_a_turn_of_their_own, start, stop),
-        cmocka_unit_test_setup_teardown(a_bomb_takes_the_whole_turn, start, stop),
-        cmocka_unit_test_setup_teardown(posts_are_merged_acked_and_counted, start, stop),
-        cmocka_unit_test_setup_teardown(frames_come_in_any_cut, start, stop),
-        cmocka_unit_test_setup_teardown(what_is_sent_again_after_a_reconnect_is_not_merged_twice,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(
-            a_session_that_is_back_before_its_old_connection_is_known_lost_gets_its_place, start,
-            stop),
-        cmocka_unit_test_setup_teardown(a_late_post_is_refused_and_counted, start, stop),
-        cmocka_unit_test_setup_teardown(a_post_to_what_was_not_declared_is_refused, start, stop),
-        cmocka_unit_test_setup_teardown(an_invalid_post_is_refused_and_the_connection_goes_on,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_post_before_hello_ends_the_connection, start, stop),
-        cmocka_unit_test_setup_teardown(a_second_hello_ends_the_connection, start, stop),
-        cmocka_unit_test_setup_teardown(a_newer_protocol_is_refused_with_the_version_we_speak,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_name_that_leaves_the_logdir_is_refused, start, stop),
-        cmocka_unit_test_setup_teardown(what_only_the_daemon_says_ends_the_connection, start, stop),
-        cmocka_unit_test_setup_teardown(garbage_ends_its_connection_and_no_other, start, stop),
-        cmocka_unit_test_setup_teardown(a_frame_of_a_newer_peer_is_skipped_and_counted, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(heartbeats_are_answered_and_tell_what_was_dropped, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(goodbye_ends_the_session_after_its_last_ack, start, stop),
-        cmocka_unit_test_setup_teardown(posts_and_goodbye_in_one_piece_are_acked, start, stop),
-        cmocka_unit_test_setup_teardown(
-            what_never_came_counts_as_dropped_when_its_trainer_says_goodbye, start, stop),
-        cmocka_unit_test_setup_teardown(so_much_is_done_at_once_and_no_more, start, stop),
-        cmocka_unit_test_setup_teardown(a_peer_that_says_nothing_is_closed_after_five_seconds,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(
-            a_frame_that_does_not_become_whole_is_given_up_after_30_seconds, start, stop),
-        cmocka_unit_test_setup_teardown(a_rank_eight_steps_ahead_is_not_read_from, start, stop),
-        cmocka_unit_test_setup_teardown(a_query_is_answered_without_a_hello_one_a_connection, start,
-                                        stop),
+        logdir_test(a_hello_is_welcomed_with_the_runs_name),
+        logdir_test(long_messages_wait_for_a_turn_of_their_own),
+        logdir_test(a_bomb_takes_the_whole_turn),
+        logdir_test(posts_are_merged_acked_and_counted),
+        logdir_test(frames_come_in_any_cut),
+        logdir_test(what_is_sent_again_after_a_reconnect_is_not_merged_twice),
+        logdir_test(a_session_that_is_back_before_its_old_connection_is_known_lost_gets_its_place),
+        logdir_test(a_late_post_is_refused_and_counted),
+        logdir_test(a_post_to_what_was_not_declared_is_refused),
+        logdir_test(an_invalid_post_is_refused_and_the_connection_goes_on),
+        logdir_test(a_post_before_hello_ends_the_connection),
+        logdir_test(a_second_hello_ends_the_connection),
+        logdir_test(a_newer_protocol_is_refused_with_the_version_we_speak),
+        logdir_test(a_name_that_leaves_the_logdir_is_refused),
+        logdir_test(what_only_the_daemon_says_ends_the_connection),
+        logdir_test(garbage_ends_its_connection_and_no_other),
+        logdir_test(a_frame_of_a_newer_peer_is_skipped_and_counted),
+        logdir_test(heartbeats_are_answered_and_tell_what_was_dropped),
+        logdir_test(goodbye_ends_the_session_after_its_last_ack),
+        logdir_test(posts_and_goodbye_in_one_piece_are_acked),
+        logdir_test(what_never_came_counts_as_dropped_when_its_trainer_says_goodbye),
+        logdir_test(so_much_is_done_at_once_and_no_more),
+        logdir_test(a_peer_that_says_nothing_is_closed_after_five_seconds),
+        logdir_test(a_frame_that_does_not_become_whole_is_given_up_after_30_seconds),
+        logdir_test(a_rank_eight_steps_ahead_is_not_read_from),
+        logdir_test(a_query_is_answered_without_a_hello_one_a_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,34 +7,7 @@
 #include <math.h>
 
 #include "daemon/session_struct.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
-}
-
-static struct run_status status_of(const char *name)
-{
-    const struct run *run = registry_find(registry, name);
-    struct run_status status;
-
-    assert_non_null(run);
-    run_get_status(run, &status);
-    return status;
-}
+#include "tests/unit/logdir.h"
 
 static void an_alert_is_told_to_every_rank_with_a_wish(void **state)
 {
@@ -171,12 +144,12 @@ static void strangers_are_counted_by_reason(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_alert_is_told_to_every_rank_with_a_wish, start, stop),
-        cmocka_unit_test_setup_teardown(a_larger_every_is_announced_to_all_ranks, start, stop),
-        cmocka_unit_test_setup_teardown(advice_is_left_out_while_too_much_is_not_read, start, stop),
-        cmocka_unit_test_setup_teardown(an_ack_is_sent_when_it_is_news, start, stop),
-        cmocka_unit_test_setup_teardown(a_refusal_is_the_last_that_is_said, start, stop),
-        cmocka_unit_test_setup_teardown(strangers_are_counted_by_reason, start, stop),
+        logdir_test(an_alert_is_told_to_every_rank_with_a_wish),
+        logdir_test(a_larger_every_is_announced_to_all_ranks),
+        logdir_test(advice_is_left_out_while_too_much_is_not_read),
+        logdir_test(an_ack_is_sent_when_it_is_news),
+        logdir_test(a_refusal_is_the_last_that_is_said),
+        logdir_test(strangers_are_counted_by_reason),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,27 +5,10 @@
 #include <cmocka.h>
 
 #include "proto/handshake.h"
-#include "tests/unit/peer.h"
-#include "tests/unit/tree.h"
+#include "tests/unit/logdir.h"
 
 static const struct token token = {.length = 20, .bytes = "a token of 20 bytes!"};
 static const struct token other = {.length = 20, .bytes = "another of 20 bytes!"};
-
-static struct registry *registry;
-
-static int start(void **state)
-{
-    if (tree_make(state) != 0)
-        return -1;
-    registry = registry_new(tree_path, at(0));
-    return registry ? 0 : -1;
-}
-
-static int stop(void **state)
-{
-    registry_free(registry, at(1 << 30));
-    return tree_remove(state);
-}
 
 static struct peer open_tcp(const struct token *of_daemon)
 {
@@ -269,18 +252,17 @@ static void long_answers_are_deflated_over_tcp_alone(void **state)
 
 int main(void)
 {
-#define IN_TREE(test) cmocka_unit_test_setup_teardown(test, start, stop)
     const struct CMUnitTest tests[] = {
-        IN_TREE(who_proves_the_token_is_heard),
-        IN_TREE(without_a_token_a_hello_is_heard_at_once),
-        IN_TREE(who_proves_another_token_is_refused_and_counted),
-        IN_TREE(nothing_is_parsed_before_the_proof),
-        IN_TREE(frames_before_the_proof_are_short_and_plain),
-        IN_TREE(the_proof_has_to_come_within_5_seconds),
-        IN_TREE(a_browser_is_named_and_not_answered),
-        IN_TREE(a_peer_that_is_silent_for_30_seconds_is_gone),
-        IN_TREE(who_is_not_read_from_is_sent_heartbeats),
-        IN_TREE(long_answers_are_deflated_over_tcp_alone),
+        logdir_test(who_proves_the_token_is_heard),
+        logdir_test(without_a_token_a_hello_is_heard_at_once),
+        logdir_test(who_proves_another_token_is_refused_and_counted),
+        logdir_test(nothing_is_parsed_before_the_proof),
+        logdir_test(frames_before_the_proof_are_short_and_plain),
+        logdir_test(the_proof_has_to_come_within_5_seconds),
+        logdir_test(a_browser_is_named_and_not_answered),
+        logdir_test(a_peer_that_is_silent_for_30_seconds_is_gone),
+        logdir_test(who_is_not_read_from_is_sent_heartbeats),
+        logdir_test(long_answers_are_deflated_over_tcp_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
