@@ -120,6 +120,8 @@ $(foreach example,$(EXAMPLES:.c=),\
 $(OUT)/tests/%: $(OUT)/obj/tests/unit/%.o $(call object,$(CLIENT)) $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(DAEMON_LIBS) -pthread
+# Their own TensorFlow is looked up in themselves.
+$(addprefix $(OUT)/tests/test_,operation tensorflow tensorflow_api): LDFLAGS += -rdynamic
 $(OUT)/tools/%: $(OUT)/obj/tests/tools/%.o $(OUT)/libembmon.a $(OUT)/libdaemon.a
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) $(LDFLAGS) -o $@ $^ $(DAEMON_LIBS) -pthread

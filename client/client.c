@@ -244,6 +244,24 @@ fail:
     return result;
 }
 
+/* No graph posts any more. False: one is still at it at the deadline. */
+static bool cut_gates(struct embmon_client *client, int64_t deadline)
+{
+    struct embmon_gate *gates = atomic_load(&client->gates);
+    bool done = gates_cut(gates);
+
+    while (!done && now_ms() < deadline) {
+        sleep_ms(1);
+        done = gates_are_empty(gates);
+    }
+    return done;
+}
+
+static int clamp(uint64_t count)
+{
+    return count < INT32_MAX ? (int)count : INT32_MAX;
+}
+
 static void await_end(const struct embmon_client *client, int64_t until)
 {
     while (!atomic_load(&client->finished) && now_ms() < until)
@@ -274,10 +292,16 @@ int embmon_close(struct embmon_client *client, int timeout_ms)
     if (!client)
         return 0;
     if (client_is_inert(client)) {
+        (void)gates_cut(atomic_load(&client->gates)); /* whoever was inside is in the parent */
         free_client(client);
         return 0;
     }
     deadline = now_ms() + (timeout_ms > 0 ? timeout_ms : 0);
+    if (!cut_gates(client, deadline + CLOSE_GRACE_MS)) {
+        /* An operation hangs in a post (in a debugger?). */
+        counts = state_counts(&client->state);
+        return clamp(counts.in_flight + counts.dropped);
+    }
     atomic_store(&client->state.close_by_ms, deadline);
     atomic_store(&client->state.closing, true);
     await_thread(client, deadline);
@@ -287,11 +311,11 @@ int embmon_close(struct embmon_client *client, int timeout_ms)
         /* It hangs in the trainer's log callback, or in looking up a host: what it still holds
          * cannot be freed. */
         pthread_detach(client->thread);
-        return undelivered < INT32_MAX ? (int)undelivered : INT32_MAX;
+        return clamp(undelivered);
     }
     pthread_join(client->thread, NULL);
     free_client(client);
-    return undelivered < INT32_MAX ? (int)undelivered : INT32_MAX;
+    return clamp(undelivered);
 }
 
 /* ---- declaring

@@ -6,6 +6,7 @@
 
 #include "client/budget.h"
 #include "client/forks.h"
+#include "client/gate.h"
 #include "client/sender.h"
 #include "client/state.h"
 #include "client/tensor.h"
@@ -19,8 +20,9 @@ struct embmon_client {
     _Atomic double overhead; /* as the budget has measured it; NaN: not yet */
     struct sender *sender;   /* of the thread, once it runs */
     pthread_t thread;
-    _Atomic bool finished; /* the thread touches nothing any more */
-    uint32_t generation;   /* of forks.h, at open */
+    _Atomic bool finished;               /* the thread touches nothing any more */
+    _Atomic(struct embmon_gate *) gates; /* all that lead here */
+    uint32_t generation;                 /* of forks.h, at open */
     int watch;
 };
 

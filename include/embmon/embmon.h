@@ -478,6 +478,36 @@ EMBMON_API EMBMON_NONNULL(1) int embmon_epoch(struct embmon_client *client, int6
 EMBMON_API EMBMON_NONNULL(1) int embmon_phase(struct embmon_client *client,
                                               enum embmon_phase phase);
 
+/* ---- posts of a compiled graph --------------------------------------------------------------- */
+
+/* What a framework has compiled, such as a tf.function, posts by operations of its own, which know
+ * neither which step is under way nor whether there still is a client. A gate tells them. It is kept
+ * until the process ends: nobody knows for how long a graph may be run. */
+struct embmon_gate;
+
+/* A gate to the client, shut. Out: *gate, untouched on failure. After embmon_close(), which waits
+ * for who is inside, it leads nowhere. Errors: ENOMEM, ECLOSED. */
+EMBMON_API EMBMON_NODISCARD EMBMON_NONNULL(1, 2) int embmon_gate_new(struct embmon_client *client,
+                                                                     struct embmon_gate **gate);
+
+/* Posts made through the gate from now on are of this step. Errors: EINVAL (step < 0). */
+EMBMON_API EMBMON_NONNULL(1) int embmon_gate_open(struct embmon_gate *gate, int64_t step);
+
+/* No step is under way: nothing is posted. Returns 0. */
+EMBMON_API EMBMON_NONNULL(1) int embmon_gate_shut(struct embmon_gate *gate);
+
+/* embmon_step() of the step under way, and where the next one is not to be sampled, it is under way
+ * from now on; else the gate is shut. Returns what embmon_step() does. Errors: as embmon_step();
+ * ECLOSED also where no step is under way. */
+EMBMON_API EMBMON_NONNULL(1) int embmon_gate_next(struct embmon_gate *gate);
+
+/* Makes the operations known to TensorFlow, once in a process. library: libtensorflow_framework, as
+ * dlopen() gave it. Which operations there are, says client/tensorflow.c; none has an output, fails,
+ * or changes what it reads. Returns 0; may wait for another thread that does the same.
+ * Errors: EUNKNOWN (it lacks a function of TensorFlow's C API), EEXISTS (another copy of this
+ * library has made them known). */
+EMBMON_API EMBMON_NODISCARD EMBMON_NONNULL(1) int embmon_tensorflow(void *library);
+
 /* ---- what comes back ------------------------------------------------------------------------ */
 
 /* Returns 1 once the daemon has welcomed this client, and then the name the run got (cut to size

@@ -1,0 +1,364 @@
+#include "client/operation.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "client/moved.h"
+#include "client/dtype.h"
+#include "client/float_mode.h"
+#include "client/posting.h"
+
+/* ---- inputs --------------------------------------------------------------------------------- */
+
+/* NULL: there is none, and nothing is to be given back. */
+static TF_Tensor *input(TF_OpKernelContext *context, int index)
+{
+    TF_Status *status = tensorflow.NewStatus();
+    TF_Tensor *tensor = NULL;
+
+    tensorflow.GetInput(context, index, &tensor, status);
+    if (tensorflow.GetCode(status) != 0)
+        tensor = NULL;
+    tensorflow.DeleteStatus(status);
+    return tensor;
+}
+
+static void give_back(TF_Tensor *tensor)
+{
+    if (tensor)
+        tensorflow.DeleteTensor(tensor);
+}
+
+static enum embmon_dtype dtype_of(const TF_Tensor *tensor)
+{
+    return (enum embmon_dtype)tensorflow_dtype(tensorflow.TensorType(tensor));
+}
+
+static size_t count_of(const TF_Tensor *tensor)
+{
+    return (size_t)tensorflow.TensorElementCount(tensor);
+}
+
+static size_t last_dim(const TF_Tensor *tensor)
+{
+    int dims = tensorflow.NumDims(tensor);
+
+    return dims > 0 ? (size_t)tensorflow.Dim(tensor, dims - 1) : 1;
+}
+
+/* ---- posting -------------------------------------------------------------------------------- */
+
+static bool is_wanted(struct embmon_client *client, int target, int signal, int64_t step)
+{
+    const struct target *found =
+        client_is_inert(client) ? NULL : model_target(client->state.model, target);
+
+    return found && posting_wanted(client, found->layer, signal, step);
+}
+
+/* ---- lending --------------------------------------------------------------------------------
+ * Large tensors are summarised by the client's own thread: the operation keeps them until it is run
+ * again, at the next step. Where that comes before they are returned, it summarises itself. */
+
+enum { FREE_TRIES_MS = 200 };
+enum { LENT_LEAST = 4096 }; /* elements: fewer are summarised as fast as they are lent */
+
+static void give_all_back(struct operation *op)
+{
+    give_back(op->lent[0]);
+    give_back(op->lent[1]);
+    op->lent[0] = op->lent[1] = NULL;
+}
+
+/* True: nothing is lent any more. Of who holds `lending`. */
+static bool is_returned(struct operation *op, const struct embmon_client *client)
+{
+    if (op->lent[0] && embmon_returned(client) >= op->ticket)
+        give_all_back(op);
+    return !op->lent[0];
+}
+
+/* Lends values, and their rows' ids where there are some, or posts them: they are given back. */
+static void lend(struct operation *op, struct embmon_client *client, int64_t step,
+                 TF_Tensor *values, TF_Tensor *ids)
+{
+    struct embmon_loan loan = EMBMON_LOAN_INIT;
+    uint64_t ticket = 0;
+
+    loan.target = op->target;
+    loan.signal = op->signal;
+    loan.dtype = (int32_t)dtype_of(values);
+    loan.data = tensorflow.TensorData(values);
+    loan.count = count_of(values);
+    if (ids) {
+        loan.ids = tensorflow.TensorData(ids);
+        loan.id_dtype = (int32_t)dtype_of(ids);
+        loan.rows = count_of(ids);
+        loan.columns = loan.rows > 0 ? loan.count / loan.rows : 0;
+    }
+    (void)embmon_lend(client, step, &loan, 1, &ticket);
+    op->lent[0] = values;
+    op->lent[1] = ids;
+    op->ticket = ticket;
+    if (ticket == 0)
+        give_all_back(op);
+}
+
+static void post(struct operation *op, struct embmon_client *client, int64_t step,
+                 const TF_Tensor *values, const TF_Tensor *ids)
+{
+    const void *data = tensorflow.TensorData(values);
+    size_t count = count_of(values), rows = ids ? count_of(ids) : 0;
+
+    if (!ids)
+        (void)embmon_post(client, op->target, (enum embmon_signal)op->signal, step, data, count,
+                          dtype_of(values));
+    else if (rows > 0)
+        (void)embmon_post_rows(client, op->target, (enum embmon_signal)op->signal, step,
+                               tensorflow.TensorData(ids), dtype_of(ids), data, rows, count / rows,
+                               dtype_of(values));
+}
+
+static void post_or_lend(struct operation *op, struct embmon_client *client, int64_t step,
+                         TF_Tensor *values, TF_Tensor *ids, bool may_lend)
+{
+    if (!values || (ids && count_of(ids) > 0 && count_of(values) % count_of(ids) != 0)) {
+        give_back(values);
+        give_back(ids);
+    } else if (may_lend && count_of(values) >= LENT_LEAST) {
+        lend(op, client, step, values, ids);
+    } else {
+        post(op, client, step, values, ids);
+        give_back(values);
+        give_back(ids);
+    }
+}
+
+static void run(struct operation *op, TF_OpKernelContext *context, bool has_ids)
+{
+    int64_t step;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    bool mine, is_free;
+
+    if (!client)
+        return;
+    mine = !atomic_flag_test_and_set(&op->lending);
+    is_free = mine && is_returned(op, client);
+    if (is_wanted(client, op->target, op->signal, step))
+        post_or_lend(op, client, step, input(context, has_ids), has_ids ? input(context, 0) : NULL,
+                     is_free);
+    if (mine)
+        atomic_flag_clear(&op->lending);
+    gate_leave(op->gate);
+}
+
+void operation_post(void *kernel, TF_OpKernelContext *context)
+{
+    run(kernel, context, false);
+}
+
+void operation_rows(void *kernel, TF_OpKernelContext *context)
+{
+    run(kernel, context, true);
+}
+
+void operation_free(void *kernel)
+{
+    struct operation *op = kernel;
+    struct embmon_client *client;
+
+    if (!op)
+        return;
+    client = op->lent[0] ? gate_hold(op->gate) : NULL;
+    for (int tries = 0; client && !is_returned(op, client) && tries < FREE_TRIES_MS; tries++)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    if (client)
+        gate_leave(op->gate);
+    else
+        give_all_back(op); /* the client is closed: it reads nothing any more */
+    free(op);              /* what is lent still is the sender's, and leaks */
+}
+
+/* ---- ids and scalars ------------------------------------------------------------------------ */
+
+static void post_ids(struct embmon_client *client, const struct operation *op, int64_t step,
+                     const TF_Tensor *ids, const TF_Tensor *mask)
+{
+    size_t length = tensorflow.NumDims(ids) > 1 ? last_dim(ids) : 0;
+    const uint8_t *zeros = NULL;
+
+    length = length > 1 ? length : 0; /* columns of one id are no sequences */
+    if (mask && tensorflow.TensorType(mask) == TENSORFLOW_BOOL && count_of(mask) == count_of(ids))
+        zeros = tensorflow.TensorData(mask);
+    if (op->signal) /* as fed */
+        (void)embmon_post_fed(client, op->target, op->text, step, tensorflow.TensorData(ids),
+                              count_of(ids), dtype_of(ids), length);
+    else
+        (void)embmon_post_ids(client, op->target, step, tensorflow.TensorData(ids), count_of(ids),
+                              dtype_of(ids), length, zeros);
+}
+
+/* At a step that is not sampled, too: wrong ids may end the training, and then nothing else would
+ * say why. */
+void operation_ids(void *kernel, TF_OpKernelContext *context)
+{
+    const struct operation *op = kernel;
+    int64_t step;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    TF_Tensor *ids, *mask;
+
+    if (!client)
+        return;
+    ids = input(context, 0);
+    mask = tensorflow.NumInputs(context) > 1 ? input(context, 1) : NULL;
+    if (ids)
+        post_ids(client, op, step, ids, mask);
+    give_back(ids);
+    give_back(mask);
+    gate_leave(op->gate);
+}
+
+/* Not inlined: it runs under the default floating-point mode (float_mode.h). */
+__attribute__((noinline)) static double mean_of(const TF_Tensor *tensor)
+{
+    enum { PIECE = 256 };
+    const uint8_t *data = tensorflow.TensorData(tensor);
+    enum embmon_dtype dtype = dtype_of(tensor);
+    size_t count = count_of(tensor), size = dtype_size((int)dtype);
+    double values[PIECE], sum = 0;
+
+    for (size_t at = 0, n; at < count; at += n) {
+        n = count - at < PIECE ? count - at : PIECE;
+        dtype_load(values, data + at * size, n, dtype);
+        for (size_t i = 0; i < n; i++)
+            sum += values[i];
+    }
+    return count > 0 ? sum / (double)count : NAN;
+}
+
+/* The mean of its elements; false: they are not numbers. */
+static bool take_scalar(TF_OpKernelContext *context, double *mean)
+{
+    TF_Tensor *value = input(context, 0);
+    struct float_mode mode;
+
+    if (!value || dtype_size((int)dtype_of(value)) == 0) {
+        give_back(value);
+        return false;
+    }
+    mode = float_mode_enter();
+    *mean = mean_of(value);
+    float_mode_leave(mode);
+    give_back(value);
+    return true;
+}
+
+/* A loss that is no number any more cannot wait for a step that is sampled: what the step shows is
+ * wanted now, by the operations behind this one. */
+void operation_look(void *kernel, TF_OpKernelContext *context)
+{
+    const struct operation *op = kernel;
+    int64_t step;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    double loss;
+
+    if (!client)
+        return;
+    if (!client_is_inert(client) && take_scalar(context, &loss) && !isfinite(loss))
+        sampling_urge(&client->state.sampling);
+    gate_leave(op->gate);
+}
+
+void operation_scalar(void *kernel, TF_OpKernelContext *context)
+{
+    const struct operation *op = kernel;
+    int64_t step;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    double value;
+
+    if (!client)
+        return;
+    if (!client_is_inert(client) && take_scalar(context, &value))
+        (void)embmon_post_scalar(client, op->text, step, value);
+    gate_leave(op->gate);
+}
+
+/* ---- changes -------------------------------------------------------------------------------- */
+
+static struct moved_value value_of(const TF_Tensor *tensor)
+{
+    size_t columns = last_dim(tensor);
+
+    return (struct moved_value){.data = tensorflow.TensorData(tensor),
+                                .rows = columns > 0 ? count_of(tensor) / columns : 0,
+                                .columns = columns,
+                                .dtype = dtype_of(tensor)};
+}
+
+void operation_before(void *kernel, TF_OpKernelContext *context)
+{
+    const struct operation *op = kernel;
+    int64_t step;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    bool weight, update;
+    TF_Tensor *value, *ids;
+
+    if (!client)
+        return;
+    if (op->moved)
+        moved_drop(op->moved); /* of a step that has raised */
+    weight = op->signal & 1 << EMBMON_WEIGHT && is_wanted(client, op->target, EMBMON_WEIGHT, step);
+    update = op->signal & 1 << EMBMON_UPDATE && is_wanted(client, op->target, EMBMON_UPDATE, step);
+    value = weight || update ? input(context, 1) : NULL;
+    ids = update && tensorflow.NumInputs(context) > 2 ? input(context, 2) : NULL;
+    if (value && weight)
+        (void)embmon_post(client, op->target, EMBMON_WEIGHT, step, tensorflow.TensorData(value),
+                          count_of(value), dtype_of(value));
+    if (value && update && op->moved) {
+        struct moved_value now = value_of(value);
+        struct moved_rows rows = {0};
+
+        if (ids)
+            rows = (struct moved_rows){tensorflow.TensorData(ids), count_of(ids), dtype_of(ids)};
+        (void)moved_keep(op->moved, &now, &rows);
+    }
+    give_back(value);
+    give_back(ids);
+    gate_leave(op->gate);
+}
+
+static void after(struct embmon_client *client, const struct operation *op, int64_t step,
+                  const TF_Tensor *value)
+{
+    struct moved_value now = value_of(value);
+    struct moved_difference d;
+
+    if (!moved_take(op->moved, &now, &d))
+        return;
+    if (d.ids)
+        (void)embmon_post_rows(client, op->target, EMBMON_UPDATE, step, d.ids, EMBMON_I64, d.values,
+                               d.count, d.columns, d.dtype);
+    else
+        (void)embmon_post(client, op->target, EMBMON_UPDATE, step, d.values, d.count * d.columns,
+                          d.dtype);
+    moved_drop(op->moved);
+}
+
+void operation_after(void *kernel, TF_OpKernelContext *context)
+{
+    const struct operation *op = kernel;
+    int64_t step;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    TF_Tensor *value;
+
+    if (!client)
+        return;
+    if (op->moved && moved_is_kept(op->moved)) {
+        value = input(context, 1);
+        if (value)
+            after(client, op, step, value);
+        give_back(value);
+    }
+    gate_leave(op->gate);
+}
