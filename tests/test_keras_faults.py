@@ -181,6 +181,8 @@ def test_an_error_of_the_monitor(daemon, caplog, where):
 
     watch = callback(daemon)
     client = watch._monitor.client
+    if where.startswith("post"):  # a graph's own operations call no Python that could fail
+        watch._monitor.gate = lambda: None
     real, calls = getattr(client, where), []
 
     def fails(*arguments, **named):

@@ -32,7 +32,9 @@ C_TYPES = {"uint32_t": ctypes.c_uint32, "int32_t": ctypes.c_int32, "uint64_t": c
            "int64_t *": POINTER(ctypes.c_int64), "const uint64_t *": POINTER(ctypes.c_uint64),
            "uint64_t *": POINTER(ctypes.c_uint64), "const char const **": POINTER(ctypes.c_char_p),
            "struct embmon_client *": ctypes.c_void_p, "const struct embmon_client *": ctypes.c_void_p,
-           "struct embmon_client **": POINTER(ctypes.c_void_p)}
+           "struct embmon_client **": POINTER(ctypes.c_void_p),
+           "struct embmon_gate *": ctypes.c_void_p,
+           "struct embmon_gate **": POINTER(ctypes.c_void_p)}
 for _name, _struct in _lib.STRUCTS.items():
     C_TYPES[f"struct {_name} *"] = C_TYPES[f"const struct {_name} *"] = POINTER(_struct)
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from ._monitor import Wants
 
-STEP, SAMPLED, GRADIENT, ACTIVATION, WEIGHT, UPDATE, IDS = range(7)
-CONTROL = 7
+STEP, SAMPLED, WEIGHT, UPDATE, IDS = range(5)
+CONTROL = 5
 
 
 def control_row(wants: Wants) -> list[int]:
-    return [int(x) for x in wants]
+    return [wants.step, int(wants.sampled), int(wants.weight), int(wants.update), int(wants.ids)]
 
 
 class Control:

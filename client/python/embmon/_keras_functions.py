@@ -99,5 +99,5 @@ class Functions:
         # The user's own callbacks may predict while a step of training is open: that is not ours.
         if posts and wants is not None and wants.ids and self._monitor.open_phase == phase:
             for post, tensors in posts:
-                post(wants.step, *[np.asarray(x) for x in tensors])
+                post.make(self._monitor, wants.step, *[np.asarray(x) for x in tensors])
         return results

@@ -112,7 +112,7 @@ class GraphSink:
         counts, numbers = buckets_and_numbers(tensor, step, rows)
         return tf.group(slot.counts.assign(counts), slot.numbers.assign(numbers))
 
-    def post(self, phase: str, control: Any, posts: Sequence[Post]) -> Any:
+    def post(self, phase: str, control: Any, posts: Sequence[Post], loss: Any) -> Any:
         """As HostSink's."""
         step = control[CONTROL_STEP]
         return tf.group(*[self._array(x.signal, x.target, step, x.values) if x.ids is None else
@@ -135,12 +135,14 @@ class GraphSink:
         counted = tf.where(tf.reduce_any(touched), touched, looked_up)
         return self._fill(signal, target, step, added, counted)
 
-    def end(self, phase: str, control: Any, scalars: dict[str, Any]) -> Any:
-        """scalars: float64 [] each."""
+    def end(self, phase: str, control: Any, scalars: dict[str, Any], posts: Sequence[Post],
+            loss: Any) -> Any:
+        """As HostSink's."""
         step = control[CONTROL_STEP]
         kept = variable(np.full(1 + len(scalars), -1.0))
         self._scalars.append((list(scalars), kept))
-        return kept.assign(tf.stack([tf.cast(step, tf.float64), *scalars.values()]))
+        done = kept.assign(tf.stack([tf.cast(step, tf.float64), *scalars.values()]))
+        return tf.group(done, self.post(phase, control, posts, loss))
 
     def collect(self, step: int) -> None:
         """Posts what the step of this number left, whichever of the traced graphs it ran in."""

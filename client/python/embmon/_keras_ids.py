@@ -7,7 +7,7 @@ microseconds. A step compiled by XLA cannot call out: it gives the ids back besi
 they are posted when it has ended.
 """
 
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,11 +15,8 @@ import tensorflow as tf
 from . import _keras_masks, _keras_paths
 from ._keras_boundary import Boundary
 from ._keras_flow import Flow, dims_of
-from ._keras_sink import call_out
 from ._monitor import Monitor
 
-# (step, arrays) -> None
-Post = Callable[..., None]
 
 def are_ids(tensor: Any) -> bool:
     """In a dtype that the monitor reads; anything else is looked up in no table."""
@@ -53,19 +50,37 @@ class Route(NamedTuple):
     rank: int | None  # of the ids as they reach it
 
 
+class IdsPost(NamedTuple):
+    """The ids of one step for one table."""
+
+    target: int
+    tensors: list[Any]  # the ids, and a mask where there is one
+    is_fed: bool = False  # as the user fed them, by the name
+    name: str = ""
+
+    def make(self, monitor: Monitor, step: int, ids: Any, mask: Any = None) -> None:
+        """With the tensors' arrays."""
+        if self.is_fed:
+            monitor.post_fed(self.target, self.name, step, ids, length_of(ids))
+            return
+        if mask is not None and mask.size != ids.size:
+            mask = None
+        monitor.post_ids(self.target, step, ids, mask, length_of(ids))
+
+
 class Parcels:
     """What steps compiled by XLA give back beside their results, by the key of its post."""
 
     MARK = "embmon"
 
     def __init__(self) -> None:
-        self._posts: list[Post] = []
+        self._posts: list[IdsPost] = []
         self._packed: dict[str, tuple[Any, ...]] = {}  # of the step that is traced
         self.is_used = False  # by any step
 
-    def add(self, post: Post, tensors: Sequence[Any]) -> None:
-        self._packed[str(len(self._posts))] = tuple(tensors)
-        self._posts.append(post)
+    def add(self, post: IdsPost) -> None:
+        self._packed[str(len(self._posts))] = tuple(post.tensors)
+        self._posts.append(post._replace(tensors=[]))
 
     def pack(self, results: Any) -> Any:
         """What the step gives instead of its results."""
@@ -77,7 +92,7 @@ class Parcels:
         """The step that was traced has raised."""
         self._packed = {}
 
-    def unpack(self, given: Any) -> tuple[Any, list[tuple[Post, tuple[Any, ...]]]]:
+    def unpack(self, given: Any) -> tuple[Any, list[tuple[IdsPost, tuple[Any, ...]]]]:
         """The results, and the posts with their arrays."""
         if not (isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict)
                 and list(given[1]) == [self.MARK]):
@@ -90,17 +105,16 @@ class IdsTrace:
     """Of one step."""
 
     def __init__(self, monitor: Monitor, boundary: Boundary, flow: Flow, parcels: Parcels | None,
-                 routes: dict[str, Route], phase: str, wanted: Callable[[], Any]) -> None:
-        """parcels: of a step that cannot call out. routes: what earlier steps have found. wanted:
-        makes the flag whether ids are wanted at it."""
+                 routes: dict[str, Route], out: Any) -> None:
+        """parcels: of a step that cannot call out. routes: what earlier steps have found. out: how
+        they get out, a Gated or a Native."""
         self._reached: set[str] = set()  # paths
         self._routes = routes
         self._monitor = monitor
         self._boundary = boundary
         self._flow = flow
         self._parcels = parcels
-        self._phase = phase
-        self._wanted = wanted
+        self._out = out
 
     def before_lookup(self, entry: _keras_paths.Layer, ids: Any) -> Any:
         """What the layer is to look up: the same ids, once they are posted."""
@@ -117,14 +131,14 @@ class IdsTrace:
                                     mask="unknown" if mask is None else "passed")
         if target is None or not wanted:
             return ids
-        posts: list[tuple[Post, list[Any]]] = []
+        posts: list[IdsPost] = []
         usual = self._routes.get(entry.path)
         fed = self._boundary.source(ids, usual and usual.name)
         if fed is not None:
             self._routes[entry.path] = Route(fed.name, ids.shape.rank)
             if are_ids(fed.tensor):
-                posts.append((self._post_fed(target, fed.name), [fed.tensor]))
-        posts.append((self._post_ids(target), [ids] if mask is None else [ids, mask]))
+                posts.append(IdsPost(target, [fed.tensor], True, fed.name))
+        posts.append(IdsPost(target, [ids] if mask is None else [ids, mask]))
         return self._give(ids, posts, entry.rows)
 
     def abandon(self) -> None:
@@ -145,42 +159,10 @@ class IdsTrace:
             return None
         return mask
 
-    def _post_ids(self, target: int) -> Post:
-        def post(step: int, ids: Any, mask: Any = None) -> None:
-            if mask is not None and mask.size != ids.size:
-                mask = None
-            self._monitor.post_ids(target, step, ids, mask, length_of(ids))
-
-        return post
-
-    def _post_fed(self, target: int, name: str) -> Post:
-        def post(step: int, ids: Any) -> None:
-            self._monitor.post_fed(target, name, step, ids, length_of(ids))
-
-        return post
-
-    def _give(self, ids: Any, posts: list[tuple[Post, list[Any]]], rows: int) -> Any:
+    def _give(self, ids: Any, posts: list[IdsPost], rows: int) -> Any:
         if self._parcels is not None:
-            for post, tensors in posts:
-                self._parcels.add(post, tensors)
+            for post in posts:
+                self._parcels.add(post)
             return ids
-        wanted = self._wanted()
-
-        def call(*arrays: Any) -> None:
-            step, given = self._monitor.step_of(self._phase), iter(arrays)
-            for post, count in plan if step is not None else ():
-                post(step, *[next(given) for _ in range(count)])
-
-        plan = [(post, len(tensors)) for post, tensors in posts]
-
-        def run() -> Any:
-            done = call_out(call, [x for _, xs in posts for x in xs])
-            with tf.control_dependencies([done]):
-                return tf.constant(0)
-
-        # On an accelerator the answer would have to be waited for; there nothing raises.
-        looked_at = rows > 0 and not tf.config.list_logical_devices("GPU")
-        done = tf.cond(tf.logical_or(wanted, some_wrong(ids, rows)) if looked_at else wanted,
-                       run, lambda: tf.constant(0))
-        with tf.control_dependencies([done]):
+        with tf.control_dependencies([self._out.ids(posts, ids, rows)]):
             return _keras_masks.same(ids)

@@ -14,6 +14,7 @@ from ._keras_control import Control
 from ._keras_functions import STEPS, Functions
 from ._keras_graph import GraphSink
 from ._keras_ids import Route
+from ._keras_native import is_available, open_gate, shut_gate, step_ends
 from ._keras_sink import HostSink
 from ._keras_targets import Targets
 from ._keras_trace import StepTrace
@@ -89,6 +90,10 @@ class Probes:
         with tf.init_scope(), tf.device(device):
             self._executed = {p: tf.Variable(0, dtype=tf.int64, trainable=False) for p in STEPS}
         self._ran = dict.fromkeys(STEPS, 0)
+        self._gates: dict[str, int] = {}
+        if not self._in_graph and not self._compiled and not model.run_eagerly and is_available():
+            self._gates = {p: gate for p in STEPS if (gate := monitor.gate()) is not None}
+        self._step_ends = {p: step_ends(gate) for p, gate in self._gates.items()}
 
     # ---- in and out
 
@@ -106,6 +111,8 @@ class Probes:
         self._functions.install(self._patches, lambda: self._try(abandoned))
 
     def uninstall(self) -> None:
+        for gate in self._gates.values():
+            shut_gate(gate)
         self._patches.restore()
         self._functions.uninstall()
 
@@ -140,7 +147,8 @@ class Probes:
     def pass_by(self, phase: str) -> bool:
         """As begin(), where nothing is wanted of this step nor was of the last one, which is known at
         once: most steps are such. False: it was not, and nothing is done."""
-        if self._in_graph or not self._was_built or not self.monitor.pass_by(phase):
+        if self._in_graph or not self._was_built or \
+                not self.monitor.pass_by(phase, self._step_ends.get(phase)):
             return False
         self._ran[phase] += 1
         return True
@@ -155,9 +163,23 @@ class Probes:
             self._keep_weights(wants)
         self._controls[phase].set(wants)
         self._ran[phase] += 1
+        self._open_gate(phase)
+
+    def _open_gate(self, phase: str) -> None:
+        """To the step under way."""
+        gate = self._gates.get(phase)
+        if gate is None:
+            return
+        step = self.monitor.step_of(phase)
+        if step is None or self.monitor.failed:
+            shut_gate(gate)
+        else:
+            open_gate(gate, step)
 
     def settle(self) -> None:
         """After the last step for a while: the one that begin() prepared ends if it ran."""
+        for gate in self._gates.values():
+            shut_gate(gate)
         phase = self.monitor.open_phase
         if phase is None:
             return
@@ -231,7 +253,7 @@ class Probes:
         def start() -> StepTrace:
             trace = StepTrace(self.monitor, self.targets, self._sink, phase, self._controls[phase],
                               self._executed[phase], phase in self.active,
-                              begin if self._in_graph else None)
+                              begin if self._in_graph else None, self._gates.get(phase))
             trace.batch(self.model, data, self._functions.parcels if self._compiled else None,
                         self._routes)
             return trace

@@ -10,8 +10,9 @@ from ._keras_targets import Target
 from ._monitor import Monitor
 
 
-_LONG = 1 << 16  # elements
+_GROUP = 1 << 20  # elements that go out together
 _BATCH = 32  # where a dimension is not known
+_ROWS = 4096  # and of rows of a table
 
 
 def call_out(function: Callable[..., Any], tensors: Sequence[Any]) -> Any:
@@ -37,17 +38,31 @@ class Post(NamedTuple):
     ids: Any = None  # of its rows, where these are some of a table's: ids [n], values [n, columns]
 
 
-def is_long(post: Post) -> bool:
-    """As far as its shape tells; a batch is some tens."""
-    if post.ids is not None or post.values.shape.rank is None:
-        return True
-    return math.prod(n or _BATCH for n in post.values.shape) >= _LONG
+def elements(post: Post) -> int:
+    """As far as its shape tells."""
+    dims = post.values.shape
+    if post.ids is not None:
+        return math.prod((dims[0] or _ROWS, *[n or 1 for n in dims[1:]]))
+    return _GROUP if dims.rank is None else math.prod(n or _BATCH for n in dims)
+
+
+def groups(posts: Sequence[Post]) -> list[list[Post]]:
+    """Of posts in their order: small ones share a call, which costs more than they do; what is kept
+    until the others of its group are there is some megabytes at most, or one tensor."""
+    made: list[list[Post]] = []
+    filled = 0
+    for post in posts:
+        count = elements(post)
+        if not made or filled + count > _GROUP:
+            made.append([])
+            filled = 0
+        made[-1].append(post)
+        filled += count
+    return made
 
 
 class HostSink:
-    """Calls out: the C library summarises the step's own buffers. A call costs more than a small
-    tensor does, so that these go out in one. A large one goes as soon as it is there, while it is in
-    the cache."""
+    """Calls out: the C library summarises the step's own buffers."""
 
     calls_out = True
     shows_weights = True  # weights and updates are taken within the step
@@ -55,44 +70,42 @@ class HostSink:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
 
-    def post(self, phase: str, control: Any, posts: Sequence[Post]) -> Any:
+    def post(self, phase: str, control: Any, posts: Sequence[Post], loss: Any) -> Any:
         """Of the step of the phase that is under way then: where the function is run without one,
-        nothing is posted. Gives a tensor that is there when all are made; None: there are none."""
-        if not posts:
-            return None
-        calls = [self._call(phase, [x]) for x in posts if is_long(x)]
-        short = [x for x in posts if not is_long(x)]
-        if short:
-            calls.append(self._call(phase, short))
-        return calls[0] if len(calls) == 1 else tf.group(*calls)
+        nothing is posted. loss: float64 [], where a step that is not sampled is posted because of it;
+        or None. Gives a tensor that is there when all are made; None: there are none."""
+        calls = [self._call(phase, x, loss) for x in groups(posts)]
+        return tf.group(*calls) if len(calls) > 1 else calls[0] if calls else None
 
-    def _call(self, phase: str, posts: Sequence[Post]) -> Any:
+    def end(self, phase: str, control: Any, scalars: dict[str, Any], posts: Sequence[Post],
+            loss: Any) -> Any:
+        """posts are the step's last. scalars: float64 [] each."""
+        *others, last = groups(posts) or [[]]
+        with tf.control_dependencies([self._call(phase, x, loss) for x in others]):
+            return self._call(phase, last, loss, scalars)
+
+    def _call(self, phase: str, posts: Sequence[Post], loss: Any,
+              scalars: dict[str, Any] | None = None) -> Any:
+        """scalars: the step ends with them."""
         plan = [(x.target.ident, x.signal, x.ids is not None) for x in posts]
+        names = list(scalars or ())
         tensors = [x for one in posts for x in (one.ids, one.values) if x is not None]
+        tensors += [*(scalars or {}).values(), *([] if loss is None else [loss])]
         monitor = self._monitor
 
         def call(*arrays: Any) -> None:
-            number, given = monitor.step_of(phase), iter(arrays)
-            if number is None:
+            step = monitor.sampled_step(phase, None if loss is None else float(arrays[-1]))
+            given = iter(arrays)
+            if step is None:
                 return
             for ident, signal, has_ids in plan:
                 if has_ids:
-                    monitor.post_rows(ident, signal, number, next(given), next(given))
+                    monitor.post_rows(ident, signal, step, next(given), next(given))
                 else:
-                    monitor.post(ident, signal, number, next(given))
+                    monitor.post(ident, signal, step, next(given))
+            for name in names:
+                monitor.scalar(name, step, float(next(given)))
+            if scalars is not None:
+                monitor.finish(step)
 
         return call_out(call, tensors)
-
-    def end(self, phase: str, control: Any, scalars: dict[str, Any]) -> Any:
-        """All of the step's posts have been made. scalars: float64 [] each."""
-        names, monitor = list(scalars), self._monitor
-
-        def finish(*values: Any) -> None:
-            step = monitor.step_of(phase)
-            if step is None:
-                return
-            for name, value in zip(names, values):
-                monitor.scalar(name, step, float(value))
-            monitor.finish(step)
-
-        return call_out(finish, list(scalars.values()))

@@ -17,7 +17,23 @@ _FUSERS = frozenset((
     "LeakyRelu", "Maximum", "Mean", "Minimum", "Mul", "Neg", "Pow", "RealDiv", "Relu", "Relu6",
     "Rsqrt", "Selu", "Sigmoid", "Softmax", "Softplus", "Square", "SquaredDifference", "Sub", "Tanh",
     "Transpose"))
-_KEPT = frozenset(("Const", "Identity", "Placeholder", "ReadVariableOp"))
+_KEPT = frozenset(("Const", "GatherV2", "Identity", "Placeholder", "ReadVariableOp",
+                   "ResourceGather"))
+
+
+def may_be_fused(tensor: Any) -> bool:
+    """Has it so few readers that one more would change how they are run?"""
+    op = tensor.op
+    if op.type in _KEPT or op.op_def.is_stateful or not op.inputs:
+        return False
+    readers = tensor.consumers()
+    return len(readers) == 1 and (readers[0].type in _FUSERS or op.type == "Transpose")
+
+
+def is_read_by_none(tensor: Any) -> bool:
+    """Would it not be computed at all without us? As far as the step has been traced."""
+    op = tensor.op
+    return not (op.type in _KEPT or op.op_def.is_stateful or tensor.consumers()) and bool(op.inputs)
 
 
 class Tap:
@@ -29,19 +45,12 @@ class Tap:
     def read(self, tensor: Any) -> Any:
         """The tensor itself, or an equal one made again. To be called in the branch, when the step
         has been traced to its end, so that every other reader of the tensor is known."""
-        if tf.executing_eagerly() or not self._may_be_fused(tensor):
+        if tf.executing_eagerly() or not (may_be_fused(tensor) or is_read_by_none(tensor)):
             return tensor
         copy = self._again.get(tensor.op)
         if copy is None:
             copy = self._again[tensor.op] = self._do_again(tensor.op)
         return copy.outputs[tensor.op.outputs.index(tensor)] if copy is not tensor.op else tensor
-
-    def _may_be_fused(self, tensor: Any) -> bool:
-        op = tensor.op
-        if op.type in _KEPT or op.op_def.is_stateful or not op.inputs:
-            return False
-        readers = tensor.consumers()
-        return len(readers) == 1 and (readers[0].type in _FUSERS or op.type == "Transpose")
 
     def _do_again(self, op: Any) -> Any:
         if any(x.dtype == tf.resource for x in op.inputs):

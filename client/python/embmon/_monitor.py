@@ -172,21 +172,26 @@ class Monitor:
             self._open = phase, wants
             return wants
 
-    def pass_by(self, phase: str) -> bool:
+    def pass_by(self, phase: str, step_ends: Callable[[], int] | None = None) -> bool:
         """Ends a step of which nothing was posted, and begins one that is alike. False: they are not
-        that, and begin() has to do it; also now and then, so that it is looked what came back."""
+        that, and begin() has to do it; also now and then, so that it is looked what came back.
+        step_ends: ends it instead of the client, and says the same: 0, the next is not sampled. Short,
+        for it is run at each step, and finds nothing of itself in the processor's cache."""
         opened = self._open
-        if opened is None or opened[1].sampled or self.failed or phase != self._phase or \
-                phase != opened[0] or opened[1].step % _POLLED == 0:
+        if opened is None or self.failed:
+            return False
+        wants = opened[1]
+        step = wants.step
+        if wants.sampled or phase != opened[0] or phase != self._phase or step % _POLLED == 0:
             return False
         try:
             with self._lock:
                 if self._open is not opened:
                     return False
-                step = opened[1].step
                 self._open = None
                 self.counts[phase] = step + 1
-                self._next_sampled[phase] = is_sampled = self.client.step(step)
+                is_sampled = bool(step_ends() if step_ends else self.client.step(step))
+                self._next_sampled[phase] = is_sampled
                 if not is_sampled:
                     self._open = phase, Wants(step + 1)
                 return not is_sampled
@@ -221,19 +226,19 @@ class Monitor:
         self._next_sampled[phase] = self.client.step(wants.step)
 
     @guarded
-    def alarm(self, phase: str, loss: float) -> Wants | None:
-        """The loss of the step under way, which is not sampled, is NaN or infinite: what is wanted of
-        it and of those that follow, so that they say why."""
+    def sampled_step(self, phase: str, loss: float | None = None) -> int | None:
+        """As step_of(), of a step that is sampled, or that is to be now: one whose loss is NaN or
+        infinite is posted, and those that follow are, so that they say why."""
         with self._lock:
             if self._open is None or self._open[0] != phase:
                 return None
-            step = self._open[1].step
-            self.client.scalar("loss", step, loss)  # the library, too, wants more from now on
-            wants = self._wants(phase, step)
-            if not any(wants[2:]):
-                return None
-            self._open = phase, wants
-            return wants
+            wants = self._open[1]
+            if not wants.sampled and loss is not None and not math.isfinite(loss):
+                self.client.scalar("loss", wants.step, loss)  # the library wants more from now on
+                wants = self._wants(phase, wants.step)
+                if any(wants[2:]):
+                    self._open = phase, wants
+            return self._open[1].step if self._open[1].sampled else None
 
     @guarded
     def finish(self, step: int | None = None) -> None:
@@ -256,10 +261,19 @@ class Monitor:
         with self._lock:
             self._open = None
 
+    @guarded
+    def gate(self) -> int:
+        """Of a graph that posts by itself: the address of a new one, shut."""
+        return self.client.gate()
+
     def is_due(self, phase: str) -> bool:
         """Is it time to look what came back? At steps of which nothing is posted not each time."""
         return self._next_sampled[phase] or self.counts[phase] % _POLLED == 0 or \
             (self._open is not None and self._open[1].sampled)
+
+    def begun(self, phase: str) -> int:
+        """Steps, with the one under way."""
+        return self.counts[phase] + (self.open_phase == phase)
 
     @property
     def open_phase(self) -> str | None:

@@ -395,6 +395,13 @@ class Client:
                             integer(step, 0, INT64_MAX, "step"), float(value))
         return result == 1 or self._not_accepted(result, "scalar", name)
 
+    def gate(self) -> int:
+        """The address of a new embmon_gate, shut: for operations of a compiled graph. It stays until
+        the process ends. Errors: ClosedError, MemoryError."""
+        gate = ctypes.c_void_p()
+        self._check(self._call(self._lib.embmon_gate_new, ctypes.byref(gate)), "gate")
+        return int(gate.value or 0)
+
     def wanted(self, target: int | str, signal: str) -> bool:
         """Is this signal to be posted at the current step? What is not wanted need not be made;
         posted all the same it is counted as skipped. An unknown path is declared as in post()."""

@@ -183,7 +183,7 @@ class EmbmonCallback(keras.callbacks.Callback):
     def _install(self) -> None:
         from ._keras_probes import Probes
         from ._keras_targets import Targets
-        from ._keras_trace import calls_of
+        from ._keras_gated import calls_of
 
         targets = Targets(self._monitor, self.model, self._name, self._layers)
         if self._layers is not None and self.model.built and not targets.layers:
@@ -231,7 +231,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         if self._probes is None:
             return
         if phase == "training":
-            steps = self._monitor.counts["training"] - self._fit_steps
+            steps = self._monitor.begun("training") - self._fit_steps
             if steps >= 1:
                 self._try(self._probes.look_again)
             if steps >= _STEPS_UNTIL_GRADIENT:
@@ -263,7 +263,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         if self._warned or self._probes is None or self._monitor.failed or \
                 "gradient" not in self._monitor.signals:
             return
-        steps = self._monitor.counts["training"] - self._fit_steps
+        steps = self._monitor.begun("training") - self._fit_steps
         if steps < _STEPS_UNTIL_GRADIENT or self._probes.applied:
             return
         self._warned = True
