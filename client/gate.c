@@ -57,7 +57,7 @@ int embmon_gate_shut(struct embmon_gate *gate)
     return 0;
 }
 
-int embmon_gate_next(struct embmon_gate *gate)
+int embmon_gate_next(struct embmon_gate *gate, uint64_t own_ns)
 {
     int64_t step;
     struct embmon_client *client = gate_enter(gate, &step);
@@ -65,6 +65,8 @@ int embmon_gate_next(struct embmon_gate *gate)
 
     if (!client)
         return EMBMON_ECLOSED;
+    if (!client_is_inert(client))
+        atomic_fetch_add(&client->state.counters.post_ns, own_ns);
     result = embmon_step(client, step);
     atomic_store(&gate->step, result == 0 ? step + 1 : NO_STEP);
     gate_leave(gate);

@@ -497,9 +497,10 @@ EMBMON_API EMBMON_NONNULL(1) int embmon_gate_open(struct embmon_gate *gate, int6
 EMBMON_API EMBMON_NONNULL(1) int embmon_gate_shut(struct embmon_gate *gate);
 
 /* embmon_step() of the step under way, and where the next one is not to be sampled, it is under way
- * from now on; else the gate is shut. Returns what embmon_step() does. Errors: as embmon_step();
- * ECLOSED also where no step is under way. */
-EMBMON_API EMBMON_NONNULL(1) int embmon_gate_next(struct embmon_gate *gate);
+ * from now on; else the gate is shut. own_ns: what the caller has spent on monitoring since the last
+ * call, outside of this library; it counts as post_ns. Returns what embmon_step() does. Errors: as
+ * embmon_step(); ECLOSED also where no step is under way. */
+EMBMON_API EMBMON_NONNULL(1) int embmon_gate_next(struct embmon_gate *gate, uint64_t own_ns);
 
 /* Makes the operations known to TensorFlow, once in a process. library: libtensorflow_framework, as
  * dlopen() gave it. Which operations there are, says client/tensorflow.c; none has an output, fails,
@@ -555,7 +556,8 @@ struct embmon_client_stats {
     uint64_t in_flight; /* waiting here, or sent and not yet answered */
     uint64_t skipped;   /* not wanted at their step; not part of produced */
     uint64_t reconnects;
-    uint64_t post_ns; /* time spent inside posting calls, all threads but the private one */
+    uint64_t post_ns; /* time spent inside posting calls, all threads but the private one,
+                         and what embmon_gate_next() was told */
     double overhead;  /* the share of a training step that monitoring adds; negative: not measured */
     uint32_t every;   /* training steps that are multiples of this are sampled */
 };

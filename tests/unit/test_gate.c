@@ -45,23 +45,26 @@ static void it_leads_to_the_client_while_a_step_is_under_way(void **state)
 static void the_next_step_is_under_way_where_it_is_not_sampled(void **state)
 {
     struct world *w = *state;
+    struct embmon_client_stats stats = EMBMON_CLIENT_STATS_INIT;
     struct embmon_gate *gate = gate_of(w);
     struct message m;
     int64_t step;
 
-    assert_int_equal(embmon_gate_next(gate), EMBMON_ECLOSED);
+    assert_int_equal(embmon_gate_next(gate, 1000), EMBMON_ECLOSED);
     sampling_ask(&w->client->state.sampling, 4);
     sampling_decide(&w->client->state.sampling);
     embmon_gate_open(gate, 4);
-    assert_int_equal(embmon_gate_next(gate), 0);
+    assert_int_equal(embmon_gate_next(gate, 1000), 0);
     fake_expect(w->fake, FRAME_STEP_END, &m);
     assert_int_equal(m.step_end.step, 4);
     for (int64_t expected = 5; expected <= 7; expected++) {
         assert_non_null(gate_enter(gate, &step));
         assert_int_equal(step, expected);
         gate_leave(gate);
-        assert_int_equal(embmon_gate_next(gate), expected == 7);
+        assert_int_equal(embmon_gate_next(gate, 1000), expected == 7);
     }
+    assert_int_equal(embmon_stats(w->client, &stats), 0);
+    assert_true(stats.post_ns >= 4000);   /* what it was told, of four steps */
     assert_null(gate_enter(gate, &step)); /* 8 is sampled: somebody has to open it */
 }
 

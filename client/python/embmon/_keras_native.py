@@ -45,8 +45,9 @@ def open_gate(gate: int, step: int) -> None:
     _lib.load().embmon_gate_open(gate, step)
 
 
-def step_ends(gate: int) -> Callable[[], int]:
-    """Ends the step under way: 0: the next one is under way, and not sampled."""
+def step_ends(gate: int) -> Callable[[int], int]:
+    """Ends the step under way, told what was spent on the monitor. 0: the next one is under way, and
+    not sampled."""
     return functools.partial(_lib.load().embmon_gate_next, gate)
 
 

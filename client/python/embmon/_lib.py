@@ -150,7 +150,7 @@ FUNCTIONS = {
     "embmon_gate_new": (c_int, [c_void_p, POINTER(c_void_p)]),
     "embmon_gate_open": (c_int, [c_void_p, c_int64]),
     "embmon_gate_shut": (c_int, [c_void_p]),
-    "embmon_gate_next": (c_int, [c_void_p]),
+    "embmon_gate_next": (c_int, [c_void_p, c_uint64]),
     "embmon_tensorflow": (c_int, [c_void_p]),
     "embmon_wanted": (c_int, [c_void_p, c_int, c_int]),
     "embmon_step": (c_int, [c_void_p, c_int64]),

@@ -88,6 +88,7 @@ class Monitor:
         self.fired_count = 0  # of them, those that are forgotten too
         self._polled, self._taken = -math.inf, 0  # notices taken in the second that began then
         self.counts = dict.fromkeys(PHASES, 0)  # steps ended, and the number of the next
+        self.own_ns = 0  # what was spent before the step under way, where it is told
         self._next_sampled = dict.fromkeys(PHASES, True)
         self._open: tuple[str, Wants] | None = None  # the step under way
         self._phase = "training"
@@ -172,11 +173,12 @@ class Monitor:
             self._open = phase, wants
             return wants
 
-    def pass_by(self, phase: str, step_ends: Callable[[], int] | None = None) -> bool:
+    def pass_by(self, phase: str, step_ends: Callable[[int], int] | None = None) -> bool:
         """Ends a step of which nothing was posted, and begins one that is alike. False: they are not
         that, and begin() has to do it; also now and then, so that it is looked what came back.
-        step_ends: ends it instead of the client, and says the same: 0, the next is not sampled. Short,
-        for it is run at each step, and finds nothing of itself in the processor's cache."""
+        step_ends: ends it instead of the client, is told own_ns, and
+        says the same: 0, the next is not sampled. Short, for it is run at each step, and finds nothing
+        of itself in the processor's cache."""
         opened = self._open
         if opened is None or self.failed:
             return False
@@ -190,11 +192,11 @@ class Monitor:
                     return False
                 self._open = None
                 self.counts[phase] = step + 1
-                is_sampled = bool(step_ends() if step_ends else self.client.step(step))
+                is_sampled = bool(step_ends(self.own_ns) if step_ends else self.client.step(step))
                 self._next_sampled[phase] = is_sampled
                 if not is_sampled:
                     self._open = phase, Wants(step + 1)
-                return not is_sampled
+            return not is_sampled
         except Exception as error:
             self.fail(error)
             return False

@@ -10,6 +10,7 @@ go into embeddings, the shapes on the way, loss and learning rate, by the layers
 
 import logging
 import os
+import time
 from typing import Any, Callable, Iterable, Mapping
 
 import keras
@@ -118,8 +119,10 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._fit_steps = self._monitor.counts["training"]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        start = time.perf_counter_ns()
         if self._probes is None or not self._probes.pass_by("training"):
             self._step("training")
+        self._monitor.own_ns = time.perf_counter_ns() - start
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._settle()
