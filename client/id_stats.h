@@ -1,9 +1,10 @@
 /* What goes into an embedding: one pass over a tensor of ids, in place, to struct ids_stats.
  *
  * Works the same whatever the caller's floating-point control register says, and leaves it as it
- * was. Scratch is bounded: up to ID_STATS_SMALL different ids are counted on the stack, more in the
- * client's scratch; where that is in use, or more than DISTINCT_MAX are there, the counts say by
- * how much they may be wrong (distinct.h).
+ * was. Whole ids that are all rows are taken by id_plain.h, others in blocks, one by one; both say
+ * the same. Scratch is bounded: of the others up to ID_STATS_SMALL different ids are counted on the
+ * stack, more in the client's scratch; where that is in use, or more than DISTINCT_MAX are there,
+ * the counts say by how much they may be wrong (distinct.h).
  */
 #ifndef EMBMON_CLIENT_ID_STATS_H
 #define EMBMON_CLIENT_ID_STATS_H

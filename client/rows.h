@@ -2,10 +2,10 @@
  * those that are not all zero. Dense gradients of a table go over their touched rows too, so that
  * both look alike.
  *
- * Work and scratch are O(rows), never O(vocabulary): a hash table finds the first row of each id,
- * and a list chains the others to it. The scratch is one reservation made when the client is
- * opened; its pages appear when first used and are kept. Threads take units of it without a lock;
- * one that finds too few left summarises uncoalesced and says so.
+ * Work and scratch are O(rows), never O(vocabulary): chains.h finds the rows of each id. The
+ * scratch is one reservation made when the client is opened; its pages appear when first used and
+ * are kept. Threads take units of it without a lock; one that finds too few left summarises
+ * uncoalesced and says so, as one with more than CHAINS_ROWS_MAX rows does.
  */
 #ifndef EMBMON_CLIENT_ROWS_H
 #define EMBMON_CLIENT_ROWS_H

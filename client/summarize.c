@@ -87,16 +87,17 @@ enum { PIECE = 32 }; /* counts of a table that are looked at together */
 
 static bool any_counted(kernel_tables tables, size_t first)
 {
-    uint64_t found = 0;
+    typedef uint64_t counts __attribute__((vector_size(16)));
+    counts found = {0};
 
     for (size_t k = 0; k < KERNEL_TABLES; k++)
-        for (size_t i = 0; i < PIECE; i += sizeof found / sizeof tables[0][0]) {
-            uint64_t counts;
+        for (size_t i = 0; i < PIECE; i += sizeof(counts) / sizeof tables[0][0]) {
+            counts some;
 
-            memcpy(&counts, &tables[k][first + i], sizeof counts);
-            found |= counts;
+            memcpy(&some, &tables[k][first + i], sizeof some);
+            found |= some;
         }
-    return found != 0;
+    return (found[0] | found[1]) != 0;
 }
 
 /* Adds the tables up into narrow and clears them; most of them was never touched. */
