@@ -65,7 +65,7 @@ TEST_BIN   := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(TESTS))
 TOOL_BIN   := $(patsubst tests/tools/%.c,$(OUT)/tools/%,$(TOOLS))
 EXAMPLE_BIN := $(patsubst examples/%.c,$(OUT)/examples/%,$(EXAMPLES))
 
-.PHONY: all carried setup demo demo-c test test-c test-sanitize test-py wheel \
+.PHONY: all carried setup demo demo-c test test-c test-sanitize test-py test-py-sanitize wheel \
         verdicts verdicts-c verdicts-keras \
         lint format install clean
 .DELETE_ON_ERROR:
@@ -239,7 +239,7 @@ test-fuzz:
 .PHONY: test-fuzz
 
 # What takes longer than anybody waits for: before a release.
-test-long: test-fuzz
+test-long: test-fuzz test-py-sanitize
 	@tests/setup.sh test
 	@$(MAKE) -s -j2 all tools
 	$(PYTHON) -m pytest -q -rs tests/long
@@ -249,6 +249,13 @@ test-long: test-fuzz
 # once more, and said.
 test-py: all tools
 	$(PYTHON) -m pytest -q -rsR --reruns 1 -n 4 --ignore=tests/faults --ignore=tests/long tests
+
+# The same against build/sanitize, but those that train with a framework or measure: some ten minutes.
+# Not part of `make test`.
+test-py-sanitize:
+	@tests/setup.sh test
+	@$(MAKE) -s -j2 SANITIZE=address,undefined all tools
+	@tests/run-sanitized
 
 tools: $(TOOL_BIN)
 .PHONY: tools

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+import sanitized
 from harness import Daemon
 
 # Who runs the tests in the background may have had SIGINT ignored, and programs would inherit that.
@@ -30,3 +31,26 @@ def daemons():
 def daemon(daemons):
     """One embmond with nothing special about it."""
     return daemons()
+
+
+# ---- against build/sanitize
+
+if sanitized.SANITIZED:
+    @pytest.fixture(scope="session")
+    def sanitizer_reports(tmp_path_factory):
+        reports = sanitized.Reports(tmp_path_factory.mktemp("reports"))
+        yield reports
+        said = reports.take()  # of what outlived the last test
+        assert not said, said
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_reported(sanitizer_reports):
+        yield
+        said = sanitizer_reports.take()
+        assert not said, said
+
+    def pytest_ignore_collect(collection_path):
+        return collection_path.name in sanitized.LEFT_OUT or None
+
+    def pytest_collection_modifyitems(items):
+        sanitized.skip_left_out(items)

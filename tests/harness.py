@@ -23,6 +23,9 @@ BUILD = ROOT / os.environ.get("EMBMON_BUILD", "build")
 EMBMOND = BUILD / "embmond"
 EMBMONCTL = BUILD / "embmonctl"
 UNDER = os.environ.get("EMBMON_UNDER", "").split()  # what embmond is to run under, valgrind for one
+SANITIZED = BUILD == ROOT / "build" / "sanitize"
+# For programs that are not ours: curl hangs in setlocale() where ASan is loaded before it.
+WITHOUT_PRELOAD = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 TYPES = ["Hello", "Welcome", "Layers", "Heartbeat", "Sample", "Scalar", "StepEnd", "Epoch", "Bye",
          "Ack", "Nack", "Notice", "Wish", "Query", "Reply", "Ids", "Shape"]
@@ -281,6 +284,8 @@ class Daemon:
         for name in ("XDG_RUNTIME_DIR", "EMBMON_ADDRESS", "EMBMON_RUN"):
             if name not in (env or {}):
                 self.env.pop(name, None)
+        if "LD_PRELOAD" in os.environ and "LD_PRELOAD" in (env or {}):  # sanitizers come first
+            self.env["LD_PRELOAD"] = f"{os.environ['LD_PRELOAD']} {env['LD_PRELOAD']}"
         self.popen = popen
         self.process = None
         if start:
@@ -321,7 +326,7 @@ class Daemon:
 
     def discard(self):
         if self.process and self.alive():
-            if UNDER:  # what is found at its end is to be said
+            if UNDER or SANITIZED:  # what is found at its end is to be said
                 self.stop()
             self.process.kill()
             self.process.wait()

@@ -16,6 +16,7 @@ import readers
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 import monitored  # noqa: E402
+from harness import SANITIZED  # noqa: E402
 
 BUILD = monitored.BUILD
 MAN = {name: ROOT / "docs" / name for name in ("embmond.8", "embmonctl.1", "libembmon.3",
@@ -251,7 +252,9 @@ def installed(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     with open(BUILD / ".install-lock", "w") as lock:  # one make at a time
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # As it was built: else this would link all of it anew, under the feet of other tests.
         run("make", "-s", "-C", ROOT, f"OUT={BUILD.relative_to(ROOT)}", f"DESTDIR={root}",
+            f"SANITIZE={'address,undefined' if SANITIZED else ''}",
             "PREFIX=/usr", "install", env={k: v for k, v in os.environ.items()
                                            if k not in ("MAKEFLAGS", "MAKELEVEL", "SANITIZE")})
     return root

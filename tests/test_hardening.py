@@ -12,13 +12,13 @@ import sys
 
 import pytest
 
-from harness import ROOT
+from harness import BUILD, ROOT
 
-BUILD = ROOT / "build"
+PLAIN = ROOT / "build"
 
 
 def read(option, program):
-    return subprocess.run(["readelf", "-W", option, BUILD / program], check=True,
+    return subprocess.run(["readelf", "-W", option, PLAIN / program], check=True,
                           capture_output=True, text=True).stdout
 
 

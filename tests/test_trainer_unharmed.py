@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import sanitized
 import trouble
 from trainers import NOBODY, Embmond, Load, load, unharmed_at_best, until
 
@@ -21,7 +22,7 @@ POSTS = STEPS * (LAYERS + 2)
 ALONE = ("--alone", "--steps", STEPS, "--layers", LAYERS, "--drain", 20000, "--close", 1000)
 QUICK = ("--drain", 0, "--close", 0)
 # Inbox and queue of the client, the queue's nodes as malloc() rounds them, buffers, the program.
-RSS_KIB = (8 + 32 + 8 + 16) << 10
+RSS_KIB = ((8 + 32 + 8 + 16) << 10) + sanitized.ROOM_KIB
 
 
 @pytest.fixture
