@@ -68,7 +68,7 @@ int embmon_gate_next(struct embmon_gate *gate, uint64_t own_ns)
     if (!client_is_inert(client))
         atomic_fetch_add(&client->state.counters.post_ns, own_ns);
     result = embmon_step(client, step);
-    atomic_store(&gate->step, result == 0 ? step + 1 : NO_STEP);
+    atomic_store(&gate->step, result >= 0 ? step + 1 : NO_STEP);
     gate_leave(gate);
     return result;
 }

@@ -496,8 +496,8 @@ EMBMON_API EMBMON_NONNULL(1) int embmon_gate_open(struct embmon_gate *gate, int6
 /* No step is under way: nothing is posted. Returns 0. */
 EMBMON_API EMBMON_NONNULL(1) int embmon_gate_shut(struct embmon_gate *gate);
 
-/* embmon_step() of the step under way, and where the next one is not to be sampled, it is under way
- * from now on; else the gate is shut. own_ns: what the caller has spent on monitoring since the last
+/* embmon_step() of the step under way; the next one is under way from now on, or after an error none
+ * is. own_ns: what the caller has spent on monitoring since the last
  * call, outside of this library; it counts as post_ns. Returns what embmon_step() does. Errors: as
  * embmon_step(); ECLOSED also where no step is under way. */
 EMBMON_API EMBMON_NONNULL(1) int embmon_gate_next(struct embmon_gate *gate, uint64_t own_ns);

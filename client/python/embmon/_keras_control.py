@@ -28,6 +28,7 @@ class Control:
         """with_step: the graph reads the step's number."""
         with tf.init_scope(), tf.device(device):
             self.variable = tf.Variable(tf.zeros([CONTROL], tf.int64), trainable=False)
+        self.is_read = False  # by any graph that was traced
         self._with_step = with_step
         self._row: list[int] | None = [0] * CONTROL  # None: the graph may have set another
         self._rows: dict[tuple[int, ...], Any] = {}  # as tensors

@@ -54,6 +54,7 @@ class Gated:
         self._sink = sink
         self._place = place
         self._control = control.variable
+        self._reads = control
         self._loss: Any = None  # float64 []: of all that were computed, where it is looked at
         self._kept: list[Kept] = []  # by the optimizers that were applied
         # For those within the step's own graph, which need not read it again and again.
@@ -162,6 +163,7 @@ class Gated:
         return tf.logical_or(sampled, tf.logical_not(tf.math.is_finite(self._loss)))
 
     def _flag(self, index: int) -> Any:
+        self._reads.is_read = True
         row = self._control if self._row is None or not self._place.is_current() else self._row
         return tf.not_equal(row[index], 0)
 

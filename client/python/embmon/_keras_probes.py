@@ -145,10 +145,11 @@ class Probes:
     # ---- steps, from outside
 
     def pass_by(self, phase: str) -> bool:
-        """As begin(), where nothing is wanted of this step nor was of the last one, which is known at
-        once: most steps are such. False: it was not, and nothing is done."""
-        if self._in_graph or not self._was_built or \
-                not self.monitor.pass_by(phase, self._step_ends.get(phase)):
+        """As begin(), where there is little to do: nothing is wanted of this step nor was of the last
+        one, or its operations see to that. Most steps are such. False: it is not so, and nothing is
+        done."""
+        if self._in_graph or not self._was_built or not self.monitor.pass_by(
+                phase, self._step_ends.get(phase), not self._gates or self._controls[phase].is_read):
             return False
         self._ran[phase] += 1
         return True

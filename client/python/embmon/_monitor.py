@@ -173,18 +173,20 @@ class Monitor:
             self._open = phase, wants
             return wants
 
-    def pass_by(self, phase: str, step_ends: Callable[[int], int] | None = None) -> bool:
-        """Ends a step of which nothing was posted, and begins one that is alike. False: they are not
-        that, and begin() has to do it; also now and then, so that it is looked what came back.
-        step_ends: ends it instead of the client, is told own_ns, and
-        says the same: 0, the next is not sampled. Short, for it is run at each step, and finds nothing
-        of itself in the processor's cache."""
+    def pass_by(self, phase: str, step_ends: Callable[[int], int] | None = None,
+                asks: bool = True) -> bool:
+        """Ends the step under way and begins the next one, where that is all there is to do. False: it
+        is not, and begin() has to do it; also now and then, so that it is looked what came back. Short,
+        for it is run at each step, and finds nothing of itself in the processor's cache.
+        step_ends: ends it instead of the client, is told own_ns, and says the same. asks: who runs the
+        step wants to know what is wanted of it; nobody who posts by a gate does."""
         opened = self._open
         if opened is None or self.failed:
             return False
         wants = opened[1]
         step = wants.step
-        if wants.sampled or phase != opened[0] or phase != self._phase or step % _POLLED == 0:
+        if phase != opened[0] or phase != self._phase or (wants.sampled and asks) or \
+                (step_ends is None and step % _POLLED == 0):
             return False
         try:
             with self._lock:
@@ -192,11 +194,12 @@ class Monitor:
                     return False
                 self._open = None
                 self.counts[phase] = step + 1
-                is_sampled = bool(step_ends(self.own_ns) if step_ends else self.client.step(step))
-                self._next_sampled[phase] = is_sampled
-                if not is_sampled:
-                    self._open = phase, Wants(step + 1)
-            return not is_sampled
+                result = step_ends(self.own_ns) if step_ends else self.client.step(step)
+                self._next_sampled[phase] = result != 0
+                if result < 0 or (result and asks):
+                    return False
+                self._open = phase, Wants(step + 1, True) if result else Wants(step + 1)
+            return True
         except Exception as error:
             self.fail(error)
             return False

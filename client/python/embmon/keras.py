@@ -23,6 +23,7 @@ __all__ = ["EmbmonCallback"]
 
 log = logging.getLogger("embmon")
 _STEPS_UNTIL_GRADIENT = 3
+_POLL_NS = 10_000_000  # between two looks at what came back
 
 
 class EmbmonCallback(keras.callbacks.Callback):
@@ -89,6 +90,8 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._routes: dict[str, Any] = {}  # what feeds which table
         self._warned = False
         self._fit_steps = 0
+        self._is_going = False  # the first steps of a training, which are looked at, are done
+        self._poll_ns = 0  # when it is looked again what came back
 
     # ---- for the user
 
@@ -117,11 +120,11 @@ class EmbmonCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         self._enter("training", fresh=True)
         self._fit_steps = self._monitor.counts["training"]
+        self._is_going = False
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         start = time.perf_counter_ns()
-        if self._probes is None or not self._probes.pass_by("training"):
-            self._step("training")
+        self._step("training", start)
         self._monitor.own_ns = time.perf_counter_ns() - start
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -141,7 +144,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._enter("validation")
 
     def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._step("validation")
+        self._step("validation", time.perf_counter_ns())
 
     def on_test_end(self, logs: Any = None) -> None:
         self._end("validation")
@@ -150,7 +153,7 @@ class EmbmonCallback(keras.callbacks.Callback):
         self._enter("inference")
 
     def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._step("inference")
+        self._step("inference", time.perf_counter_ns())
 
     def on_predict_end(self, logs: Any = None) -> None:
         self._end("inference")
@@ -230,8 +233,15 @@ class EmbmonCallback(keras.callbacks.Callback):
                 self._monitor.fail(error)
             self._monitor.rest()
 
-    def _step(self, phase: str) -> None:
-        if self._probes is None:
+    def _step(self, phase: str, now_ns: int) -> None:
+        """The next step of the phase begins."""
+        probes = self._probes
+        if probes is None:
+            return
+        if self._is_going and probes.pass_by(phase):
+            if now_ns >= self._poll_ns:  # operations post without asking here what came back
+                self._poll_ns = now_ns + _POLL_NS
+                self._poll()
             return
         if phase == "training":
             steps = self._monitor.begun("training") - self._fit_steps
@@ -239,6 +249,7 @@ class EmbmonCallback(keras.callbacks.Callback):
                 self._try(self._probes.look_again)
             if steps >= _STEPS_UNTIL_GRADIENT:
                 self._check_gradients()
+                self._is_going = True
         if self._monitor.is_due(phase):
             self._poll()
         self._try(self._probes.begin, phase)
