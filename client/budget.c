@@ -12,8 +12,9 @@ static const double GUESS = 2;
 /* Sampling more often waits until it would fit with some room, or it would go to and fro. */
 static const double ROOM = 1.25;
 
-/* However much goes into steps that are not sampled, this part of the share is for the others. */
-static const double LEAST = 0.1;
+/* Of the share, what is for sampling whatever is spent at the other steps: nothing would be seen of
+ * a training whose steps are so short that they alone take all of it. */
+static const double LEAST = 0.5;
 
 void budget_open(struct budget *b, double overhead, bool fixed)
 {
@@ -127,7 +128,7 @@ static bool note_time(struct budget *b, double ns, bool sampled, double own_ns)
     return compares;
 }
 
-void budget_step(struct budget *b, uint64_t now_ns, bool sampled, uint64_t own_ns)
+bool budget_step(struct budget *b, uint64_t now_ns, bool sampled, uint64_t own_ns)
 {
     bool measured = false;
 
@@ -138,6 +139,7 @@ void budget_step(struct budget *b, uint64_t now_ns, bool sampled, uint64_t own_n
     b->steps++;
     if (b->steps == BUDGET_FIRST || (measured && b->steps > BUDGET_FIRST))
         b->every = choose(b);
+    return measured;
 }
 
 void budget_pause(struct budget *b)

@@ -47,8 +47,9 @@ struct budget {
 /* overhead: 0.01 is 1 % of a step. fixed: every step that is a multiple of something else. */
 void budget_open(struct budget *b, double overhead, bool fixed);
 
-/* A training step is complete. own_ns: of it within posting calls. */
-void budget_step(struct budget *b, uint64_t now_ns, bool sampled, uint64_t own_ns);
+/* A training step is complete. own_ns: of it within posting calls, or what the trainer's side of
+ * the monitor says it took. True: budget_overhead() has a new measurement. */
+bool budget_step(struct budget *b, uint64_t now_ns, bool sampled, uint64_t own_ns);
 
 /* Something else than training is done: its time is no step's. */
 void budget_pause(struct budget *b);

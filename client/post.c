@@ -359,10 +359,11 @@ static void spend(struct embmon_client *client, enum embmon_phase phase, bool sa
     if (phase != EMBMON_TRAIN) {
         budget_pause(budget);
     } else {
-        budget_step(budget, posting_now(), sampled, post_ns - client->post_ns);
+        bool measured = budget_step(budget, posting_now(), sampled, post_ns - client->post_ns);
+
         if (!budget->fixed)
             sampling_own(&client->state.sampling, budget_every(budget));
-        if (sampled)
+        if (sampled || measured)
             atomic_store(&client->overhead, budget_overhead(budget));
     }
     client->post_ns = post_ns;

@@ -232,6 +232,29 @@ static void where_somebody_else_says_how_often_it_only_measures(void **state)
     assert_float_equal(budget_overhead(&b), 0.2 * 13 / 100, 0.002);
 }
 
+/* Steps of 1 ms, of which the trainer's side takes 2 %: twice the share. Half of the share is for
+ * sampling all the same, and what is measured says that it is more. */
+static void what_is_spent_at_every_step_leaves_half_of_the_share(void **state)
+{
+    struct budget b;
+    uint64_t now = 1, sampled = 0;
+    bool measured = false;
+
+    (void)state;
+    budget_open(&b, 0.01, false);
+    for (uint64_t step = 0; step < 2000; step++) {
+        bool is = step % budget_every(&b) == 0;
+
+        now += is ? 1100000 : 1000000;
+        measured |= budget_step(&b, now, is, is ? 0 : 20000);
+        sampled += step >= 200 && is;
+    }
+    assert_true(measured);
+    assert_int_equal(budget_every(&b), 32); /* 4 of 100 steps of 0.1 ms: 0.4 % */
+    assert_in_range(sampled, 50, 60);
+    assert_float_equal(budget_overhead(&b), 0.024, 0.002);
+}
+
 static void a_clock_that_stands_still_is_survived(void **state)
 {
     struct budget b;
@@ -258,6 +281,7 @@ int main(void)
         cmocka_unit_test(wishes_count_as_what_they_cost),
         cmocka_unit_test(a_pause_is_no_step),
         cmocka_unit_test(where_somebody_else_says_how_often_it_only_measures),
+        cmocka_unit_test(what_is_spent_at_every_step_leaves_half_of_the_share),
         cmocka_unit_test(a_clock_that_stands_still_is_survived),
     };
 
