@@ -16,13 +16,17 @@ struct slot {
 
 /* Never freed: an operation that knows its address may run as long as the process does. */
 struct embmon_gate {
-    struct embmon_gate *next; /* of the client's */
+    struct embmon_gate *next;     /* of the client's */
+    struct embmon_gate *next_any; /* of all that there ever were */
     _Atomic(struct embmon_client *) client;
     _Atomic int64_t step;
     _Atomic uint32_t inside;
     pthread_mutex_t making; /* of slots, while a graph is made */
     struct slot *slots;
 };
+
+/* So that they are found by who looks for memory that was lost. */
+static _Atomic(struct embmon_gate *) any_gate;
 
 int embmon_gate_new(struct embmon_client *client, struct embmon_gate **to)
 {
@@ -36,6 +40,9 @@ int embmon_gate_new(struct embmon_client *client, struct embmon_gate **to)
     atomic_init(&gate->client, client);
     atomic_init(&gate->step, NO_STEP);
     pthread_mutex_init(&gate->making, NULL);
+    gate->next_any = atomic_load(&any_gate);
+    while (!atomic_compare_exchange_weak(&any_gate, &gate->next_any, gate))
+        ;
     gate->next = atomic_load(&client->gates);
     while (!atomic_compare_exchange_weak(&client->gates, &gate->next, gate))
         ;

@@ -75,6 +75,18 @@ static void make_sample(const struct loan *loan, struct tensor_tools *tools,
     tally_counts(&tally, false, s->positive.first, s->positive.length, s->positive.counts);
 }
 
+static void release(const struct loan *loan)
+{
+    if (loan->release)
+        loan->release(loan->context);
+}
+
+void loans_forget(const struct record *record)
+{
+    if (record->lent)
+        release(loan_of(record));
+}
+
 bool loans_settle(struct loans *loans, struct record *record, uint64_t *counts)
 {
     bool ended;
@@ -86,6 +98,7 @@ bool loans_settle(struct loans *loans, struct record *record, uint64_t *counts)
     ended = atomic_load(&loans->ended);
     if (!ended)
         make_sample(loan_of(record), loans->tools, &record->message, counts);
+    release(loan_of(record));
     atomic_store(&loans->reading, false);
     atomic_fetch_sub(&loans->bytes, loan_of(record)->bytes);
     return !ended;

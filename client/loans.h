@@ -24,12 +24,17 @@ enum {
     LOANS_COUNTS = 2 * BUCKETS,
 };
 
+/* Gives back what a loan holds; of the sender's thread, or of who closes the client. */
+typedef void loan_release(void *context);
+
 /* All that the sender needs to know of it. What it leads to is the trainer's, the targets are the
  * model's. */
 struct loan {
     struct tensor_place place;
     struct tensor tensor;
-    size_t bytes; /* of the trainer's memory */
+    size_t bytes;          /* of the trainer's memory */
+    loan_release *release; /* called once it is read, or never will be; NULL: who lent it asks */
+    void *context;
 };
 
 struct loans {
@@ -56,6 +61,9 @@ size_t loans_bytes(const struct record *record);
  * LOANS_COUNTS of them; one that was is left alone. False: loans have ended, there is no message.
  */
 bool loans_settle(struct loans *loans, struct record *record, uint64_t *counts);
+
+/* What still lies in the inbox when the sender has ended: given back unread. */
+void loans_forget(const struct record *record);
 
 /* Nothing more will be read, but to its end the loan that loans_are_read() speaks of. */
 void loans_end(struct loans *loans);

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "client/moved.h"
 #include "client/dtype.h"
@@ -57,99 +56,97 @@ static bool is_wanted(struct embmon_client *client, int target, int signal, int6
     return found && posting_wanted(client, found->layer, signal, step);
 }
 
-/* ---- lending --------------------------------------------------------------------------------
- * Large tensors are summarised by the client's own thread: the operation keeps them until it is run
- * again, at the next step. Where that comes before they are returned, it summarises itself. */
+/* ---- arrays ----------------------------------------------------------------------------------
+ * Large ones are lent: the client's own thread summarises them and gives them back. */
 
-enum { FREE_TRIES_MS = 200 };
 enum { LENT_LEAST = 4096 }; /* elements: fewer are summarised as fast as they are lent */
 
-static void give_all_back(struct operation *op)
+/* What is lent; ids NULL: a whole array. */
+struct pair {
+    TF_Tensor *values, *ids;
+};
+
+static void give_pair_back(const struct pair *pair)
 {
-    give_back(op->lent[0]);
-    give_back(op->lent[1]);
-    op->lent[0] = op->lent[1] = NULL;
+    give_back(pair->values);
+    give_back(pair->ids);
 }
 
-/* True: nothing is lent any more. Of who holds `lending`. */
-static bool is_returned(struct operation *op, const struct embmon_client *client)
+static void release(void *context)
 {
-    if (op->lent[0] && embmon_returned(client) >= op->ticket)
-        give_all_back(op);
-    return !op->lent[0];
+    give_pair_back(context);
+    free(context);
 }
 
-/* Lends values, and their rows' ids where there are some, or posts them: they are given back. */
-static void lend(struct operation *op, struct embmon_client *client, int64_t step,
-                 TF_Tensor *values, TF_Tensor *ids)
+/* True: it is, and given back by release(). */
+static bool lend(const struct operation *op, struct embmon_client *client, int64_t step,
+                 const struct pair *pair)
 {
     struct embmon_loan loan = EMBMON_LOAN_INIT;
-    uint64_t ticket = 0;
+    struct pair *kept = malloc(sizeof *kept);
 
+    if (!kept)
+        return false;
+    *kept = *pair;
     loan.target = op->target;
     loan.signal = op->signal;
-    loan.dtype = (int32_t)dtype_of(values);
-    loan.data = tensorflow.TensorData(values);
-    loan.count = count_of(values);
-    if (ids) {
-        loan.ids = tensorflow.TensorData(ids);
-        loan.id_dtype = (int32_t)dtype_of(ids);
-        loan.rows = count_of(ids);
+    loan.dtype = (int32_t)dtype_of(pair->values);
+    loan.data = tensorflow.TensorData(pair->values);
+    loan.count = count_of(pair->values);
+    if (pair->ids) {
+        loan.ids = tensorflow.TensorData(pair->ids);
+        loan.id_dtype = (int32_t)dtype_of(pair->ids);
+        loan.rows = count_of(pair->ids);
         loan.columns = loan.rows > 0 ? loan.count / loan.rows : 0;
     }
-    (void)embmon_lend(client, step, &loan, 1, &ticket);
-    op->lent[0] = values;
-    op->lent[1] = ids;
-    op->ticket = ticket;
-    if (ticket == 0)
-        give_all_back(op);
+    if (posting_lend(client, step, &loan, release, kept))
+        return true;
+    release(kept); /* it was posted at once */
+    return true;
 }
 
-static void post(struct operation *op, struct embmon_client *client, int64_t step,
-                 const TF_Tensor *values, const TF_Tensor *ids)
+static void post(const struct operation *op, struct embmon_client *client, int64_t step,
+                 const struct pair *pair)
 {
-    const void *data = tensorflow.TensorData(values);
-    size_t count = count_of(values), rows = ids ? count_of(ids) : 0;
+    const void *data = tensorflow.TensorData(pair->values);
+    size_t count = count_of(pair->values), rows = pair->ids ? count_of(pair->ids) : 0;
 
-    if (!ids)
+    if (!pair->ids)
         (void)embmon_post(client, op->target, (enum embmon_signal)op->signal, step, data, count,
-                          dtype_of(values));
+                          dtype_of(pair->values));
     else if (rows > 0)
         (void)embmon_post_rows(client, op->target, (enum embmon_signal)op->signal, step,
-                               tensorflow.TensorData(ids), dtype_of(ids), data, rows, count / rows,
-                               dtype_of(values));
+                               tensorflow.TensorData(pair->ids), dtype_of(pair->ids), data, rows,
+                               count / rows, dtype_of(pair->values));
 }
 
-static void post_or_lend(struct operation *op, struct embmon_client *client, int64_t step,
-                         TF_Tensor *values, TF_Tensor *ids, bool may_lend)
+static bool are_whole_rows(const struct pair *pair)
 {
-    if (!values || (ids && count_of(ids) > 0 && count_of(values) % count_of(ids) != 0)) {
-        give_back(values);
-        give_back(ids);
-    } else if (may_lend && count_of(values) >= LENT_LEAST) {
-        lend(op, client, step, values, ids);
-    } else {
-        post(op, client, step, values, ids);
-        give_back(values);
-        give_back(ids);
-    }
+    size_t rows = pair->ids ? count_of(pair->ids) : 0;
+
+    return rows == 0 || count_of(pair->values) % rows == 0;
 }
 
-static void run(struct operation *op, TF_OpKernelContext *context, bool has_ids)
+static void run(const struct operation *op, TF_OpKernelContext *context, bool has_ids)
 {
     int64_t step;
     struct embmon_client *client = gate_enter(op->gate, &step);
-    bool mine, is_free;
+    struct pair pair = {NULL, NULL};
+    bool is_lent = false;
 
     if (!client)
         return;
-    mine = !atomic_flag_test_and_set(&op->lending);
-    is_free = mine && is_returned(op, client);
-    if (is_wanted(client, op->target, op->signal, step))
-        post_or_lend(op, client, step, input(context, has_ids), has_ids ? input(context, 0) : NULL,
-                     is_free);
-    if (mine)
-        atomic_flag_clear(&op->lending);
+    if (is_wanted(client, op->target, op->signal, step)) {
+        pair.values = input(context, has_ids);
+        pair.ids = has_ids ? input(context, 0) : NULL;
+    }
+    if (pair.values && (pair.ids || !has_ids) && are_whole_rows(&pair)) {
+        is_lent = count_of(pair.values) >= LENT_LEAST && lend(op, client, step, &pair);
+        if (!is_lent)
+            post(op, client, step, &pair);
+    }
+    if (!is_lent)
+        give_pair_back(&pair);
     gate_leave(op->gate);
 }
 
@@ -161,23 +158,6 @@ void operation_post(void *kernel, TF_OpKernelContext *context)
 void operation_rows(void *kernel, TF_OpKernelContext *context)
 {
     run(kernel, context, true);
-}
-
-void operation_free(void *kernel)
-{
-    struct operation *op = kernel;
-    struct embmon_client *client;
-
-    if (!op)
-        return;
-    client = op->lent[0] ? gate_hold(op->gate) : NULL;
-    for (int tries = 0; client && !is_returned(op, client) && tries < FREE_TRIES_MS; tries++)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    if (client)
-        gate_leave(op->gate);
-    else
-        give_all_back(op); /* the client is closed: it reads nothing any more */
-    free(op);              /* what is lent still is the sender's, and leaks */
 }
 
 /* ---- ids and scalars ------------------------------------------------------------------------ */

@@ -3,8 +3,6 @@
 #ifndef EMBMON_CLIENT_OPERATION_H
 #define EMBMON_CLIENT_OPERATION_H
 
-#include <stdatomic.h>
-
 #include "client/gate.h"
 #include "client/tensorflow_api.h"
 #include "proto/name.h"
@@ -14,16 +12,10 @@ struct operation {
     struct moved *moved; /* of the gate's, by the slot; or NULL */
     int target, signal;  /* EmbmonBefore: signals, 1 << each; EmbmonIds: 1 as fed */
     char text[NAME_LAYER_MAX + 1];
-    atomic_flag lending; /* who holds it has what follows */
-    TF_Tensor *lent[2];  /* NULL: none */
-    uint64_t ticket;     /* of these */
 };
 
 /* TensorFlow has one registry for the process, and hands no context to who makes an operation. */
 extern struct tensorflow_api tensorflow;
-
-/* Gives back what is lent, which may take some milliseconds, and frees it. NULL is fine. */
-void operation_free(void *operation);
 
 tensorflow_compute operation_post, operation_rows, operation_ids, operation_look, operation_scalar,
     operation_before, operation_after;

@@ -128,8 +128,14 @@ int embmon_post_rows(struct embmon_client *client, int id, enum embmon_signal si
  * -------------------------------------------------------------------------------------------------
  */
 
+/* How it is given back. */
+struct terms {
+    loan_release *release; /* NULL: who lent it asks */
+    void *context;
+};
+
 static int lend(struct embmon_client *client, int64_t step, const struct embmon_loan *from,
-                uint64_t *ticket)
+                const struct terms *terms, uint64_t *ticket)
 {
     enum embmon_dtype dtype = (enum embmon_dtype)from->dtype;
     struct loan loan = {
@@ -138,7 +144,9 @@ static int lend(struct embmon_client *client, int64_t step, const struct embmon_
                    .count = from->count,
                    .dtype = dtype,
                    .rows = {from->ids, from->data, (enum embmon_dtype)from->id_dtype, dtype,
-                            from->rows, from->columns}}};
+                            from->rows, from->columns}},
+        .release = terms->release,
+        .context = terms->context};
     int result = admit(client, from->target, from->signal, step, &loan.place);
 
     if (result != 1)
@@ -156,6 +164,7 @@ static int lend(struct embmon_client *client, int64_t step, const struct embmon_
 int embmon_lend(struct embmon_client *client, int64_t step, const struct embmon_loan *loans,
                 size_t n, uint64_t *ticket)
 {
+    const struct terms terms = {NULL, NULL};
     uint64_t start = posting_now();
     int accepted = 0, problem = 0;
 
@@ -173,13 +182,24 @@ int embmon_lend(struct embmon_client *client, int64_t step, const struct embmon_
         /* An array of a newer or an older header has another stride. */
         memcpy(&known, (const char *)loans + i * loans->size,
                loans->size < sizeof known ? loans->size : sizeof known);
-        result = known.size == loans->size ? lend(client, step, &known, ticket) : EMBMON_EINVAL;
+        result =
+            known.size == loans->size ? lend(client, step, &known, &terms, ticket) : EMBMON_EINVAL;
         if (result > 0)
             accepted += result;
         else if (result != EMBMON_EDROPPED && !problem)
             problem = result;
     }
     return posting_timed(client, start, problem ? problem : accepted);
+}
+
+bool posting_lend(struct embmon_client *client, int64_t step, const struct embmon_loan *loan,
+                  loan_release *release, void *context)
+{
+    const struct terms terms = {release, context};
+    uint64_t start = posting_now(), ticket = 0;
+
+    (void)posting_timed(client, start, lend(client, step, loan, &terms, &ticket));
+    return ticket > 0;
 }
 
 uint64_t embmon_returned(const struct embmon_client *client)

@@ -58,4 +58,10 @@ static inline bool posting_wanted(struct embmon_client *client, int32_t layer, i
     return false;
 }
 
+/* Posts one array as embmon_lend() would, of a client that is not inert. True: it is lent, and
+ * release is called with the context when it is not needed any more, by another thread. False: it
+ * is not needed any more now, and release is not called. */
+bool posting_lend(struct embmon_client *client, int64_t step, const struct embmon_loan *loan,
+                  loan_release *release, void *context);
+
 #endif

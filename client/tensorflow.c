@@ -50,7 +50,6 @@ static void *create(TF_OpKernelConstruction *construction, bool has_target, bool
 
     if (!op)
         goto done;
-    atomic_flag_clear(&op->lending);
     op->gate = (struct embmon_gate *)(intptr_t)attribute(construction, "gate", status);
     if (has_target)
         op->target = (int)attribute(construction, "target", status);
@@ -158,8 +157,7 @@ static int register_kind(const struct kind *kind, TF_Status *status)
     tensorflow.RegisterOpDefinition(definition, status);
     if (tensorflow.GetCode(status) != 0)
         return EMBMON_EEXISTS;
-    kernel =
-        tensorflow.NewKernelBuilder(kind->name, "CPU", kind->create, kind->compute, operation_free);
+    kernel = tensorflow.NewKernelBuilder(kind->name, "CPU", kind->create, kind->compute, free);
     tensorflow.RegisterKernelBuilder(kind->name, kernel, status);
     return tensorflow.GetCode(status) != 0 ? EMBMON_EEXISTS : 0;
 }

@@ -4,6 +4,7 @@
 #define EMBMON_TESTS_UNIT_FAKE_TENSORFLOW_H
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,9 +64,9 @@ static struct {
     TF_OpDefinitionBuilder definitions[16];
     TF_KernelBuilder kernels[16];
     size_t count;
-    int held;     /* tensors given out by TF_GetInput() and not deleted */
-    int statuses; /* the same of TF_NewStatus() */
-    bool is_full; /* a registration fails */
+    atomic_int held; /* tensors given out by TF_GetInput() and not deleted */
+    int statuses;    /* the same of TF_NewStatus() */
+    bool is_full;    /* a registration fails */
 } fake_tf;
 
 FAKE TF_Status *TF_NewStatus(void);

@@ -7,9 +7,8 @@ microseconds. A step compiled by XLA cannot call out: it gives the ids back besi
 they are posted when it has ended.
 """
 
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from . import _keras_masks, _keras_paths
