@@ -100,17 +100,6 @@ static int start_thread(struct embmon_client *client)
 /* ---- opening
  * ----------------------------------------------------------------------------------------- */
 
-/* Of one that the thread does not read any more; or NULL. */
-static void forget_loans(struct inbox *inbox)
-{
-    const struct record *record;
-
-    while (inbox && (record = inbox_peek(inbox))) {
-        loans_forget(record);
-        inbox_pop(inbox);
-    }
-}
-
 static void free_client(struct embmon_client *client)
 {
     if (!client)
@@ -119,7 +108,7 @@ static void free_client(struct embmon_client *client)
     if (!client_is_inert(client)) {
         forks_forget(client->watch);
         sender_free(client->sender);
-        forget_loans(client->state.inbox);
+        loans_forget(client->state.inbox);
     }
     rows_scratch_close(&client->tools.scratch);
     busy_close(&client->tools.busy);

@@ -81,10 +81,15 @@ static void release(const struct loan *loan)
         loan->release(loan->context);
 }
 
-void loans_forget(const struct record *record)
+void loans_forget(struct inbox *inbox)
 {
-    if (record->lent)
-        release(loan_of(record));
+    const struct record *record;
+
+    while (inbox && (record = inbox_peek(inbox))) {
+        if (record->lent)
+            release(loan_of(record));
+        inbox_pop(inbox);
+    }
 }
 
 bool loans_settle(struct loans *loans, struct record *record, uint64_t *counts)

@@ -43,6 +43,7 @@ struct loans {
     _Atomic bool ended, reading;
 };
 
+struct inbox;
 struct state;
 struct record;
 
@@ -62,8 +63,9 @@ size_t loans_bytes(const struct record *record);
  */
 bool loans_settle(struct loans *loans, struct record *record, uint64_t *counts);
 
-/* What still lies in the inbox when the sender has ended: given back unread. */
-void loans_forget(const struct record *record);
+/* When the sender has ended: empties the inbox; what was lent is given back unread. NULL is fine.
+ */
+void loans_forget(struct inbox *inbox);
 
 /* Nothing more will be read, but to its end the loan that loans_are_read() speaks of. */
 void loans_end(struct loans *loans);

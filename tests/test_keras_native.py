@@ -158,31 +158,29 @@ def test_one_signal_alone(daemon, signals):
     assert_same(ours, theirs)
 
 
-def operations_in(name):
-    """Of the functions that TensorFlow knows now: of which kind how many."""
+def functions():
+    """{name: [kinds of operations]} of those that TensorFlow knows now and that have some of ours."""
     from tensorflow.python.eager import context
 
-    found = []
-    for each in context.context().list_function_names():
-        ops = [node.op for node in context.context().get_function_def(each).node_def]
-        if any(op.startswith("Embmon") for op in ops):
-            found.append(ops)
-    return sum(op == name for op in found[-1]) if found else 0
+    found = {name: [node.op for node in context.context().get_function_def(name).node_def]
+             for name in context.context().list_function_names()}
+    return {name: ops for name, ops in found.items() if any(x.startswith("Embmon") for x in ops)}
 
 
 def test_an_ordinary_model_has_no_branches(daemon):
     class Look(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            self.counts = {name: operations_in(name) for name in (
-                "EmbmonPost", "EmbmonIds", "EmbmonBefore", "If", "StatelessIf", "PyFunc")}
+            self.traced = [ops for name, ops in functions().items() if name not in before]
 
-    look = Look()
+    before, look = functions(), Look()
     model, (x, y) = made(nested), data()
     watch = callback(daemon)
     model.fit(x, y, batch_size=8, verbose=0, callbacks=[watch, look])
-    assert look.counts["EmbmonPost"] >= 6 and look.counts["EmbmonBefore"] == 6
-    assert look.counts["EmbmonIds"] == 4  # two tables, as fed and as they reach them
-    assert look.counts["If"] == look.counts["StatelessIf"] == look.counts["PyFunc"] == 0
+    # The first trace, which makes the optimizer's variables, has branches of TensorFlow's own.
+    ops = min(look.traced, key=len)
+    assert ops.count("EmbmonPost") >= 6 and ops.count("EmbmonBefore") == 6
+    assert ops.count("EmbmonIds") == 4  # two tables, as fed and as they reach them
+    assert not {"If", "StatelessIf", "PyFunc", "EagerPyFunc"} & set(ops)
     watch.close(20)
 
 
