@@ -21,7 +21,10 @@ static unsigned hash_of(const void *name, size_t n)
     word = 0;
     memcpy(&word, from, n);
     hash = (hash ^ word) * factor;
-    return (unsigned)(hash >> 32 ^ hash >> 16);
+    /* A product's low bits know nothing of what is above them, as the last letters of a tag are. */
+    hash = (hash ^ hash >> 32) * factor;
+    hash = (hash ^ hash >> 29) * factor;
+    return (unsigned)(hash >> 32);
 }
 
 #define HASH_NONFATAL_OOM              1

@@ -43,6 +43,36 @@ static void names_that_a_reader_chokes_on_are_refused(void **state)
     tag_table_free(tags);
 }
 
+static size_t bytes_of_tags(const char *before, const char *between, const char *behind)
+{
+    struct tag_table *tags = tag_table_new();
+    size_t start = mallinfo2().uordblks, taken;
+    char name[64];
+
+    for (int i = 0; i < 8; i++)
+        for (int layer = 0; layer < 200; layer++) {
+            snprintf(name, sizeof name, "%s%d%s%d%s", before, i, between, layer + 100, behind);
+            assert_non_null(tag_table_need(tags, name, strlen(name)));
+        }
+    taken = mallinfo2().uordblks - start;
+    tag_table_free(tags);
+    return taken;
+}
+
+/* Tags that differ in a few letters, wherever these are: a table whose chains get long takes more
+ * and more memory to make them short. */
+static void tags_that_look_alike_take_no_more(void **state)
+{
+    const size_t most = 8 * 200 * 200;
+
+    (void)state;
+    assert_true(bytes_of_tags("gradient_norm/t", "/layer", "") < most);
+    assert_true(bytes_of_tags("t", "/layer", "") < most);
+    assert_true(bytes_of_tags("", "", "/weights/inner_model/x") < most);
+    assert_true(bytes_of_tags("updates/thread_", "_layer_", "_x") < most);
+    assert_true(bytes_of_tags("a/", "/", "") < most);
+}
+
 static void the_table_has_a_ceiling(void **state)
 {
     (void)state;
@@ -114,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tag_is_made_once_and_found_again),
         cmocka_unit_test(names_that_a_reader_chokes_on_are_refused),
+        cmocka_unit_test(tags_that_look_alike_take_no_more),
         cmocka_unit_test(the_table_has_a_ceiling),
 #ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(a_tag_takes_what_is_said_and_its_name),
