@@ -87,6 +87,19 @@ static bool take_ids(struct moved *moved, const struct moved_rows *rows, size_t 
     return slots && moved->ids;
 }
 
+static void copy(struct moved *moved, const uint8_t *from, size_t row_bytes)
+{
+    uint8_t *to = moved->values;
+
+    if (!moved->ids) {
+        if (moved->count > 0)
+            memcpy(to, from, moved->count * row_bytes);
+        return;
+    }
+    for (size_t i = 0; i < moved->count; i++)
+        memcpy(to + i * row_bytes, from + (size_t)moved->ids[i] * row_bytes, row_bytes);
+}
+
 bool moved_keep(struct moved *moved, const struct moved_value *before,
                 const struct moved_rows *rows)
 {
@@ -106,11 +119,7 @@ bool moved_keep(struct moved *moved, const struct moved_value *before,
                            1);
     if (!moved->values)
         goto fail;
-    if (!rows->ids && moved->count > 0)
-        memcpy(moved->values, before->data, moved->count * row_bytes);
-    for (size_t i = 0; rows->ids && i < moved->count; i++)
-        memcpy((uint8_t *)moved->values + i * row_bytes,
-               (const uint8_t *)before->data + (size_t)moved->ids[i] * row_bytes, row_bytes);
+    copy(moved, before->data, row_bytes);
     moved->before = *before;
     return true;
 fail:
