@@ -295,7 +295,7 @@ bench:
 	@$(if $(ONLY),,$(PYTHON) tests/bench/summarize.py $(QUICK) --keep $(KEPT))
 	@$(if $(ONLY),,$(PYTHON) tests/bench/keras_step.py $(QUICK) --keep $(KEPT))
 	@$(PYTHON) tests/bench/daemon.py $(QUICK) $(if $(ONLY),$(ONLY),--keep $(KEPT))
-	@$(if $(ONLY),,$(PYTHON) tests/bench/goals.py $(KEPT) $(README))
+	@$(if $(ONLY),,$(PYTHON) tests/bench/goals.py $(KEPT) $(QUICK) $(README))
 bench-quick:
 	@$(MAKE) -s bench QUICK=--quick
 bench-readme:

@@ -79,9 +79,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--readme", action="store_true", help="put them into the README, too")
+    parser.add_argument("--quick", action="store_true", help="they are of `make bench-quick`")
     options = parser.parse_args()
     rows = "".join((options.folder / part).read_text() for part in PARTS)
-    text = (f"`make bench`, {datetime.date.today()}, {processor()}, {len(os.sched_getaffinity(0))} processors, "
+    text = (f"`make bench{'-quick' if options.quick else ''}`, {datetime.date.today()}, {processor()}, {len(os.sched_getaffinity(0))} processors, "
             f"load {os.getloadavg()[0]:.1f} at the end:\n\n{HEAD}\n{rows.rstrip()}")
     print(f"\n{text}")
     if options.readme:
