@@ -108,7 +108,8 @@ bool moved_keep(struct moved *moved, const struct moved_value *before,
 
     moved_drop(moved);
     if (!dtype_is_float(before->dtype) || row_bytes == 0 || most > MOVED_BYTES / row_bytes ||
-        most > UINT32_MAX / 4)
+        most > UINT32_MAX / 4 ||
+        (rows->ids && rows->dtype != EMBMON_I32 && rows->dtype != EMBMON_I64))
         return false;
     moved->count = before->rows;
     if (rows->ids && !take_ids(moved, rows, before->rows))

@@ -149,6 +149,7 @@ static void what_cannot_be_kept_is_not(void **state)
     const float data[] = {1, 2};
     const int32_t ids[] = {0};
     const struct moved_rows all = {0};
+    const struct moved_rows narrow = {ids, 2, EMBMON_I16};
     const struct moved_rows many = {ids, MOVED_BYTES / 8 + 1, EMBMON_I32};
     struct moved_value v = value(data, 1, 2, EMBMON_F32);
     struct moved_difference d;
@@ -160,6 +161,8 @@ static void what_cannot_be_kept_is_not(void **state)
     assert_false(moved_keep(*state, &v, &all));
     v = value(data, 1, 0, EMBMON_F32);
     assert_false(moved_keep(*state, &v, &all));
+    v = value(data, 1, 2, EMBMON_F32);
+    assert_false(moved_keep(*state, &v, &narrow)); /* would be read beyond its end */
     assert_false(moved_is_kept(*state));
     v = value(data, 1, 2, EMBMON_F32);
     assert_true(moved_keep(*state, &v, &all));
