@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "embmon/embmon.h"
 
@@ -15,6 +16,20 @@ static inline bool dtype_is_float(enum embmon_dtype dtype)
 {
     return dtype == EMBMON_F32 || dtype == EMBMON_F64 || dtype == EMBMON_F16 ||
            dtype == EMBMON_BF16;
+}
+
+/* Id i of an array of I32 or I64, aligned or not. */
+static inline int64_t dtype_id(const void *ids, size_t i, enum embmon_dtype dtype)
+{
+    int32_t narrow;
+    int64_t wide;
+
+    if (dtype == EMBMON_I64) {
+        memcpy(&wide, (const uint8_t *)ids + i * sizeof wide, sizeof wide);
+        return wide;
+    }
+    memcpy(&narrow, (const uint8_t *)ids + i * sizeof narrow, sizeof narrow);
+    return narrow;
 }
 
 /* The bits of the f32 that is equal to an f16. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "client/distinct.h"
+#include "client/dtype.h"
 #include "client/id_ends.h"
 
 #if defined(__x86_64__)
@@ -131,15 +132,7 @@ OF_TYPE(i64, int64_t)
 
 static int64_t id_at(const struct id_batch *batch, size_t i)
 {
-    int64_t wide;
-    int32_t id;
-
-    if (batch->dtype == EMBMON_I64) {
-        memcpy(&wide, (const uint8_t *)batch->ids + i * sizeof wide, sizeof wide);
-        return wide;
-    }
-    memcpy(&id, (const uint8_t *)batch->ids + i * sizeof id, sizeof id);
-    return id;
+    return dtype_id(batch->ids, i, batch->dtype);
 }
 
 /* ---- the table -------------------------------------------------------------------------------*/

@@ -37,15 +37,7 @@ void moved_free(struct moved *moved)
 
 static int64_t id_at(const struct moved_rows *rows, size_t i)
 {
-    int32_t narrow;
-    int64_t wide;
-
-    if (rows->dtype == EMBMON_I64) {
-        memcpy(&wide, (const uint8_t *)rows->ids + i * sizeof wide, sizeof wide);
-        return wide;
-    }
-    memcpy(&narrow, (const uint8_t *)rows->ids + i * sizeof narrow, sizeof narrow);
-    return narrow;
+    return dtype_id(rows->ids, i, rows->dtype);
 }
 
 /* Each id that is a row, once, in the order they come; returns how many. slots: by hash, a place in

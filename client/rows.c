@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "client/chains.h"
+#include "client/dtype.h"
 #include "client/float_mode.h"
 #include "client/gather.h"
 #include "client/row_sum.h"
@@ -217,17 +218,7 @@ struct row_counts rows_add_dense(struct tally *t, const struct row_set *set)
 
 static int64_t id_at(const struct row_set *set, size_t row)
 {
-    if (set->id_dtype == EMBMON_I32) {
-        int32_t id;
-
-        memcpy(&id, (const uint8_t *)set->ids + row * sizeof id, sizeof id);
-        return id;
-    } else {
-        int64_t id;
-
-        memcpy(&id, (const uint8_t *)set->ids + row * sizeof id, sizeof id);
-        return id;
-    }
+    return dtype_id(set->ids, row, set->id_dtype);
 }
 
 /* Reads a line after the other, before rows are read in the order of their ids: then they are in a
