@@ -2,11 +2,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "client/moved.h"
 #include "client/dtype.h"
 #include "client/float_mode.h"
+#include "client/moved.h"
 #include "client/posting.h"
+#include "client/touched.h"
 
 /* ---- inputs --------------------------------------------------------------------------------- */
 
@@ -111,6 +113,8 @@ static void post(const struct operation *op, struct embmon_client *client, int64
     const void *data = tensorflow.TensorData(pair->values);
     size_t count = count_of(pair->values), rows = pair->ids ? count_of(pair->ids) : 0;
 
+    if (count == 0 && op->signal == EMBMON_WEIGHT)
+        return; /* it was not wanted when its rows were looked up */
     if (!pair->ids)
         (void)embmon_post(client, op->target, (enum embmon_signal)op->signal, step, data, count,
                           dtype_of(pair->values));
@@ -266,13 +270,71 @@ void operation_scalar(void *kernel, TF_OpKernelContext *context)
 
 /* ---- changes -------------------------------------------------------------------------------- */
 
+/* NULL: there is no memory for it. */
+static int64_t *output(TF_OpKernelContext *context, size_t count, TF_Tensor **tensor)
+{
+    TF_Status *status = tensorflow.NewStatus();
+    const int64_t dim = (int64_t)count;
+
+    *tensor = tensorflow.AllocateOutput(context, 0, TENSORFLOW_INT64, &dim, 1,
+                                        count * sizeof(int64_t), status);
+    if (tensorflow.GetCode(status) != 0) {
+        give_back(*tensor);
+        *tensor = NULL;
+    }
+    tensorflow.DeleteStatus(status);
+    return *tensor ? tensorflow.TensorData(*tensor) : NULL;
+}
+
+static size_t touch(const struct operation *op, const TF_Tensor *ids, int64_t *rows)
+{
+    if (ids)
+        return touched_rows(rows, tensorflow.TensorData(ids), count_of(ids), dtype_of(ids),
+                            op->rows);
+    for (int64_t row = 0; row < op->rows; row++)
+        rows[row] = row;
+    return (size_t)op->rows;
+}
+
+/* How many rows are there at most is known first, and their number when they are found. */
+static size_t find_rows(const struct operation *op, TF_OpKernelContext *context, int64_t **rows)
+{
+    TF_Tensor *ids = tensorflow.NumInputs(context) > 0 ? input(context, 0) : NULL;
+    size_t most = ids ? count_of(ids) : op->rows > 0 ? (size_t)op->rows : 0, count = 0;
+
+    *rows = most > 0 && most <= TOUCHED_IDS ? malloc(most * sizeof **rows) : NULL;
+    if (*rows)
+        count = touch(op, ids, *rows);
+    give_back(ids);
+    return count;
+}
+
+/* Without an output TensorFlow would take the step for failed. */
+void operation_touched(void *kernel, TF_OpKernelContext *context)
+{
+    const struct operation *op = kernel;
+    int64_t step, *rows = NULL, *to;
+    struct embmon_client *client = gate_enter(op->gate, &step);
+    size_t count = 0;
+    TF_Tensor *tensor;
+
+    if (client && is_wanted(client, op->target, op->signal, step))
+        count = find_rows(op, context, &rows);
+    to = output(context, count, &tensor);
+    if (to && count > 0)
+        memcpy(to, rows, count * sizeof *to);
+    else if (!to && count > 0)
+        (void)output(context, 0, &tensor);
+    give_back(tensor);
+    free(rows);
+    if (client)
+        gate_leave(op->gate);
+}
+
 static struct moved_value value_of(const TF_Tensor *tensor)
 {
-    size_t columns = last_dim(tensor);
-
     return (struct moved_value){.data = tensorflow.TensorData(tensor),
-                                .rows = columns > 0 ? count_of(tensor) / columns : 0,
-                                .columns = columns,
+                                .count = count_of(tensor),
                                 .dtype = dtype_of(tensor)};
 }
 
@@ -282,7 +344,7 @@ void operation_before(void *kernel, TF_OpKernelContext *context)
     int64_t step;
     struct embmon_client *client = gate_enter(op->gate, &step);
     bool weight, update;
-    TF_Tensor *value, *ids;
+    TF_Tensor *value;
 
     if (!client)
         return;
@@ -291,37 +353,27 @@ void operation_before(void *kernel, TF_OpKernelContext *context)
     weight = op->signal & 1 << EMBMON_WEIGHT && is_wanted(client, op->target, EMBMON_WEIGHT, step);
     update = op->signal & 1 << EMBMON_UPDATE && is_wanted(client, op->target, EMBMON_UPDATE, step);
     value = weight || update ? input(context, 1) : NULL;
-    ids = update && tensorflow.NumInputs(context) > 2 ? input(context, 2) : NULL;
     if (value && weight)
         (void)embmon_post(client, op->target, EMBMON_WEIGHT, step, tensorflow.TensorData(value),
                           count_of(value), dtype_of(value));
     if (value && update && op->moved) {
         struct moved_value now = value_of(value);
-        struct moved_rows rows = {0};
 
-        if (ids)
-            rows = (struct moved_rows){tensorflow.TensorData(ids), count_of(ids), dtype_of(ids)};
-        (void)moved_keep(op->moved, &now, &rows);
+        (void)moved_keep(op->moved, &now);
     }
     give_back(value);
-    give_back(ids);
     gate_leave(op->gate);
 }
 
 static void after(struct embmon_client *client, const struct operation *op, int64_t step,
                   const TF_Tensor *value)
 {
-    struct moved_value now = value_of(value);
-    struct moved_difference d;
+    struct moved_value now = value_of(value), change;
 
-    if (!moved_take(op->moved, &now, &d))
+    if (!moved_take(op->moved, &now, &change))
         return;
-    if (d.ids)
-        (void)embmon_post_rows(client, op->target, EMBMON_UPDATE, step, d.ids, EMBMON_I64, d.values,
-                               d.count, d.columns, d.dtype);
-    else
-        (void)embmon_post(client, op->target, EMBMON_UPDATE, step, d.values, d.count * d.columns,
-                          d.dtype);
+    (void)embmon_post(client, op->target, EMBMON_UPDATE, step, change.data, change.count,
+                      change.dtype);
     moved_drop(op->moved);
 }
 

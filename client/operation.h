@@ -11,6 +11,7 @@ struct operation {
     struct embmon_gate *gate;
     struct moved *moved; /* of the gate's, by the slot; or NULL */
     int target, signal;  /* EmbmonBefore: signals, 1 << each; EmbmonIds: 1 as fed */
+    int64_t rows;        /* EmbmonTouched */
     char text[NAME_LAYER_MAX + 1];
 };
 
@@ -18,6 +19,6 @@ struct operation {
 extern struct tensorflow_api tensorflow;
 
 tensorflow_compute operation_post, operation_rows, operation_ids, operation_look, operation_scalar,
-    operation_before, operation_after;
+    operation_touched, operation_before, operation_after;
 
 #endif

@@ -1,15 +1,20 @@
 /* Operations for TensorFlow's graphs that post: what reads a tensor of a compiled step without a
  * call of Python. Each decides here whether it is wanted: at a step that is not sampled it looks at
- * two numbers and returns, and the graph needs no branch for it. None of them has an output, none
- * fails: what cannot be posted is not.
+ * two numbers and returns, and the graph needs no branch for it. None of them fails: what cannot be
+ * posted is not.
  *
  *      EmbmonPost    values                     gate, target, signal
  *      EmbmonRows    ids, values                gate, target, signal
  *      EmbmonIds     ids, masks (0 or 1)        gate, target, signal, text
  *      EmbmonLook    value                      gate
  *      EmbmonScalar  value                      gate, text
- *      EmbmonBefore  handle, value, ids (0, 1)  gate, target, signal, slot
+ *      EmbmonTouched ids (0 or 1): int64        gate, target, signal, rows
+ *      EmbmonBefore  handle, value              gate, target, signal, slot
  *      EmbmonAfter   handle, value              gate, target, signal, slot
+ *
+ * EmbmonTouched gives the rows that the ids name, each once, or without ids all rows; none where
+ * the signal is not wanted of the step: TensorFlow's own look-up behind it then has nothing to look
+ * up.
  *
  * The last two are around the change of a variable: its value before and after, paired by the slot.
  * The handle itself is not read: TensorFlow keeps operations that have it in their order. gate is
@@ -42,8 +47,8 @@ static void text_attribute(TF_OpKernelConstruction *construction, const char *na
 }
 
 /* One for all kinds: which attributes there are, TensorFlow has checked. */
-static void *create(TF_OpKernelConstruction *construction, bool has_target, bool has_slot,
-                    bool has_text)
+enum { TARGET = 1, SLOT = 2, TEXT = 4, ROWS = 8 }; /* what a kind has besides its gate */
+static void *create(TF_OpKernelConstruction *construction, int has)
 {
     struct operation *op = calloc(1, sizeof *op);
     TF_Status *status = tensorflow.NewStatus();
@@ -51,14 +56,16 @@ static void *create(TF_OpKernelConstruction *construction, bool has_target, bool
     if (!op)
         goto done;
     op->gate = (struct embmon_gate *)(intptr_t)attribute(construction, "gate", status);
-    if (has_target)
+    if (has & TARGET)
         op->target = (int)attribute(construction, "target", status);
-    if (has_target)
+    if (has & TARGET)
         op->signal = (int)attribute(construction, "signal", status);
-    if (has_slot)
+    if (has & SLOT)
         op->moved = gate_moved(op->gate, attribute(construction, "slot", status));
-    if (has_text)
+    if (has & TEXT)
         text_attribute(construction, "text", op->text, status);
+    if (has & ROWS)
+        op->rows = attribute(construction, "rows", status);
     if (tensorflow.GetCode(status) != 0)
         tensorflow.OpKernelConstruction_Failure(construction, status);
 done:
@@ -68,33 +75,43 @@ done:
 
 static void *create_post(TF_OpKernelConstruction *construction)
 {
-    return create(construction, true, false, false);
+    return create(construction, TARGET);
 }
 
 static void *create_ids(TF_OpKernelConstruction *construction)
 {
-    return create(construction, true, false, true);
+    return create(construction, TARGET | TEXT);
 }
 
 static void *create_look(TF_OpKernelConstruction *construction)
 {
-    return create(construction, false, false, false);
+    return create(construction, 0);
 }
 
 static void *create_scalar(TF_OpKernelConstruction *construction)
 {
-    return create(construction, false, false, true);
+    return create(construction, TEXT);
 }
 
 static void *create_moved(TF_OpKernelConstruction *construction)
 {
-    return create(construction, true, true, false);
+    return create(construction, TARGET | SLOT);
+}
+
+static void *create_touched(TF_OpKernelConstruction *construction)
+{
+    return create(construction, TARGET | ROWS);
 }
 
 static void no_outputs(TF_ShapeInferenceContext *context, TF_Status *status)
 {
     (void)context;
     (void)status;
+}
+
+static void some_output(TF_ShapeInferenceContext *context, TF_Status *status)
+{
+    tensorflow.ShapeInferenceContextSetUnknownShape(context, status);
 }
 
 enum { INPUTS = 3, ATTRIBUTES = 7 };
@@ -104,6 +121,7 @@ struct kind {
     const char *inputs[INPUTS + 1], *attributes[ATTRIBUTES + 1]; /* ended by NULL */
     tensorflow_create *create;
     tensorflow_compute *compute;
+    const char *output; /* or NULL */
 };
 
 static const struct kind kinds[] = {
@@ -111,34 +129,45 @@ static const struct kind kinds[] = {
      {"values: T"},
      {"T: type", "gate: int", "target: int", "signal: int"},
      create_post,
-     operation_post},
+     operation_post,
+     NULL},
     {"EmbmonRows",
      {"ids: I", "values: T"},
      {"I: type", "T: type", "gate: int", "target: int", "signal: int"},
      create_post,
-     operation_rows},
+     operation_rows,
+     NULL},
     {"EmbmonIds",
      {"ids: T", "masks: N * bool"},
      {"T: type", "N: int >= 0", "gate: int", "target: int", "signal: int", "text: string"},
      create_ids,
-     operation_ids},
-    {"EmbmonLook", {"value: T"}, {"T: type", "gate: int"}, create_look, operation_look},
+     operation_ids,
+     NULL},
+    {"EmbmonLook", {"value: T"}, {"T: type", "gate: int"}, create_look, operation_look, NULL},
     {"EmbmonScalar",
      {"value: T"},
      {"T: type", "gate: int", "text: string"},
      create_scalar,
-     operation_scalar},
+     operation_scalar,
+     NULL},
+    {"EmbmonTouched",
+     {"ids: N * I"},
+     {"N: int >= 0", "I: type = DT_INT32", "gate: int", "target: int", "signal: int", "rows: int"},
+     create_touched,
+     operation_touched,
+     "rows_of: int64"},
     {"EmbmonBefore",
-     {"handle: resource", "value: T", "ids: N * I"},
-     {"T: type", "N: int >= 0", "I: type = DT_INT32", "gate: int", "target: int", "signal: int",
-      "slot: int"},
+     {"handle: resource", "value: T"},
+     {"T: type", "gate: int", "target: int", "signal: int", "slot: int"},
      create_moved,
-     operation_before},
+     operation_before,
+     NULL},
     {"EmbmonAfter",
      {"handle: resource", "value: T"},
      {"T: type", "gate: int", "target: int", "signal: int", "slot: int"},
      create_moved,
-     operation_after},
+     operation_after,
+     NULL},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -152,8 +181,11 @@ static int register_kind(const struct kind *kind, TF_Status *status)
         tensorflow.OpDefinitionBuilderAddInput(definition, kind->inputs[i]);
     for (size_t i = 0; kind->attributes[i]; i++)
         tensorflow.OpDefinitionBuilderAddAttr(definition, kind->attributes[i]);
+    if (kind->output)
+        tensorflow.OpDefinitionBuilderAddOutput(definition, kind->output);
     tensorflow.OpDefinitionBuilderSetIsStateful(definition, true); /* it is not left out */
-    tensorflow.OpDefinitionBuilderSetShapeInferenceFunction(definition, no_outputs);
+    tensorflow.OpDefinitionBuilderSetShapeInferenceFunction(definition, kind->output ? some_output
+                                                                                     : no_outputs);
     tensorflow.RegisterOpDefinition(definition, status);
     if (tensorflow.GetCode(status) != 0)
         return EMBMON_EEXISTS;

@@ -33,7 +33,7 @@ int tensorflow_dtype(int type)
         return EMBMON_I16;
     case 6:
         return EMBMON_I8;
-    case 9:
+    case TENSORFLOW_INT64:
         return EMBMON_I64;
     case 14:
         return EMBMON_BF16;

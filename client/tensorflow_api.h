@@ -28,10 +28,12 @@ typedef void tensorflow_delete(void *);
     X(int, GetCode, (const TF_Status *))                                                           \
     X(TF_OpDefinitionBuilder *, NewOpDefinitionBuilder, (const char *))                            \
     X(void, OpDefinitionBuilderAddInput, (TF_OpDefinitionBuilder *, const char *))                 \
+    X(void, OpDefinitionBuilderAddOutput, (TF_OpDefinitionBuilder *, const char *))                \
     X(void, OpDefinitionBuilderAddAttr, (TF_OpDefinitionBuilder *, const char *))                  \
     X(void, OpDefinitionBuilderSetIsStateful, (TF_OpDefinitionBuilder *, bool))                    \
     X(void, OpDefinitionBuilderSetShapeInferenceFunction,                                          \
       (TF_OpDefinitionBuilder *, tensorflow_shapes *))                                             \
+    X(void, ShapeInferenceContextSetUnknownShape, (TF_ShapeInferenceContext *, TF_Status *))       \
     X(void, RegisterOpDefinition, (TF_OpDefinitionBuilder *, TF_Status *))                         \
     X(TF_KernelBuilder *, NewKernelBuilder,                                                        \
       (const char *, const char *, tensorflow_create *, tensorflow_compute *,                      \
@@ -44,6 +46,8 @@ typedef void tensorflow_delete(void *);
     X(void, OpKernelConstruction_Failure, (TF_OpKernelConstruction *, TF_Status *))                \
     X(int, NumInputs, (TF_OpKernelContext *))                                                      \
     X(void, GetInput, (TF_OpKernelContext *, int, TF_Tensor **, TF_Status *))                      \
+    X(TF_Tensor *, AllocateOutput,                                                                 \
+      (TF_OpKernelContext *, int, int, const int64_t *, int, size_t, TF_Status *))                 \
     X(void *, TensorData, (const TF_Tensor *))                                                     \
     X(int, TensorType, (const TF_Tensor *))                                                        \
     X(int64_t, TensorElementCount, (const TF_Tensor *))                                            \
@@ -63,6 +67,6 @@ bool tensorflow_api_find(struct tensorflow_api *api, void *library);
 /* enum embmon_dtype of a TF_DataType; 0 for what is none of ours. */
 int tensorflow_dtype(int type);
 
-enum { TENSORFLOW_BOOL = 10 };
+enum { TENSORFLOW_INT64 = 9, TENSORFLOW_BOOL = 10 };
 
 #endif

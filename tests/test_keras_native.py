@@ -178,10 +178,45 @@ def test_an_ordinary_model_has_no_branches(daemon):
     model.fit(x, y, batch_size=8, verbose=0, callbacks=[watch, look])
     # The first trace, which makes the optimizer's variables, has branches of TensorFlow's own.
     ops = min(look.traced, key=len)
-    assert ops.count("EmbmonPost") >= 6 and ops.count("EmbmonBefore") == 6
+    assert ops.count("EmbmonPost") >= 6 and ops.count("EmbmonBefore") == 4
+    assert ops.count("EmbmonTouched") == 4  # two tables: rows for weights, and for updates
     assert ops.count("EmbmonIds") == 4  # two tables, as fed and as they reach them
     assert not {"If", "StatelessIf", "PyFunc", "EagerPyFunc"} & set(ops)
     watch.close(20)
+
+
+def reads_of_what_is_scattered(model, x, y, callbacks):
+    """How often a step's graph reads the variable whose rows it changes in place."""
+    from tensorflow.python.eager import context
+
+    known = set(context.context().list_function_names())
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=callbacks)
+    made = [context.context().get_function_def(name).node_def
+            for name in set(context.context().list_function_names()) - known]
+    nodes = next(x for x in made if any(node.op == "ResourceScatterSub" for node in x))
+    table = next(node.input[0] for node in nodes if node.op == "ResourceScatterSub")
+    return sum(node.op == "ReadVariableOp" and node.input[0] == table for node in nodes)
+
+
+@pytest.mark.parametrize("rows", [50, 3_000_000])
+def test_a_table_is_not_read_whole(daemon, rows):
+    """SGD changes its rows in place: from then on TensorFlow copies all of it for whoever reads it.
+    Of a large one the weights are read in a branch."""
+    def model():
+        made = keras.Sequential([keras.Input((4,), dtype="int32"), layers.Embedding(rows, 8),
+                                 layers.Flatten(), layers.Dense(1)])
+        made.compile(keras.optimizers.SGD(0.1), loss="mse")
+        return made
+
+    random = np.random.default_rng(5)
+    x, y = random.integers(0, rows, (96, 4), dtype=np.int32), random.normal(size=(96, 1))
+    watch = callback(daemon, every=4)
+    assert (reads_of_what_is_scattered(model(), x, y, [watch]) ==
+            reads_of_what_is_scattered(model(), x, y, []))
+    run = recorded(daemon, watch)
+    for tag in ("updates/embedding", "weights/embedding"):
+        found = next(x for x in run.histograms if x.startswith(tag))
+        assert run.steps(found) == [0, 4, 8], tag
 
 
 # ---- at a step that is not sampled

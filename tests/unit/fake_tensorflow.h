@@ -18,7 +18,8 @@
 
 #define FAKE __attribute__((visibility("default"), used))
 
-enum { FAKE_OK = 0, FAKE_INVALID = 3, FAKE_EXISTS = 6 };
+enum { FAKE_OUTPUT = 16 };
+enum { FAKE_OK = 0, FAKE_INVALID = 3, FAKE_EXISTS = 6, FAKE_FULL = 8 };
 enum { FAKE_FLOAT = 1, FAKE_INT32 = 3, FAKE_INT64 = 9, FAKE_BOOL = 10, FAKE_RESOURCE = 20 };
 
 struct TF_Status {
@@ -33,7 +34,7 @@ struct TF_Tensor {
 
 struct TF_OpDefinitionBuilder {
     char name[32];
-    int inputs, attributes;
+    int inputs, attributes, outputs;
     bool stateful, shaped;
 };
 
@@ -58,6 +59,8 @@ struct TF_OpKernelConstruction {
 struct TF_OpKernelContext {
     TF_Tensor *inputs[4];
     int count;
+    int64_t *output; /* room for FAKE_OUTPUT, or NULL: there is no memory */
+    int64_t given;   /* elements; -1: the operation has given nothing */
 };
 
 static struct {
@@ -110,6 +113,22 @@ FAKE void TF_OpDefinitionBuilderAddAttr(TF_OpDefinitionBuilder *builder, const c
 {
     assert_non_null(strchr(attribute, ':'));
     builder->attributes++;
+}
+
+FAKE void TF_OpDefinitionBuilderAddOutput(TF_OpDefinitionBuilder *builder, const char *output);
+FAKE void TF_OpDefinitionBuilderAddOutput(TF_OpDefinitionBuilder *builder, const char *output)
+{
+    assert_non_null(strchr(output, ':'));
+    builder->outputs++;
+}
+
+FAKE void TF_ShapeInferenceContextSetUnknownShape(TF_ShapeInferenceContext *context,
+                                                  TF_Status *status);
+FAKE void TF_ShapeInferenceContextSetUnknownShape(TF_ShapeInferenceContext *context,
+                                                  TF_Status *status)
+{
+    (void)context;
+    (void)status;
 }
 
 FAKE void TF_OpDefinitionBuilderSetIsStateful(TF_OpDefinitionBuilder *builder, bool is);
@@ -226,6 +245,28 @@ FAKE void TF_DeleteTensor(TF_Tensor *tensor)
     free(tensor);
 }
 
+FAKE TF_Tensor *TF_AllocateOutput(TF_OpKernelContext *context, int i, int type, const int64_t *dims,
+                                  int count, size_t bytes, TF_Status *status);
+FAKE TF_Tensor *TF_AllocateOutput(TF_OpKernelContext *context, int i, int type, const int64_t *dims,
+                                  int count, size_t bytes, TF_Status *status)
+{
+    TF_Tensor *tensor;
+
+    assert_int_equal(i, 0);
+    assert_int_equal(type, FAKE_INT64);
+    assert_int_equal(count, 1);
+    assert_int_equal(bytes, (size_t)dims[0] * sizeof(int64_t));
+    status->code = !context->output && dims[0] > 0 ? FAKE_FULL : FAKE_OK;
+    if (status->code != FAKE_OK)
+        return NULL;
+    assert_in_range(dims[0], 0, FAKE_OUTPUT);
+    context->given = dims[0];
+    tensor = malloc(sizeof *tensor);
+    *tensor = (TF_Tensor){type, 1, {dims[0]}, context->output};
+    fake_tf.held++;
+    return tensor;
+}
+
 FAKE void *TF_TensorData(const TF_Tensor *tensor);
 FAKE void *TF_TensorData(const TF_Tensor *tensor)
 {
@@ -293,9 +334,18 @@ static inline struct fake_operation fake_make(const char *name,
 static inline void fake_run(const struct fake_operation *op, TF_Tensor *a, TF_Tensor *b,
                             TF_Tensor *c)
 {
-    TF_OpKernelContext context = {{a, b, c}, 1 + (b != NULL) + (c != NULL)};
+    TF_OpKernelContext context = {{a, b, c}, 1 + (b != NULL) + (c != NULL), NULL, -1};
 
     op->kernel->compute(op->self, &context);
+}
+
+/* One that gives numbers, FAKE_OUTPUT at most; returns how many, -1: it did not say. */
+static inline int64_t fake_ask(const struct fake_operation *op, TF_Tensor *input, int64_t *output)
+{
+    TF_OpKernelContext context = {{input}, input ? 1 : 0, output, -1};
+
+    op->kernel->compute(op->self, &context);
+    return context.given;
 }
 
 static inline void fake_end(const struct fake_operation *op)

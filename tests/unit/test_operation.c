@@ -270,25 +270,70 @@ static void a_variable_before_and_after(void **state)
     fake_end(&after);
 }
 
-static void rows_of_a_table_before_and_after(void **state)
+static struct fake_operation make_touched(int signal, int64_t rows, struct world *w)
+{
+    const struct fake_attribute attributes[] = {{"gate", NULL, (int64_t)(intptr_t)gate},
+                                                {"target", NULL, w->table},
+                                                {"signal", NULL, signal},
+                                                {"rows", NULL, rows}};
+
+    return fake_make("EmbmonTouched", attributes, 4);
+}
+
+static void rows_are_named_where_they_are_wanted(void **state)
 {
     struct world *w = *state;
-    const float was[] = {0, 0, 1, 1, 2, 2, 3, 3}, is[] = {9, 9, 3, 3, 9, 9, 3, 4};
-    const int32_t ids[] = {3, 1, 3, 77};
-    TF_Tensor handle = fake_tensor(FAKE_RESOURCE, NULL, 0, 0, 0);
-    TF_Tensor old = fake_tensor(FAKE_FLOAT, was, 2, 4, 2),
-              new = fake_tensor(FAKE_FLOAT, is, 2, 4, 2);
-    TF_Tensor keys = fake_tensor(FAKE_INT32, ids, 1, 4, 0);
-    struct fake_operation before = make("EmbmonBefore", w->table, 1 << EMBMON_UPDATE, 1, NULL);
-    struct fake_operation after = make("EmbmonAfter", w->table, EMBMON_UPDATE, 1, NULL);
+    const int32_t ids[] = {3, 1, 3, 77, -1};
+    TF_Tensor keys = fake_tensor(FAKE_INT32, ids, 1, 5, 0);
+    struct fake_operation some = make_touched(EMBMON_UPDATE, 4, w);
+    struct fake_operation all = make_touched(EMBMON_WEIGHT, 4, w);
+    int64_t rows[FAKE_OUTPUT];
+
+    assert_int_equal(fake_ask(&some, &keys, rows), 0); /* shut: nobody's step */
+    embmon_gate_open(gate, 0);
+    assert_int_equal(fake_ask(&some, &keys, rows), 2);
+    assert_int_equal(rows[0], 3);
+    assert_int_equal(rows[1], 1);
+    assert_int_equal(fake_ask(&all, NULL, rows), 4);
+    for (int64_t i = 0; i < 4; i++)
+        assert_int_equal(rows[i], i);
+    assert_int_equal(fake_ask(&some, &keys, NULL), 0); /* no memory: none, and the step goes on */
+    sampling_ask(&w->client->state.sampling, 64);
+    sampling_decide(&w->client->state.sampling);
+    embmon_gate_open(gate, 5);
+    assert_int_equal(fake_ask(&some, &keys, rows), 0);
+    assert_int_equal(fake_ask(&all, NULL, rows), 0);
+    embmon_close(w->client, 0);
+    w->client = NULL;
+    assert_int_equal(fake_ask(&some, &keys, rows), 0); /* leads nowhere */
+    fake_end(&some);
+    fake_end(&all);
+}
+
+/* What was looked up of them; none where they were not wanted then, and nothing is posted. */
+static void rows_that_were_looked_up(void **state)
+{
+    struct world *w = *state;
+    const int64_t ids[] = {3, 1};
+    const float change[] = {0, 1, 2, 2}, weights[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    TF_Tensor keys = fake_tensor(FAKE_INT64, ids, 1, 2, 0);
+    TF_Tensor rows = fake_tensor(FAKE_FLOAT, change, 2, 2, 2);
+    TF_Tensor table = fake_tensor(FAKE_FLOAT, weights, 2, 4, 2);
+    TF_Tensor no_keys = fake_tensor(FAKE_INT64, NULL, 1, 0, 0);
+    TF_Tensor no_rows = fake_tensor(FAKE_FLOAT, NULL, 2, 0, 2);
+    struct fake_operation update = make("EmbmonRows", w->table, EMBMON_UPDATE, 0, NULL);
+    struct fake_operation weight = make("EmbmonPost", w->table, EMBMON_WEIGHT, 0, NULL);
 
     embmon_gate_open(gate, 0);
-    fake_run(&before, &handle, &old, &keys);
-    fake_run(&after, &handle, &new, NULL);
-    expect_sample(w, w->table, EMBMON_UPDATE, 0, 4, 5); /* rows 3 and 1, once each */
-    assert_int_equal(stats_of(w).produced, 1);          /* no weight was asked for */
-    fake_end(&before);
-    fake_end(&after);
+    fake_run(&update, &keys, &rows, NULL);
+    fake_run(&weight, &table, NULL, NULL);
+    expect_sample(w, w->table, EMBMON_UPDATE, 0, 4, 5);
+    expect_sample(w, w->table, EMBMON_WEIGHT, 0, 8, 36);
+    fake_run(&update, &no_keys, &no_rows, NULL);
+    fake_run(&weight, &no_rows, NULL, NULL);
+    assert_int_equal(stats_of(w).produced, 2);
+    fake_end(&update);
+    fake_end(&weight);
 }
 
 static void a_step_that_is_not_sampled_reads_nothing(void **state)
@@ -329,7 +374,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(scalars_are_means, open_graph, close_graph),
         cmocka_unit_test_setup_teardown(a_lost_loss_is_not_waited_with, open_graph, close_graph),
         cmocka_unit_test_setup_teardown(a_variable_before_and_after, open_graph, close_graph),
-        cmocka_unit_test_setup_teardown(rows_of_a_table_before_and_after, open_graph, close_graph),
+        cmocka_unit_test_setup_teardown(rows_are_named_where_they_are_wanted, open_graph,
+                                        close_graph),
+        cmocka_unit_test_setup_teardown(rows_that_were_looked_up, open_graph, close_graph),
         cmocka_unit_test_setup_teardown(a_step_that_is_not_sampled_reads_nothing, open_graph,
                                         close_graph),
     };

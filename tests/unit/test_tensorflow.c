@@ -23,12 +23,14 @@ static int once(void)
 {
     void *self = dlopen(NULL, RTLD_NOW);
 
-    if (embmon_tensorflow(self) != 0 || embmon_tensorflow(self) != 0 || fake_tf.count != 7)
+    if (embmon_tensorflow(self) != 0 || embmon_tensorflow(self) != 0 || fake_tf.count != 8)
         return 1;
     for (size_t i = 0; i < fake_tf.count; i++) {
         const TF_OpDefinitionBuilder *d = &fake_tf.definitions[i];
 
-        /* Not stateful, it would be left out as it has no output. */
+        if (d->outputs != (strcmp(d->name, "EmbmonTouched") == 0))
+            return 4;
+        /* Not stateful, it would be left out where it has no output. */
         if (!d->stateful || !d->shaped || d->inputs < 1 || d->attributes < 2 ||
             strncmp(d->name, "Embmon", 6) != 0 || strcmp(fake_tf.kernels[i].device, "CPU") != 0)
             return 2;

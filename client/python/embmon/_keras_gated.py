@@ -150,6 +150,9 @@ class Gated:
     def _changed(self, known: set[int]) -> list[Kept]:
         return [_once(x, known) for x in self._kept]
 
+    def post_weights(self, pairs: Sequence[Pair]) -> None:
+        when(self.armed(), lambda: [self._post_weights(pairs)])
+
     def post_outputs(self, outputs: Sequence[Post]) -> None:
         when(self.armed(), lambda: [self._post(tapped(outputs))])
 

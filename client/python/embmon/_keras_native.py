@@ -10,7 +10,7 @@ import ctypes
 import functools
 import itertools
 import pathlib
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import tensorflow as tf
 
@@ -24,6 +24,7 @@ from ._monitor import Monitor
 _FLOATS = (tf.float32, tf.float64, tf.float16, tf.bfloat16)
 _DTYPES = (*_FLOATS, tf.int8, tf.int16, tf.int32, tf.int64)
 _CHEAP = 1 << 12  # elements that are computed at every step though only the monitor reads them
+_COPIED = 64 << 20  # bytes of a table that are copied where its weights are wanted
 _slots = itertools.count()
 
 
@@ -70,6 +71,22 @@ def _operation(kind: str, inputs: Sequence[Any], **attributes: int | bytes | tf.
                                                       name="embmon")
 
 
+class _Slot(NamedTuple):
+    """A variable, which the client keeps as it was."""
+
+    pair: Pair
+    number: int
+
+
+class _Rows(NamedTuple):
+    """Rows of a table, which the graph has looked up before they change. At a step of which they are
+    not wanted there are none."""
+
+    pair: Pair
+    ids: Any
+    values: Any
+
+
 class Native:
     """Of one step; the same methods as Gated."""
 
@@ -98,7 +115,7 @@ class Native:
             return tf.no_op()
 
     def before_apply(self, optimizer: Any, outputs: Sequence[Post], pairs: list[Pair],
-                     scale: Any) -> list[Any] | Kept | None:
+                     scale: Any) -> list[_Slot | _Rows] | Kept | None:
         self._post_outputs(outputs)
         if "gradient" in self._monitor.signals:
             self._post_all([gradient_of(x, scale) for x in pairs if x.gradient is not None])
@@ -106,36 +123,70 @@ class Native:
             return self._gated.keep(optimizer, pairs)
         return self._keep(pairs, ("weight", "update"))
 
-    def keep_left(self, optimizer: Any, pairs: list[Pair]) -> list[tuple[Pair, int]]:
+    def keep_left(self, optimizer: Any, pairs: list[Pair]) -> list[_Slot | _Rows]:
         return self._keep(pairs, ("update",))
 
-    def _keep(self, pairs: list[Pair], wanted: Sequence[str]) -> list[tuple[Pair, int]]:
-        """Each with the slot under which the client keeps what it was."""
-        signals = sum(1 << _lib.SIGNALS[x] for x in wanted if x in self._monitor.signals)
-        kept = [(x, next(_slots)) for x in pairs if signals and own(x.variable).dtype in _FLOATS]
-        for pair, slot in kept:
-            ids = [pair.gradient.indices] if isinstance(pair.gradient, tf.IndexedSlices) else []
-            _operation("EmbmonBefore", [own(pair.variable).handle, read(pair.variable), *ids],
-                       T=own(pair.variable).dtype, N=len(ids), I=ids[0].dtype if ids else tf.int32,
-                       gate=self._gate, target=pair.target.ident, signal=signals, slot=slot)
+    def _keep(self, pairs: list[Pair], wanted: Sequence[str]) -> list[_Slot | _Rows]:
+        """Posts weights, and keeps what they were for their updates."""
+        signals = [x for x in wanted if x in self._monitor.signals]
+        kept = list[_Slot | _Rows]()
+        for pair in pairs if signals else ():
+            if own(pair.variable).dtype not in _FLOATS:
+                continue
+            if isinstance(pair.gradient, tf.IndexedSlices):
+                kept += self._keep_rows(pair, signals)
+            else:
+                kept.append(self._keep_all(pair, signals))
         return kept
+
+    def _keep_all(self, pair: Pair, signals: Sequence[str]) -> _Slot:
+        kept = _Slot(pair, next(_slots))
+        _operation("EmbmonBefore", [own(pair.variable).handle, read(pair.variable)],
+                   T=own(pair.variable).dtype, gate=self._gate, target=pair.target.ident,
+                   signal=sum(1 << _lib.SIGNALS[x] for x in signals), slot=kept.number)
+        return kept
+
+    def _keep_rows(self, pair: Pair, signals: Sequence[str]) -> list[_Rows]:
+        """Of a table with a sparse gradient. Where its rows are changed in place, as by SGD, to read
+        it is to copy all of it: only rows are looked up, and those alone that are wanted."""
+        if "weight" in signals:
+            if _bytes(pair.variable) > _COPIED:
+                self._gated.post_weights([pair])
+            else:
+                rows = self._touched(pair, "weight", [])
+                self._post_all([Post("weight", pair.target, _look_up(pair.variable, rows))])
+        if "update" not in signals:
+            return []
+        rows = self._touched(pair, "update", [pair.gradient.indices])
+        return [_Rows(pair, rows, _look_up(pair.variable, rows))]
+
+    def _touched(self, pair: Pair, signal: str, ids: list[Any]) -> Any:
+        """The rows of a table that are wanted of this step: of all of them, or of ids."""
+        return _operation("EmbmonTouched", ids, N=len(ids), I=ids[0].dtype if ids else tf.int32,
+                          gate=self._gate, target=pair.target.ident, signal=_lib.SIGNALS[signal],
+                          rows=own(pair.variable).shape[0]).outputs[0]
 
     def after_apply(self, kept: Any) -> None:
         if isinstance(kept, Kept):
             self._gated.after_apply(kept)
             return
-        for pair, slot in kept or ():
-            _operation("EmbmonAfter", [own(pair.variable).handle, read(pair.variable)],
-                       T=own(pair.variable).dtype, gate=self._gate,
-                       target=pair.target.ident, signal=_lib.SIGNALS["update"], slot=slot)
+        for x in kept or ():
+            pair = x.pair
+            if isinstance(x, _Rows):
+                change = _wide(_look_up(pair.variable, x.ids)) - _wide(x.values)
+                self._post_all([Post("update", pair.target, change, x.ids)])
+            else:
+                _operation("EmbmonAfter", [own(pair.variable).handle, read(pair.variable)],
+                           T=own(pair.variable).dtype, gate=self._gate,
+                           target=pair.target.ident, signal=_lib.SIGNALS["update"], slot=x.number)
 
     def end(self, outputs: Sequence[Post], scalars: dict[str, Any], left: list[Pair],
-            kept: list[tuple[Pair, int]] | None) -> None:
+            kept: list[_Slot | _Rows] | None) -> None:
         """The step itself ends outside of the graph."""
         self._post_outputs(outputs)
         self._keep(left, ("weight",))
         places = {id(x.variable) for x in left}
-        self.after_apply([x for x in kept or () if id(x[0].variable) in places])
+        self.after_apply([x for x in kept or () if id(x.pair.variable) in places])
         self._gated.post_updates()
         for name, value in scalars.items():
             value = value if value.dtype in _DTYPES else tf.cast(value, tf.float64)
@@ -161,3 +212,17 @@ class Native:
                     kind, inputs, named = "EmbmonRows", [post.ids, post.values], {"I": post.ids.dtype}
                 _operation(kind, inputs, T=post.values.dtype, gate=self._gate,
                            target=post.target.ident, signal=_lib.SIGNALS[post.signal], **named)
+
+
+def _bytes(variable: Any) -> int:
+    return int(own(variable).shape.num_elements()) * own(variable).dtype.size
+
+
+def _look_up(variable: Any, rows: Any) -> Any:
+    """Of a table, in its order among what changes it."""
+    return tf.raw_ops.ResourceGather(resource=own(variable).handle, indices=rows,
+                                     dtype=own(variable).dtype)
+
+
+def _wide(values: Any) -> Any:
+    return values if values.dtype == tf.float64 else tf.cast(values, tf.float32)
