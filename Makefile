@@ -91,7 +91,7 @@ $(OUT)/obj/%.o: %.c | $(OUT)/gen/embmon.pb-c.c $(OUT)/gen/tensorboard.pb-c.c $(O
 	$(call say,CC) $(CC) $(ALL_CFLAGS) -fPIC -c $< -o $@
 
 # The loops over the counts of a Sample: here vectors are worth their code.
-$(call object,proto/counts.c proto/summary.c proto/message_sample.c): CFLAGS += -O3
+$(call object,proto/counts.c proto/summary.c proto/message_sample.c client/collapse.c): CFLAGS += -O3
 
 $(OUT)/libdaemon.a: $(DAEMON_OBJ)
 	$(call say,AR) rm -f $@ && ar rcs $@ $^

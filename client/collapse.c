@@ -1,12 +1,13 @@
 #include "client/collapse.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "client/float_mode.h"
 #include "client/summarize.h"
 
-enum { SWEEPS = 12 };
+enum { SWEEPS = 40 }; /* for one singular value: two are usual */
 
 struct sample {
     double *rows; /* [n][width], each of length 1 */
@@ -61,60 +62,97 @@ static void multiply(const struct sample *s, double m[COLLAPSE_COLUMNS][COLLAPSE
             m[i][j] = m[j][i];
 }
 
-/* One rotation of Jacobi's method: makes m[p][q] and m[q][p] 0. */
-static void rotate(double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], size_t width, size_t p, size_t q)
+/* Householder's reflection of what lies below `first` and right of it, so that of its first column
+ * nothing is left below the diagonal but the element that is returned. */
+static double reflect(double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], size_t width, size_t first)
 {
-    double theta, t, c, s;
+    double v[COLLAPSE_COLUMNS], w[COLLAPSE_COLUMNS], squares = 0, beside, scale, along = 0;
 
-    if (fabs(m[p][q]) < 1e-300)
-        return;
-    theta = (m[q][q] - m[p][p]) / (2 * m[p][q]);
-    t = copysign(1, theta) / (fabs(theta) + sqrt(theta * theta + 1));
-    c = 1 / sqrt(t * t + 1);
-    s = t * c;
-    for (size_t k = 0; k < width; k++) {
-        double a = m[k][p], b = m[k][q];
-
-        m[k][p] = c * a - s * b;
-        m[k][q] = s * a + c * b;
+    for (size_t i = first + 1; i < width; i++) {
+        v[i] = m[i][first];
+        squares += v[i] * v[i];
     }
-    for (size_t k = 0; k < width; k++) {
-        double a = m[p][k], b = m[q][k];
-
-        m[p][k] = c * a - s * b;
-        m[q][k] = s * a + c * b;
+    beside = -copysign(sqrt(squares), v[first + 1]);
+    scale = squares - v[first + 1] * beside; /* half of the square of what v becomes */
+    if (scale <= 0)
+        return 0;
+    v[first + 1] -= beside;
+    for (size_t i = first + 1; i < width; i++) {
+        w[i] = 0;
+        for (size_t j = first + 1; j < width; j++)
+            w[i] += m[i][j] * v[j];
+        w[i] /= scale;
+        along += w[i] * v[i];
     }
+    for (size_t i = first + 1; i < width; i++)
+        w[i] -= along / (2 * scale) * v[i];
+    for (size_t i = first + 1; i < width; i++)
+        for (size_t j = first + 1; j < width; j++)
+            m[i][j] -= v[i] * w[j] + w[i] * v[j];
+    return beside;
 }
 
-/* The squares of the singular values are left on the diagonal. */
-static void diagonalise(double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], size_t width)
+/* One sweep of the QL method with Wilkinson's shift, from `last` up to `first`. */
+static void chase(double *on, double *beside, size_t first, size_t last)
 {
-    for (size_t sweep = 0; sweep < SWEEPS; sweep++) {
-        double beside = 0, on = 0;
+    double half = (on[first + 1] - on[first]) / (2 * beside[first]);
+    double shift = on[first] - beside[first] / (half + copysign(sqrt(half * half + 1), half));
+    double c = 1, s = 1, moved = 0, bulge = on[last] - shift;
 
-        for (size_t p = 0; p < width; p++) {
-            on += m[p][p] * m[p][p];
-            for (size_t q = p + 1; q < width; q++)
-                beside += m[p][q] * m[p][q];
-        }
-        if (beside <= 1e-20 * on)
+    for (size_t i = last; i-- > first;) {
+        double f = s * beside[i], b = c * beside[i], r = sqrt(f * f + bulge * bulge), t;
+
+        beside[i + 1] = r;
+        if (r == 0) { /* it has fallen apart here */
+            on[i + 1] -= moved;
+            beside[last] = 0;
             return;
-        for (size_t p = 0; p < width; p++)
-            for (size_t q = p + 1; q < width; q++)
-                rotate(m, width, p, q);
+        }
+        s = f / r;
+        c = bulge / r;
+        t = (on[i] - on[i + 1] + moved) * s + 2 * c * b;
+        on[i + 1] += s * t - moved;
+        moved = s * t;
+        bulge = c * t - b;
     }
+    on[first] -= moved;
+    beside[first] = bulge;
+    beside[last] = 0;
+}
+
+/* The squares of the singular values: m is brought to three diagonals, and these to one (Golub and
+ * Van Loan, Matrix Computations, 8.3; without the vectors). */
+static void diagonalise(double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], size_t width, double *on)
+{
+    double beside[COLLAPSE_COLUMNS] = {0};
+
+    for (size_t i = 0; i + 1 < width; i++)
+        beside[i] = reflect(m, width, i);
+    for (size_t i = 0; i < width; i++)
+        on[i] = m[i][i];
+    for (size_t first = 0; first < width; first++)
+        for (size_t sweep = 0; sweep < SWEEPS; sweep++) {
+            size_t last = first;
+
+            while (last + 1 < width &&
+                   fabs(beside[last]) > DBL_EPSILON * (fabs(on[last]) + fabs(on[last + 1])))
+                last++;
+            if (last == first)
+                break;
+            chase(on, beside, first, last);
+        }
 }
 
 static double effective_rank(const struct sample *s)
 {
-    double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], sum = 0, entropy = 0;
+    double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], squares[COLLAPSE_COLUMNS], sum = 0, entropy = 0;
 
     multiply(s, m);
-    diagonalise(m, s->width);
+    diagonalise(m, s->width, squares);
     for (size_t i = 0; i < s->width; i++)
-        sum += sqrt(fmax(m[i][i], 0));
+        sum += sqrt(fmax(squares[i], 0));
     for (size_t i = 0; i < s->width; i++) {
-        double share = sqrt(fmax(m[i][i], 0)) / sum;
+        double share = sqrt(fmax(squares[i], 0)) / sum;
 
         if (share > 0)
             entropy -= share * log(share);

@@ -91,6 +91,32 @@ static void the_rank_is_that_of_the_rows(void **state)
     assert_true(fabs(c.spread - 2.0 / 8) < 1e-6);
 }
 
+/* Rows that are the axes of a turned cross, each as often as its singular value's square says. */
+static void known_singular_values(void **state)
+{
+    (void)state;
+    for (size_t width = 1; width <= COLLAPSE_COLUMNS; width++) {
+        double sum = 0, entropy = 0;
+        size_t n = 0;
+
+        for (size_t axis = 0; axis < width; axis++)
+            for (size_t times = 0; times < 2 + axis * axis % 11; times++, n++) {
+                ids[n] = (int64_t)n;
+                for (size_t k = 0; k < width; k++)
+                    values[n * width + k] = (float)((k == axis) - 2.0 / (double)width);
+            }
+        for (size_t axis = 0; axis < width; axis++)
+            sum += sqrt((double)(2 + axis * axis % 11));
+        for (size_t axis = 0; axis < width; axis++) {
+            double share = sqrt((double)(2 + axis * axis % 11)) / sum;
+
+            entropy -= share * log(share);
+        }
+        assert_true(n <= ROWS);
+        assert_true(fabs(measured(width, n).spread - exp(entropy) / (double)width) < 1e-6);
+    }
+}
+
 static void of_a_wide_table_columns_at_even_distances_are_looked_at(void **state)
 {
     struct collapse c;
@@ -150,6 +176,7 @@ int main(void)
         cmocka_unit_test(rows_that_are_all_alike_have_cosine_1_and_rank_1),
         cmocka_unit_test(a_common_direction_alone_is_no_collapse),
         cmocka_unit_test(the_rank_is_that_of_the_rows),
+        cmocka_unit_test(known_singular_values),
         cmocka_unit_test(of_a_wide_table_columns_at_even_distances_are_looked_at),
         cmocka_unit_test(every_dtype_of_weights_is_read),
         cmocka_unit_test(where_too_few_rows_say_something_nothing_is_said),
