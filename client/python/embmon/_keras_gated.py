@@ -102,6 +102,9 @@ class Gated:
 
         return self._keep(optimizer, pairs, post)
 
+    def behind_posts(self, grads: Sequence[Any]) -> list[Any]:
+        return list(grads)
+
     def keep(self, optimizer: Any, pairs: list[Pair]) -> Kept | None:
         """As before_apply(), of weights and updates alone."""
         return self._keep(optimizer, pairs, lambda: [self._post_weights(pairs)])

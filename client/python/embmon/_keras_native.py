@@ -97,6 +97,7 @@ class Native:
         self._gate = gate
         self._gated = gated
         self._looked: list[Any] = []  # operations behind which it is known whether a step is lost
+        self._posted: dict[int, Any] = {}  # what reads large gradients, by these
 
     # ---- what StepTrace says
 
@@ -118,10 +119,28 @@ class Native:
                      scale: Any) -> list[_Slot | _Rows] | Kept | None:
         self._post_outputs(outputs)
         if "gradient" in self._monitor.signals:
-            self._post_all([gradient_of(x, scale) for x in pairs if x.gradient is not None])
+            given = [x.gradient for x in pairs if x.gradient is not None]
+            posts = [gradient_of(x, scale) for x in pairs if x.gradient is not None]
+            self._posted.update({id(x): done for x, post, done in
+                                 zip(given, posts, self._post_all(posts)) if elements(post) > _CHEAP})
         if accumulates(optimizer):
             return self._gated.keep(optimizer, pairs)
         return self._keep(pairs, ("weight", "update"))
+
+    def behind_posts(self, grads: Sequence[Any]) -> list[Any]:
+        """Large ones, once they have been read: what nobody else reads any more TensorFlow changes in
+        place, where it would need more memory for the result."""
+        return [self._behind(self._posted.get(id(x)), x) for x in grads]
+
+    @staticmethod
+    def _behind(post: Any, gradient: Any) -> Any:
+        if post is None:
+            return gradient
+        with tf.control_dependencies([post]):
+            values = tf.identity(getattr(gradient, "values", gradient))
+        if not isinstance(gradient, tf.IndexedSlices):
+            return values
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
 
     def keep_left(self, optimizer: Any, pairs: list[Pair]) -> list[_Slot | _Rows]:
         return self._keep(pairs, ("update",))
@@ -202,16 +221,19 @@ class Native:
         if any(fused):
             self._gated.post_outputs([x for x, f in zip(outputs, fused) if f])
 
-    def _post_all(self, posts: Sequence[Post]) -> None:
+    def _post_all(self, posts: Sequence[Post]) -> list[Any]:
         """Behind the look at the loss: where it is lost, they are wanted."""
+        done = []
         with tf.control_dependencies(self._looked if self._place.is_current() else []):
             for post in posts:
                 kind, inputs = "EmbmonPost", [post.values]
                 named: dict[str, Any] = {}
                 if post.ids is not None:
                     kind, inputs, named = "EmbmonRows", [post.ids, post.values], {"I": post.ids.dtype}
-                _operation(kind, inputs, T=post.values.dtype, gate=self._gate,
-                           target=post.target.ident, signal=_lib.SIGNALS[post.signal], **named)
+                done.append(_operation(kind, inputs, T=post.values.dtype, gate=self._gate,
+                                       target=post.target.ident,
+                                       signal=_lib.SIGNALS[post.signal], **named))
+        return done
 
 
 def _bytes(variable: Any) -> int:

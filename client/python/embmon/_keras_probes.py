@@ -327,6 +327,7 @@ class Probes:
             variables = trainable_variables if trainable_variables is not None else \
                 getattr(optimizer, "_trainable_variables", [])
             olds = self._try(trace.before_apply, optimizer, grads, variables)
+            grads = self._try(trace.behind_posts, grads) or grads
             result = apply(grads, trainable_variables, **named)
             if olds:
                 self._try(trace.after_apply, olds)

@@ -155,6 +155,10 @@ class StepTrace:
         self._leave_out(optimizer, variables)
         return kept
 
+    def behind_posts(self, grads: Sequence[Any]) -> list[Any]:
+        """The same gradients, as before_apply() was given them, for the optimizer."""
+        return self._out.behind_posts(grads)
+
     def after_apply(self, kept: Any) -> None:
         """Updates: new minus old."""
         self._out.after_apply(kept)
