@@ -60,13 +60,14 @@ static struct run *begin(const struct run_options *options, struct moment now, c
     run->logdir = strdup(options->logdir);
     run->world_size = options->world_size;
     run->every = 1;
-    run->heard_ms = now.ms;
+    run->heard_ms = run->now_ms = now.ms;
     run->listener = options->listener;
     run->listener_context = options->context;
     run->room = options->room;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
-    if (!run->name || !run->wanted || !run->key || !run->logdir || !run->steps ||
+    run->log = alert_log_new();
+    if (!run->log || !run->name || !run->wanted || !run->key || !run->logdir || !run->steps ||
         !model_init(&run->model))
         goto fail;
     run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
