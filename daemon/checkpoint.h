@@ -14,7 +14,7 @@
 
 #include "daemon/carry.h"
 
-enum { CHECKPOINT_VERSION = 6, CHECKPOINT_HEAD = 24, CHECKPOINT_BYTES_MAX = 512 << 20 };
+enum { CHECKPOINT_VERSION = 7, CHECKPOINT_HEAD = 24, CHECKPOINT_BYTES_MAX = 512 << 20 };
 
 /* Begins to save one; what is carried then, until the seal, is its content. */
 void checkpoint_begin(struct carry *c);

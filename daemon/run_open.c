@@ -72,6 +72,8 @@ static struct run *begin(const struct run_options *options, struct moment now, c
         goto fail;
     run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
     run->alerts = alerts_new(run->name, run_on_change, run);
+    if (run->alerts && options->usage)
+        alerts_share(run->alerts, &options->usage->alerts, &options->usage->all_alerts);
     if (run->alerts && open_folder(run, now, problem))
         return run;
 
@@ -185,6 +187,8 @@ void run_configure(struct run *run, const struct ceilings *ceilings, const struc
     run->file_bytes = ceilings->file_bytes;
     steps_set_budget(run->steps, (size_t)(ceilings->run_bytes / 2));
     rules_set_base(&run->rules, rules);
+    if (run->alerts)
+        alerts_limit(run->alerts, ceilings->alerts, ceilings->all_alerts);
     if (run->record)
         record_limit(run->record, run->file_bytes);
 }
