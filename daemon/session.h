@@ -57,7 +57,7 @@ const uint8_t *session_output(struct session *session, size_t *n);
 void session_sent(struct session *session);
 
 /* So many bytes that count as sent have not been read by the peer yet: where they are many, advice
- * is left out. */
+ * is left out. NULL is fine. */
 void session_unread(struct session *session, size_t bytes);
 
 /* Bytes it holds for its peer beyond what every session may keep. */

@@ -264,11 +264,8 @@ static void weigh_all(struct carry *c, struct alerts *alerts)
     DL_FOREACH2(alerts->first, alert, after)
     all[n++] = alert;
     qsort(all, n, sizeof *all, by_order);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         alerts_weigh(alerts, all[i]);
-        if (all[i]->change.time > alerts->time)
-            alerts->time = all[i]->change.time;
-    }
     alerts->orders = n > 0 ? all[n - 1]->order + 1 : 0;
     free(all);
 }
@@ -315,6 +312,7 @@ void alerts_carry(struct carry *c, struct alerts *alerts, const struct model *mo
     carry_table(c, &table);
     carry_phases(c, alerts, model);
     carry_u64(c, &alerts->fired);
+    carry_f64(c, &alerts->time);
     if (alerts->places == 0 || c->problem) /* no step was judged yet */
         return;
     if (!c->loading) {
