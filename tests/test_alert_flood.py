@@ -161,8 +161,10 @@ def test_at_the_limit(configured, tables):
         assert firing(daemon) == tables and known(daemon)[0] == tables
         assert [a["count"] for a in daemon.ask("alerts", "flood") if "count" in a] == (
             [1] if tables > KEPT else [])
-        assert daemon.status()["limits"]["alerts"] == {
+        limits = daemon.status()["limits"]
+        assert limits["alerts"] == {
             "used": min(tables, KEPT), "limit": KEPT, "refused": max(0, tables - KEPT)}
+        assert limits["all_alerts"] == {"used": min(tables, KEPT), "limit": 8192, "refused": 0}
 
 
 def test_the_end_of_a_command(configured, tmp_path):

@@ -118,6 +118,7 @@ static void so_many_are_kept_and_all_are_known(void **state)
         assert_int_equal(times_told("ids_out_of_range"), 2 * MANY);
         assert_false(alerts_any(training.alerts));
         training_end(state);
+        assert_int_equal(of_all.used, 0);
         training_begin(state);
     }
 }
