@@ -229,6 +229,101 @@ static void what_is_worse_takes_the_place(void **state)
     assert_int_equal(alerts_firing(training.alerts), 0);
 }
 
+/* What is over and never fired goes before a warning, that before what was critical, and all of
+ * them before what is up: however old they are. */
+static void what_is_over_goes_by_what_it_was(void **state)
+{
+    struct seen seen = {0};
+    char kept[2048] = "";
+
+    (void)state;
+    begin(3, 1000);
+    bad_ids(0, 1); /* critical */
+    for (int step = 0; step < 30; step++) {
+        gradient_of_rows(tables[1], 2, 2, 0);                 /* a warning */
+        gradient_of_rows(tables[2], 2, 2, step == 0 ? 0 : 1); /* pending, and no more */
+        gradient_of_rows(tables[MANY - 1], 2, 2, 1);
+        ids(tables[0],
+            (struct ids_stats){.count = 4, .sequences = 1, .sequence_length = 4, .unique = 2});
+        step_done();
+    }
+    for (int step = 0; step < 30; step++) {
+        for (size_t i = 1; i < 3; i++)
+            gradient_of_rows(tables[i], 2, 2, 1);
+        gradient_of_rows(tables[MANY - 1], 2, 2, 1);
+        step_done();
+    }
+    assert_false(alerts_any(training.alerts));
+    assert_int_equal(look().kept, 3);
+    bad_ids(10, 1);
+    bad_ids(11, 1);
+    alerts_each(training.alerts, see_layer, kept);
+    assert_string_equal(kept, "t0 t10 t11 ");
+    bad_ids(12, 1);
+    *kept = '\0';
+    alerts_each(training.alerts, see_layer, kept);
+    assert_string_equal(kept, "t10 t11 t12 ");
+    alerts_more(training.alerts, see_more, &seen);
+    assert_int_equal(seen.more, 2); /* what never fired is not among them */
+    assert_int_equal(seen.groups, 2);
+}
+
+/* Of one that is forgotten while it fires everything is known that says which one it is. */
+static void what_is_forgotten_is_still_the_same(void **state)
+{
+    const struct told *told;
+    size_t kernel;
+
+    (void)state;
+    begin(1, 1000);
+    kernel = variable(tables[0], "kernel");
+    post_values(0, kernel, EMBMON_GRADIENT, &(double){NAN}, 1);
+    step_done();
+    must_be("gradient_nonfinite", "t0", EMBMON_FIRING, 0);
+    alerts_limit(training.alerts, 0, 1000);
+    training_restart();
+    alerts_close(training.alerts, EMBMON_TRAIN, 5, training.now);
+    told = last_told("gradient_nonfinite", "t0");
+    assert_int_equal(told->state, EMBMON_RESOLVED);
+    assert_int_equal(told->before, EMBMON_FIRING);
+    assert_string_equal(told->variable, "kernel");
+    assert_int_equal(told->severity, EMBMON_CRITICAL);
+    assert_string_equal(told->summary,
+                        "gradient_nonfinite of t0 is up since step 0; what was found is in its "
+                        "earlier changes; still firing when the run was closed at step 5");
+    assert_false(told->value_given || told->threshold_given || told->baseline_given);
+    assert_int_equal(told->rank_count, 0);
+}
+
+static void see_fired_step(void *context, const struct alert_change *change, bool ever_fired)
+{
+    *(uint64_t *)context = change->fired_step;
+    assert_true(ever_fired);
+}
+
+static void the_first_time_it_fired_is_remembered(void **state)
+{
+    uint64_t fired_step = 0;
+
+    (void)state;
+    begin(1, 1000);
+    step_done();
+    bad_ids(0, 1);
+    good_ids();
+    bad_ids(1, 1); /* takes its place */
+    good_ids();
+    training_restart();
+    alerts_limit(training.alerts, 1, 1000);
+    bad_ids(0, 1);
+    alerts_each(training.alerts, see_fired_step, &fired_step);
+    assert_int_equal(fired_step, 1);
+    alerts_limit(training.alerts, 0, 1000);
+    fired_step = 0;
+    alerts_each_firing(training.alerts, see_fired_step, &fired_step);
+    assert_int_equal(fired_step, 1);
+    assert_int_equal(alerts_ever_fired(training.alerts, EMBMON_CRITICAL), 2);
+}
+
 static void a_lower_limit_forgets_and_a_higher_one_keeps_again(void **state)
 {
     (void)state;
@@ -377,6 +472,9 @@ int main(void)
         training_test(what_is_over_makes_room),
         training_test(the_oldest_that_is_over_goes_first_also_after_a_restart),
         training_test(what_is_worse_takes_the_place),
+        training_test(what_is_over_goes_by_what_it_was),
+        training_test(what_is_forgotten_is_still_the_same),
+        training_test(the_first_time_it_fired_is_remembered),
         training_test(a_lower_limit_forgets_and_a_higher_one_keeps_again),
         training_test(nothing_is_told_otherwise),
     };
