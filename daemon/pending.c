@@ -37,18 +37,43 @@ void pending_commit(struct pending *p, size_t n)
     p->length += n;
 }
 
+void pending_put_before(struct pending *p, const struct pending *head)
+{
+    if (head->length == 0)
+        return;
+    if (p->length > 0)
+        memmove(p->data + head->length, p->data, p->length);
+    memcpy(p->data, head->data, head->length);
+    p->length += head->length;
+    p->summed = (struct pending_part){0};
+}
+
 static void drop_memory(struct pending *p)
 {
     free(p->data);
     p->data = NULL;
     p->length = 0;
     p->capacity = 0;
+    p->summed = (struct pending_part){0};
 }
 
-static void sum_up(struct pending *p, const uint8_t *data, size_t n)
+/* Of all that is queued: what has been looked at for the checkpoint is not for the file. */
+static uint32_t sum_of_queue(struct pending *p)
 {
-    p->unsynced.crc = crc32c(p->unsynced.crc, data, n);
-    p->syncing.crc = crc32c(p->syncing.crc, data, n);
+    struct pending_part *part = &p->summed;
+
+    part->crc = crc32c(part->crc, p->data + part->length, p->length - part->length);
+    part->length = p->length;
+    return part->crc;
+}
+
+static void sum_up(struct pending *p, uint32_t crc, size_t n)
+{
+    uint32_t before = p->syncing.crc;
+
+    p->syncing.crc = crc32c_join(before, crc, n);
+    p->unsynced.crc =
+        p->unsynced.crc == before ? p->syncing.crc : crc32c_join(p->unsynced.crc, crc, n);
 }
 
 bool pending_flush(struct pending *p)
@@ -57,7 +82,8 @@ bool pending_flush(struct pending *p)
 
     p->error = 0;
     while (done < p->length) {
-        ssize_t n = write(p->fd, p->data + done, p->length - done);
+        size_t rest = p->length - done;
+        ssize_t n = write(p->fd, p->data + done, rest);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -65,13 +91,16 @@ bool pending_flush(struct pending *p)
             p->error = n < 0 ? errno : ENOSPC;
             break;
         }
-        sum_up(p, p->data + done, (size_t)n);
+        sum_up(p, (size_t)n == p->length ? sum_of_queue(p) : crc32c(0, p->data + done, (size_t)n),
+               (size_t)n);
         done += (size_t)n;
     }
-    if (done > 0)
+    if (done > 0) {
         memmove(p->data, p->data + done, p->length - done);
-    p->length -= done;
-    p->written += done;
+        p->length -= done;
+        p->written += done;
+        p->summed = (struct pending_part){0};
+    }
     if (p->length == 0 && p->capacity > KEPT_CAPACITY)
         drop_memory(p);
     return p->length == 0;

@@ -263,6 +263,64 @@ static void what_may_not_be_on_the_disk_is_known_by_its_sum(void **state)
     pending_close(&p);
 }
 
+static struct pending_place place_of(struct pending *p)
+{
+    struct pending_place place;
+    struct carry c;
+
+    carry_save(&c, 1 << 20);
+    pending_carry_place(&c, p, &place);
+    carry_free(&c);
+    return place;
+}
+
+/* The sum of what is queued is taken up while it grows, and does not fit any more once some of it
+ * is written, or something is put before it. */
+static void the_sum_is_that_of_what_the_file_got(void **state)
+{
+    struct rlimit old, limit = {1000, 0};
+    struct pending p = opened(), head = PENDING_INIT;
+    struct pending_place place;
+    int fd = open(path, O_RDONLY);
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit.rlim_max = old.rlim_max;
+    queue_byte(&p, 'a', 700);
+    assert_true(pending_flush(&p));
+    pending_sync_begins(&p); /* from now on two sums differ */
+    queue_byte(&p, 'b', 600);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_false(pending_flush(&p)); /* writes 300 of them */
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(p.length, 300);
+    queue_byte(&p, 'c', 40);
+    queue_byte(&head, 'd', 20);
+    pending_put_before(&p, &head);
+    assert_int_equal(p.length, 360);
+    assert_memory_equal(p.data,
+                        "dddddddddddddddddddd"
+                        "bbbb",
+                        24);
+    place = place_of(&p);
+    assert_true(pending_is_there(fd, &place));
+    assert_true(pending_flush(&p));
+    place = place_of(&p);
+    assert_int_equal(place.unsynced.from, 0);
+    assert_int_equal(place.length, 1360);
+    assert_true(pending_is_there(fd, &place));
+    pending_synced(&p);
+    place = place_of(&p);
+    assert_int_equal(place.unsynced.from, 700);
+    assert_true(pending_is_there(fd, &place));
+    flip(1005);
+    assert_false(pending_is_there(fd, &place));
+    close(fd);
+    pending_close(&head);
+    pending_close(&p);
+}
+
 static void what_is_there_of_the_queue_is_counted_to_the_byte(void **state)
 {
     static uint8_t queued[40000];
@@ -309,6 +367,7 @@ int main(void)
         TEST(a_trimmed_queue_keeps_what_waits),
         TEST(closing_twice_is_fine),
         TEST(what_may_not_be_on_the_disk_is_known_by_its_sum),
+        TEST(the_sum_is_that_of_what_the_file_got),
         TEST(what_is_there_of_the_queue_is_counted_to_the_byte),
     };
 
