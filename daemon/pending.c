@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,12 +11,36 @@
 
 enum {
     FIRST_CAPACITY = 64 << 10,
-    KEPT_CAPACITY = 1 << 20, /* an emptied queue above this gives its memory back */
+    LARGE_PAGE = 2 << 20,      /* of most processors */
+    BURST_CAPACITY = 32 << 20, /* of addresses */
+    KEPT_CAPACITY = 1 << 20,   /* an emptied queue above this gives its memory back */
 };
+
+/* A burst touches pages that are new to the process: as small ones, each with a fault of its own,
+ * they take longer than all that is done with what they hold. Where the system has large ones, a
+ * queue of that length asks for them, and for room for the longest burst: what is not touched is
+ * not there, and nothing is copied from then on. */
+static uint8_t *grown(struct pending *p, size_t *capacity)
+{
+    uint8_t *data;
+
+    if (*capacity < LARGE_PAGE)
+        return realloc(p->data, *capacity);
+    if (*capacity < BURST_CAPACITY)
+        *capacity = BURST_CAPACITY;
+    data = aligned_alloc(LARGE_PAGE, *capacity);
+    if (!data)
+        return NULL;
+    (void)madvise(data, *capacity, MADV_HUGEPAGE);
+    if (p->length > 0)
+        memcpy(data, p->data, p->length);
+    free(p->data);
+    return data;
+}
 
 uint8_t *pending_reserve(struct pending *p, size_t n)
 {
-    size_t capacity = p->capacity ? p->capacity : FIRST_CAPACITY;
+    size_t capacity = p->capacity ? p->capacity : p->expected ? p->expected : FIRST_CAPACITY;
     uint8_t *data;
 
     if (p->data && n <= p->capacity - p->length)
@@ -24,7 +49,7 @@ uint8_t *pending_reserve(struct pending *p, size_t n)
         return NULL;
     while (n > capacity - p->length)
         capacity *= 2;
-    data = realloc(p->data, capacity);
+    data = grown(p, &capacity);
     if (!data)
         return NULL;
     p->data = data;
@@ -55,6 +80,15 @@ static void drop_memory(struct pending *p)
     p->length = 0;
     p->capacity = 0;
     p->summed = (struct pending_part){0};
+}
+
+/* The next burst has its room at once; when none came, it is as if there had been none. */
+static void give_back(struct pending *p, bool burst)
+{
+    p->expected = burst ? p->capacity : 0;
+    drop_memory(p);
+    if (!burst)
+        (void)pending_reserve(p, 1);
 }
 
 /* Of all that is queued: what has been looked at for the checkpoint is not for the file. */
@@ -102,14 +136,16 @@ bool pending_flush(struct pending *p)
         p->summed = (struct pending_part){0};
     }
     if (p->length == 0 && p->capacity > KEPT_CAPACITY)
-        drop_memory(p);
+        give_back(p, done > KEPT_CAPACITY);
     return p->length == 0;
 }
 
 void pending_trim(struct pending *p)
 {
-    if (p->length == 0)
-        drop_memory(p);
+    if (p->length > 0)
+        return;
+    drop_memory(p);
+    p->expected = 0;
 }
 
 size_t pending_close(struct pending *p)
@@ -140,8 +176,10 @@ void pending_carry(struct carry *c, struct pending *p)
 
     if (n > 0 && !to)
         carry_fail(c, "out of memory");
-    else
+    else if (c->loading)
         carry_bytes(c, to, n);
+    else if (n > 0)
+        carry_lend(c, p->data, n, sum_of_queue(p));
     if (c->loading && !c->problem)
         pending_commit(p, n);
 }

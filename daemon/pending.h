@@ -26,8 +26,9 @@ struct pending {
     int fd;        /* owned; -1 until set */
     uint8_t *data; /* owned: what is not written yet */
     size_t length, capacity;
-    uint64_t written;                     /* the file's length: bytes that reached it */
-    int error;                            /* errno of the last write, 0 when it succeeded */
+    size_t expected;  /* capacity that a burst needed before it was written: there may come more */
+    uint64_t written; /* the file's length: bytes that reached it */
+    int error;        /* errno of the last write, 0 when it succeeded */
     struct pending_part summed;           /* from data on; nothing before has changed since */
     struct pending_sum unsynced, syncing; /* syncing: what will be so after the sync under way */
 };

@@ -100,10 +100,13 @@ static double finite_wall(struct event_file *file, double wall)
     return file->wall;
 }
 
-/* A burst is written out early; while the disk refuses, only event_file_flush() tries again. */
+/* A burst is written out early, before the queue needs more memory than it keeps; while the disk
+ * refuses, only event_file_flush() tries again. */
 static void relieve(struct event_file *file)
 {
-    if (file->queue.length >= EVENT_FILE_FULL && file->queue.error == 0 && !file->held)
+    enum { A_RECORD = 64 << 10 };
+
+    if (file->queue.length >= EVENT_FILE_FULL - A_RECORD && file->queue.error == 0 && !file->held)
         pending_flush(&file->queue);
 }
 
