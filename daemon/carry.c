@@ -20,6 +20,7 @@ void carry_free(struct carry *c)
     free(c->data);
     c->data = NULL;
     c->length = c->capacity = 0;
+    c->lent_count = 0;
 }
 
 void carry_fail(struct carry *c, const char *problem)
@@ -86,6 +87,44 @@ void carry_bytes(struct carry *c, void *bytes, size_t n)
     } else {
         memset(bytes, 0, n);
     }
+}
+
+/* ---- bytes that stay where they are */
+
+void carry_borrow(struct carry *c)
+{
+    c->lends = true;
+}
+
+void carry_lend(struct carry *c, const uint8_t *bytes, size_t n, uint32_t crc)
+{
+    if (!c->lends || n < CARRY_LENT_LEAST || c->lent_count == CARRY_LENT_MAX) {
+        carry_bytes(c, (void *)(uintptr_t)bytes, n);
+        return;
+    }
+    if (c->problem)
+        return;
+    if (n > c->limit - c->length) {
+        carry_fail(c, "it is too large");
+        return;
+    }
+    c->limit -= n;
+    c->lent[c->lent_count++] = (struct carry_lent){c->length, bytes, n, crc};
+}
+
+size_t carry_parts(const struct carry *c, struct iovec parts[CARRY_PARTS_MAX])
+{
+    size_t count = 0, from = 0;
+
+    for (size_t i = 0; i < c->lent_count; i++) {
+        const struct carry_lent *lent = &c->lent[i];
+
+        parts[count++] = (struct iovec){c->data + from, lent->at - from};
+        parts[count++] = (struct iovec){(void *)(uintptr_t)lent->bytes, lent->n};
+        from = lent->at;
+    }
+    parts[count++] = (struct iovec){c->data + from, c->length - from};
+    return count;
 }
 
 /* ---- numbers */

@@ -12,12 +12,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
+
+/* Long bytes that are not copied. */
+struct carry_lent {
+    size_t at; /* they belong before data[at] */
+    const uint8_t *bytes;
+    size_t n;
+    uint32_t crc;
+};
+
+enum { CARRY_LENT_MAX = 2, CARRY_LENT_LEAST = 16 << 10, CARRY_PARTS_MAX = 2 * CARRY_LENT_MAX + 1 };
 
 struct carry {
-    bool loading;
+    bool loading, lends;
     const char *problem; /* static; NULL while all is well. The first one stays. */
     uint8_t *data;       /* saving: owned */
     size_t length, capacity, limit;
+    struct carry_lent lent[CARRY_LENT_MAX]; /* saving: borrowed until carry_free() */
+    size_t lent_count;
     const uint8_t *at, *end; /* loading: borrowed */
 };
 
@@ -25,6 +38,14 @@ struct carry {
 void carry_save(struct carry *c, size_t limit);
 void carry_load(struct carry *c, const uint8_t *data, size_t n);
 void carry_free(struct carry *c);
+
+/* From now on, saving: what carry_lend() is given stays where it is where that is worth it, and
+ * data is not all: the parts of carry_parts() are. */
+void carry_borrow(struct carry *c);
+/* Saving: n bytes, which must not change before carry_free(), and their crc32c(). */
+void carry_lend(struct carry *c, const uint8_t *bytes, size_t n, uint32_t crc);
+/* All that was saved, in order: how many parts it has. Good until more is saved. */
+size_t carry_parts(const struct carry *c, struct iovec parts[CARRY_PARTS_MAX]);
 
 /* Notes what is wrong, unless something was before. */
 void carry_fail(struct carry *c, const char *problem);

@@ -37,6 +37,9 @@ enum { RUN_BYTES_DEFAULT = 128 << 20 };
     ROW(ranks, 1, 1024, 1024)                                                                      \
     ROW(layers, 1, 4096, 4096)                                                                     \
     ROW(all_layers, 1, 4194304, 65536)                                                             \
+    /* Alerts that are kept, of a run and of all: what is told and counted has no limit. */        \
+    ROW(alerts, 64, 1048576, 4096)                                                                 \
+    ROW(all_alerts, 64, 1048576, 8192)                                                             \
     /* Open steps, which may have half of it, and windows of a run; the whole process, beyond      \
      * which there are no new runs and layers; without a post until a run is unloaded. */          \
     ROW(run_bytes, MIB(1), GIB(1024), RUN_BYTES_DEFAULT)                                           \

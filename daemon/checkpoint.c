@@ -32,13 +32,23 @@ void checkpoint_begin(struct carry *c)
 
 void checkpoint_seal(struct carry *c)
 {
-    size_t n = c->length - CHECKPOINT_HEAD;
+    size_t from = CHECKPOINT_HEAD, n = c->length - CHECKPOINT_HEAD;
+    uint32_t crc = 0;
 
     if (c->problem)
         return;
+    for (size_t i = 0; i < c->lent_count; i++) {
+        const struct carry_lent *lent = &c->lent[i];
+
+        crc = crc32c(crc, c->data + from, lent->at - from);
+        crc = crc32c_join(crc, lent->crc, lent->n);
+        from = lent->at;
+        n += lent->n;
+    }
+    crc = crc32c(crc, c->data + from, c->length - from);
     memcpy(c->data, magic, sizeof magic);
     put(c->data + AT_VERSION, CHECKPOINT_VERSION, 4);
-    put(c->data + AT_CRC, crc32c(0, c->data + CHECKPOINT_HEAD, n), 4);
+    put(c->data + AT_CRC, crc, 4);
     put(c->data + AT_LENGTH, n, 8);
 }
 

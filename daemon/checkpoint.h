@@ -14,12 +14,13 @@
 
 #include "daemon/carry.h"
 
-enum { CHECKPOINT_VERSION = 6, CHECKPOINT_HEAD = 24, CHECKPOINT_BYTES_MAX = 512 << 20 };
+enum { CHECKPOINT_VERSION = 7, CHECKPOINT_HEAD = 24, CHECKPOINT_BYTES_MAX = 512 << 20 };
 
 /* Begins to save one; what is carried then, until the seal, is its content. */
 void checkpoint_begin(struct carry *c);
 
-/* Completes it: c->data[0 ... c->length) is what belongs into the file. */
+/* Completes it: c->data[0 ... c->length) is what belongs into the file, or carry_parts() after
+ * carry_borrow(). */
 void checkpoint_seal(struct carry *c);
 
 /* Begins to load the content. False: c->problem says why these bytes are none. */

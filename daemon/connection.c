@@ -77,6 +77,7 @@ static void count_held(struct connection *c)
 
     held_by_all(c)->used += held - c->held;
     c->held = held;
+    session_unread(c->session, unsent(c));
 }
 
 static bool is_stopped(const struct connection *c)
@@ -178,8 +179,7 @@ static bool may_wait(struct connection *c, size_t rest)
     return !wrong;
 }
 
-/* Sends what the session wrote. A peer that leaves too much unread is given up: what waits for it
- * must not become the daemon's memory. */
+/* Sends what the session wrote. A peer that leaves too much unread is given up. */
 static void send_output(struct connection *c)
 {
     size_t n = 0;

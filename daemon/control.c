@@ -204,19 +204,31 @@ struct alert_filter {
     bool firing;
 };
 
-static void add_alert(void *context, const struct alert_change *change, bool ever_fired)
+/* count: of how many it speaks, 0: it is one of its own. */
+static void add_alerts(const struct alert_filter *filter, const struct alert_change *change,
+                       bool ever_fired, size_t count)
 {
-    const struct alert_filter *filter = context;
-
     if (filter->firing && change->state != EMBMON_FIRING)
         return;
     json_t *object = json_alert(change);
+    if (object && count > 0)
+        json_object_set_new(object, "count", json_integer((json_int_t)count));
     if (object) {
         json_object_set_new(object, "fired", json_boolean(ever_fired));
         json_object_set_new(object, "fired_severity",
                             json_string(ever_fired ? severity_name(change->fired_severity) : ""));
     }
     add_line(filter->text, object);
+}
+
+static void add_alert(void *context, const struct alert_change *change, bool ever_fired)
+{
+    add_alerts(context, change, ever_fired, 0);
+}
+
+static void add_more(void *context, const struct alert_change *change, size_t count)
+{
+    add_alerts(context, change, change->fired_severity > 0, count);
 }
 
 static void answer_alerts(struct registry *registry, const struct run *only, bool firing,
@@ -226,8 +238,10 @@ static void answer_alerts(struct registry *registry, const struct run *only, boo
 
     for (size_t i = 0; i < registry_runs(registry); i++) {
         const struct run *run = registry_run(registry, i);
-        if (!only || run == only)
-            run_alerts(run, add_alert, &filter);
+        if (only && run != only)
+            continue;
+        run_alerts(run, add_alert, &filter);
+        run_alerts_more(run, add_more, &filter);
     }
 }
 

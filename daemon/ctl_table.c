@@ -44,7 +44,8 @@ static void cell_text(char cell[CELL_MAX], json_t *value)
         snprintf(cell, CELL_MAX, "-");
 }
 
-/* An alert's place is its layer with the variable; one of the whole model has none. */
+/* An alert's place is its layer with the variable; one of the whole model has none. Where one
+ * speaks of several it is their number. */
 static void column_text(char cell[CELL_MAX], json_t *object, const struct column *column)
 {
     const char *variable = json_string_value(json_object_get(object, "variable"));
@@ -55,6 +56,9 @@ static void column_text(char cell[CELL_MAX], json_t *object, const struct column
     if (strcmp(column->heading, "WHERE") != 0)
         return;
     size_t used = strlen(cell);
+    if (json_is_integer(json_object_get(object, "count")))
+        snprintf(cell, CELL_MAX, "(%lld more)",
+                 (long long)json_integer_value(json_object_get(object, "count")));
     if (variable && *variable)
         snprintf(cell + used, CELL_MAX - used, "/%s", text_plain(name, sizeof name, variable));
     if (*cell == '\0')

@@ -12,6 +12,7 @@ static struct usage usage_of(struct registry *registry)
 
     usage.runs.used = registry_runs(registry);
     usage.ranks.used = usage.layers.used = usage.all_layers.used = usage.run_bytes.used = 0;
+    usage.alerts.used = 0;
     usage.file_bytes = (struct gauge){0};
     for (size_t i = 0; i < registry_runs(registry); i++) {
         struct run_status status;
@@ -20,6 +21,7 @@ static struct usage usage_of(struct registry *registry)
         gauge_most(&usage.ranks, status.ranks);
         gauge_most(&usage.layers, status.layers);
         gauge_most(&usage.run_bytes, status.bytes);
+        gauge_most(&usage.alerts, status.alerts);
         gauge_most(&usage.file_bytes, status.file_bytes);
         usage.file_bytes.refused += status.files > 0 ? status.files - 1 : 0;
         usage.all_layers.used += status.layers;

@@ -144,13 +144,23 @@ void log_seldom(struct log_seldom *seldom, uint64_t now_ms, const char *what)
     log_warn("%s (%llu so far)", what, (unsigned long long)seldom->count);
 }
 
+static enum log_level level_of(const struct alert_change *c)
+{
+    return c->state == EMBMON_FIRING ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+}
+
+bool log_shows_alert(const struct alert_change *c)
+{
+    return level_of(c) <= settings.level;
+}
+
 void log_alert(const struct alert_change *c)
 {
-    enum log_level level = c->state == EMBMON_FIRING ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+    enum log_level level = level_of(c);
     char text[LINE_MAX_BYTES], hint[LINE_MAX_BYTES], line[4 * LINE_MAX_BYTES];
     char where[LINE_MAX_BYTES], escaped[LINE_MAX_BYTES];
 
-    if (level > settings.level)
+    if (!log_shows_alert(c))
         return;
     if (settings.json) {
         write_json(json_alert(c));

@@ -26,7 +26,9 @@ void log_seldom(struct log_seldom *seldom, uint64_t now_ms, const char *what);
 
 struct alert_change;
 
-/* An alert's change: as text two lines (what, and the hint), as JSON the alert's own object. */
+/* An alert's change: as text two lines (what, and the hint), as JSON the alert's own object. False:
+ * the log's level leaves it out. */
+bool log_shows_alert(const struct alert_change *change);
 void log_alert(const struct alert_change *change);
 
 #endif

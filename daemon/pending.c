@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,12 +11,36 @@
 
 enum {
     FIRST_CAPACITY = 64 << 10,
-    KEPT_CAPACITY = 1 << 20, /* an emptied queue above this gives its memory back */
+    LARGE_PAGE = 2 << 20,      /* of most processors */
+    BURST_CAPACITY = 32 << 20, /* of addresses */
+    KEPT_CAPACITY = 1 << 20,   /* an emptied queue above this gives its memory back */
 };
+
+/* A burst touches pages that are new to the process: as small ones, each with a fault of its own,
+ * they take longer than all that is done with what they hold. Where the system has large ones, a
+ * queue of that length asks for them, and for room for the longest burst: what is not touched is
+ * not there, and nothing is copied from then on. */
+static uint8_t *grown(struct pending *p, size_t *capacity)
+{
+    uint8_t *data;
+
+    if (*capacity < LARGE_PAGE)
+        return realloc(p->data, *capacity);
+    if (*capacity < BURST_CAPACITY)
+        *capacity = BURST_CAPACITY;
+    data = aligned_alloc(LARGE_PAGE, *capacity);
+    if (!data)
+        return NULL;
+    (void)madvise(data, *capacity, MADV_HUGEPAGE);
+    if (p->length > 0)
+        memcpy(data, p->data, p->length);
+    free(p->data);
+    return data;
+}
 
 uint8_t *pending_reserve(struct pending *p, size_t n)
 {
-    size_t capacity = p->capacity ? p->capacity : FIRST_CAPACITY;
+    size_t capacity = p->capacity ? p->capacity : p->expected ? p->expected : FIRST_CAPACITY;
     uint8_t *data;
 
     if (p->data && n <= p->capacity - p->length)
@@ -24,7 +49,7 @@ uint8_t *pending_reserve(struct pending *p, size_t n)
         return NULL;
     while (n > capacity - p->length)
         capacity *= 2;
-    data = realloc(p->data, capacity);
+    data = grown(p, &capacity);
     if (!data)
         return NULL;
     p->data = data;
@@ -37,18 +62,52 @@ void pending_commit(struct pending *p, size_t n)
     p->length += n;
 }
 
+void pending_put_before(struct pending *p, const struct pending *head)
+{
+    if (head->length == 0)
+        return;
+    if (p->length > 0)
+        memmove(p->data + head->length, p->data, p->length);
+    memcpy(p->data, head->data, head->length);
+    p->length += head->length;
+    p->summed = (struct pending_part){0};
+}
+
 static void drop_memory(struct pending *p)
 {
     free(p->data);
     p->data = NULL;
     p->length = 0;
     p->capacity = 0;
+    p->summed = (struct pending_part){0};
 }
 
-static void sum_up(struct pending *p, const uint8_t *data, size_t n)
+/* The next burst has its room at once; when none came, it is as if there had been none. */
+static void give_back(struct pending *p, bool burst)
 {
-    p->unsynced.crc = crc32c(p->unsynced.crc, data, n);
-    p->syncing.crc = crc32c(p->syncing.crc, data, n);
+    p->expected = burst ? p->capacity : 0;
+    drop_memory(p);
+    if (!burst)
+        (void)pending_reserve(p, 1);
+}
+
+/* Of all that is queued: what has been looked at for the checkpoint is not for the file. */
+static uint32_t sum_of_queue(struct pending *p)
+{
+    struct pending_part *part = &p->summed;
+
+    part->crc = crc32c(part->crc, p->data + part->length, p->length - part->length);
+    part->length = p->length;
+    return part->crc;
+}
+
+static void sum_up(struct pending *p, uint32_t crc, size_t n)
+{
+    uint32_t before = p->syncing.crc;
+
+    p->syncing.crc = crc32c_join(before, crc, n);
+    p->unsynced.crc =
+        p->unsynced.crc == before ? p->syncing.crc : crc32c_join(p->unsynced.crc, crc, n);
 }
 
 bool pending_flush(struct pending *p)
@@ -57,7 +116,8 @@ bool pending_flush(struct pending *p)
 
     p->error = 0;
     while (done < p->length) {
-        ssize_t n = write(p->fd, p->data + done, p->length - done);
+        size_t rest = p->length - done;
+        ssize_t n = write(p->fd, p->data + done, rest);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -65,22 +125,27 @@ bool pending_flush(struct pending *p)
             p->error = n < 0 ? errno : ENOSPC;
             break;
         }
-        sum_up(p, p->data + done, (size_t)n);
+        sum_up(p, (size_t)n == p->length ? sum_of_queue(p) : crc32c(0, p->data + done, (size_t)n),
+               (size_t)n);
         done += (size_t)n;
     }
-    if (done > 0)
+    if (done > 0) {
         memmove(p->data, p->data + done, p->length - done);
-    p->length -= done;
-    p->written += done;
+        p->length -= done;
+        p->written += done;
+        p->summed = (struct pending_part){0};
+    }
     if (p->length == 0 && p->capacity > KEPT_CAPACITY)
-        drop_memory(p);
+        give_back(p, done > KEPT_CAPACITY);
     return p->length == 0;
 }
 
 void pending_trim(struct pending *p)
 {
-    if (p->length == 0)
-        drop_memory(p);
+    if (p->length > 0)
+        return;
+    drop_memory(p);
+    p->expected = 0;
 }
 
 size_t pending_close(struct pending *p)
@@ -111,8 +176,10 @@ void pending_carry(struct carry *c, struct pending *p)
 
     if (n > 0 && !to)
         carry_fail(c, "out of memory");
-    else
+    else if (c->loading)
         carry_bytes(c, to, n);
+    else if (n > 0)
+        carry_lend(c, p->data, n, sum_of_queue(p));
     if (c->loading && !c->problem)
         pending_commit(p, n);
 }

@@ -16,12 +16,20 @@ struct pending_sum {
     uint32_t crc;
 };
 
+/* So much of what waits, and its checksum. */
+struct pending_part {
+    size_t length;
+    uint32_t crc;
+};
+
 struct pending {
     int fd;        /* owned; -1 until set */
     uint8_t *data; /* owned: what is not written yet */
     size_t length, capacity;
-    uint64_t written;                     /* the file's length: bytes that reached it */
-    int error;                            /* errno of the last write, 0 when it succeeded */
+    size_t expected;  /* capacity that a burst needed before it was written: there may come more */
+    uint64_t written; /* the file's length: bytes that reached it */
+    int error;        /* errno of the last write, 0 when it succeeded */
+    struct pending_part summed;           /* from data on; nothing before has changed since */
     struct pending_sum unsynced, syncing; /* syncing: what will be so after the sync under way */
 };
 
@@ -40,6 +48,9 @@ struct pending_place {
  * pending_commit() says how many were used. */
 uint8_t *pending_reserve(struct pending *p, size_t n);
 void pending_commit(struct pending *p, size_t n);
+
+/* Puts what waits in `head` before all else: there is room for it. */
+void pending_put_before(struct pending *p, const struct pending *head);
 
 /* Writes what is queued. True when nothing is left; else error says why. */
 bool pending_flush(struct pending *p);

@@ -144,8 +144,7 @@ static bool make_room(struct registry *registry, struct moment now, const char *
 static void tell_firing(void *context, const struct alert_change *change, bool ever_fired)
 {
     (void)ever_fired;
-    if (change->state == EMBMON_FIRING)
-        tell_sinks(context, change);
+    tell_sinks(context, change);
 }
 
 static struct run *load(struct registry *registry, const char *name, const char *wanted,
@@ -160,6 +159,7 @@ static struct run *load(struct registry *registry, const char *name, const char 
         .world_size = hello->world_size,
         .resume = resume,
         .listener = tell_sinks,
+        .usage = &registry->usage,
         .room = registry_room,
         .context = registry,
     };
@@ -178,7 +178,7 @@ static struct run *load(struct registry *registry, const char *name, const char 
         run_set_thrift(run, registry->thrift);
         registry->runs[registry->run_count++] = run;
         registry->usage.runs.used = registry->run_count;
-        run_alerts(run, tell_firing, registry);
+        run_alerts_firing(run, tell_firing, registry);
     }
     return run;
 }
@@ -326,8 +326,7 @@ struct sinks *registry_sinks(const struct registry *registry)
 static void greet(void *context, const struct alert_change *change, bool ever_fired)
 {
     (void)ever_fired;
-    if (change->state == EMBMON_FIRING)
-        sinks_greet(context, change);
+    sinks_greet(context, change);
 }
 
 bool registry_configure_sinks(struct registry *registry, const struct sink_options *options,
@@ -339,7 +338,7 @@ bool registry_configure_sinks(struct registry *registry, const struct sink_optio
     registry->usage.sink_files = sink_files_all(options, count, registry->usage.files);
     sinks_set_files(registry->sinks, (size_t)registry->usage.sink_files);
     for (size_t i = 0; i < registry->run_count; i++)
-        run_alerts(registry->runs[i], greet, registry->sinks);
+        run_alerts_firing(registry->runs[i], greet, registry->sinks);
     sinks_greeted(registry->sinks);
     return true;
 }

@@ -40,10 +40,9 @@ void run_on_change(void *context, const struct alert_change *change)
     struct run *run = context;
     struct moment now = {.ms = 0, .wall = change->time};
 
-    log_alert(change);
+    alert_log_put(run->log, change, jsonl_write(run->jsonl, change), run->now_ms);
     run->changes++;
     run->hurry = true; /* whoever reads the files shall not wait for news */
-    jsonl_write(run->jsonl, change);
     record_alert(run->record, change, alerts_fired(run->alerts), now);
     for (size_t i = 0; i < run->member_count; i++) {
         struct run_member *member = run->members[i];
@@ -58,9 +57,17 @@ void run_on_change(void *context, const struct alert_change *change)
         send_wish(run, change->layer);
 }
 
+static void sum_up_alerts(struct run *run, bool force)
+{
+    alert_log_sum_up(run->log, run->logdir, run->name, run->now_ms, force);
+}
+
 void run_destroy(struct run *run)
 {
     run_sync_forget(run);
+    if (run->log)
+        sum_up_alerts(run, true);
+    alert_log_free(run->log);
     record_close(run->record);
     alerts_free(run->alerts);
     jsonl_close(run->jsonl);
@@ -159,6 +166,7 @@ void run_process(struct run *run, struct moment now, bool force)
     struct step *step;
     uint32_t rank;
 
+    run->now_ms = now.ms;
     /* One rank needs no early look: its end of a step closes it. */
     while (run->world_size > 1 && (step = steps_early(run->steps, &rank))) {
         if (measure(run, step, rank))
@@ -233,6 +241,7 @@ void run_tick(struct run *run, struct moment now)
     }
     run_process(run, now, false);
     judge_silence(run, now);
+    sum_up_alerts(run, false);
     /* Trainers that were killed do not say goodbye: what their last steps left is recorded now. */
     if (deserted && !run_is_live(run))
         run_end(run, now);
@@ -274,6 +283,7 @@ void run_end(struct run *run, struct moment now)
 
         alerts_close(run->alerts, phase, last > 0 ? (uint64_t)last : 0, now);
     }
+    sum_up_alerts(run, true);
     losses = losses_of(run);
     record_lost(run->record, &losses, now);
     record_finish(run->record, run->alerts, now);

@@ -15,6 +15,7 @@
 #include "daemon/moment.h"
 #include "daemon/norms.h"
 #include "daemon/thrift.h"
+#include "embmon/embmon.h"
 #include "proto/message.h"
 
 struct run;        /* opaque */
@@ -53,6 +54,7 @@ struct run_options {
     /* Told of every change of an alert, beside the log, alerts.jsonl and TensorBoard; may be NULL.
      */
     void (*listener)(void *context, const struct alert_change *change);
+    struct usage *usage; /* where the alerts that are kept are counted; NULL: nowhere */
     /* Asked when a trainer declares layers; NULL: LAYERS_MAX. */
     run_room_asker *room;
     void *context;
@@ -179,20 +181,23 @@ struct run_status {
     size_t ranks;   /* that ever took part */
     uint32_t every; /* training steps that are multiples of it are sampled */
     size_t layers;
-    size_t firing;                /* alerts firing now */
-    bool loss_posted;             /* in some training step */
-    double loss;                  /* then of the last one that had it, may be NaN */
-    uint64_t closed_ms;           /* when the last step closed; meaningless before one did */
-    struct run_posts posts, here; /* here: since this process has the run */
-    uint64_t kept, durable;       /* of those acked: in a checkpoint, and on the disk */
-    size_t bytes;                 /* memory held by open steps and windows */
-    size_t bytes_pending;         /* wait for the disk */
-    uint64_t bytes_written;       /* to event files */
-    const char *write_error;      /* "" while the last write succeeded */
-    const char *trouble, *advice; /* which file that is about, and what to do; else "" */
-    uint64_t deleted;             /* posts acked whose files somebody has deleted */
-    uint64_t file_bytes, files;   /* in the newest event file, and how many were begun */
-    uint64_t write_failures;      /* so far */
+    size_t firing;                     /* alerts firing now */
+    size_t alerts;                     /* kept, see run_alerts() */
+    size_t fired[EMBMON_CRITICAL + 1]; /* alerts that ever fired, kept or not, by the highest
+                                          severity they did with */
+    bool loss_posted;                  /* in some training step */
+    double loss;                       /* then of the last one that had it, may be NaN */
+    uint64_t closed_ms;                /* when the last step closed; meaningless before one did */
+    struct run_posts posts, here;      /* here: since this process has the run */
+    uint64_t kept, durable;            /* of those acked: in a checkpoint, and on the disk */
+    size_t bytes;                      /* memory held by open steps and windows */
+    size_t bytes_pending;              /* wait for the disk */
+    uint64_t bytes_written;            /* to event files */
+    const char *write_error;           /* "" while the last write succeeded */
+    const char *trouble, *advice;      /* which file that is about, and what to do; else "" */
+    uint64_t deleted;                  /* posts acked whose files somebody has deleted */
+    uint64_t file_bytes, files;        /* in the newest event file, and how many were begun */
+    uint64_t write_failures;           /* so far */
 };
 void run_get_status(const struct run *run, struct run_status *status);
 
@@ -216,9 +221,19 @@ void run_layer_silent(const struct run *run, size_t layer,
                       void (*each)(void *context, const char *detector, const char *reason),
                       void *context);
 
-/* Calls each(context, newest change, ever_fired) for every alert of the run, oldest first. */
+/* Calls each(context, newest change, ever_fired) for every alert of the run that is kept, oldest
+ * first; or for every one that fires, kept or not. */
 void run_alerts(const struct run *run,
                 void (*each)(void *context, const struct alert_change *change, bool ever_fired),
                 void *context);
+void run_alerts_firing(const struct run *run,
+                       void (*each)(void *context, const struct alert_change *change,
+                                    bool ever_fired),
+                       void *context);
+
+/* What is not kept, by detector: see alerts_more(). */
+void run_alerts_more(const struct run *run,
+                     void (*each)(void *context, const struct alert_change *change, size_t count),
+                     void *context);
 
 #endif

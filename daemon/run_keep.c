@@ -61,14 +61,16 @@ static void show_life(struct run *run, struct moment now)
 /* Returns 0 or an errno. */
 int run_write_checkpoint(struct run *run, struct moment now)
 {
+    struct iovec parts[CARRY_PARTS_MAX];
     struct carry c;
     int error = ENOMEM; /* or it is too large: what the ceilings of a run do not allow */
 
     checkpoint_begin(&c);
+    carry_borrow(&c); /* what is queued for the files is most of it */
     run_carry(&c, run, now);
     checkpoint_seal(&c);
     if (!c.problem)
-        error = state_file_write(record_folder(run->record), c.data, c.length);
+        error = state_file_write(record_folder(run->record), parts, carry_parts(&c, parts));
     carry_free(&c);
     if (!error)
         show_life(run, now);

@@ -60,17 +60,20 @@ static struct run *begin(const struct run_options *options, struct moment now, c
     run->logdir = strdup(options->logdir);
     run->world_size = options->world_size;
     run->every = 1;
-    run->heard_ms = now.ms;
+    run->heard_ms = run->now_ms = now.ms;
     run->listener = options->listener;
     run->listener_context = options->context;
     run->room = options->room;
     baseline_init(&run->baseline);
     run->steps = steps_new(options->world_size, RUN_BYTES_DEFAULT / 2, now);
-    if (!run->name || !run->wanted || !run->key || !run->logdir || !run->steps ||
+    run->log = alert_log_new();
+    if (!run->log || !run->name || !run->wanted || !run->key || !run->logdir || !run->steps ||
         !model_init(&run->model))
         goto fail;
     run_configure(run, &(struct ceilings)CEILINGS_DEFAULT, NULL);
     run->alerts = alerts_new(run->name, run_on_change, run);
+    if (run->alerts && options->usage)
+        alerts_share(run->alerts, &options->usage->alerts, &options->usage->all_alerts);
     if (run->alerts && open_folder(run, now, problem))
         return run;
 
@@ -184,6 +187,8 @@ void run_configure(struct run *run, const struct ceilings *ceilings, const struc
     run->file_bytes = ceilings->file_bytes;
     steps_set_budget(run->steps, (size_t)(ceilings->run_bytes / 2));
     rules_set_base(&run->rules, rules);
+    if (run->alerts)
+        alerts_limit(run->alerts, ceilings->alerts, ceilings->all_alerts);
     if (run->record)
         record_limit(run->record, run->file_bytes);
 }

@@ -53,6 +53,7 @@ void run_get_status(const struct run *run, struct run_status *status)
         .every = run->every,
         .layers = run->model.layer_count,
         .firing = alerts_firing(run->alerts),
+        .alerts = alerts_kept(run->alerts),
         .loss_posted = run->loss_posted,
         .loss = run->loss,
         .closed_ms = run->closed_ms,
@@ -69,6 +70,8 @@ void run_get_status(const struct run *run, struct run_status *status)
         .files = stats.files,
         .write_failures = run->write_failures,
     };
+    for (uint32_t s = EMBMON_INFO; s <= EMBMON_CRITICAL; s++)
+        status->fired[s] = alerts_ever_fired(run->alerts, s);
     for (size_t i = 0; i < run->member_count; i++) {
         status->live = status->live || run->members[i]->live;
         add_posts(&status->posts, run->members[i]);
@@ -131,4 +134,19 @@ void run_alerts(const struct run *run,
                 void *context)
 {
     alerts_each(run->alerts, each, context);
+}
+
+void run_alerts_firing(const struct run *run,
+                       void (*each)(void *context, const struct alert_change *change,
+                                    bool ever_fired),
+                       void *context)
+{
+    alerts_each_firing(run->alerts, each, context);
+}
+
+void run_alerts_more(const struct run *run,
+                     void (*each)(void *context, const struct alert_change *change, size_t count),
+                     void *context)
+{
+    alerts_more(run->alerts, each, context);
 }

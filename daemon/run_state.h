@@ -3,6 +3,7 @@
 #define EMBMON_DAEMON_RUN_STATE_H
 
 #include "daemon/alert/alert.h"
+#include "daemon/alert/alert_log.h"
 #include "daemon/alert/jsonl.h"
 #include "daemon/baseline.h"
 #include "daemon/detect/rules.h"
@@ -43,11 +44,13 @@ struct run {
     struct alerts *alerts;
     struct record *record;
     struct jsonl *jsonl;
+    struct alert_log *log;
     alert_listener *listener; /* or NULL */
     run_room_asker *room;     /* or NULL */
     void *listener_context;   /* of both */
     uint64_t steps_closed;
     uint64_t heard_ms;    /* of any session */
+    uint64_t now_ms;      /* the time, to 100 ms */
     uint64_t wished_step; /* when members were last asked for every step */
     bool wishing;
     bool phases[STEP_PHASES]; /* that have begun: see run_may_begin() */

@@ -389,6 +389,12 @@ void session_sent(struct session *session)
         bytes_clear(&session->out);
 }
 
+void session_unread(struct session *session, size_t bytes)
+{
+    if (session)
+        session->unread = bytes;
+}
+
 size_t session_held(const struct session *session)
 {
     return bytes_held(&session->in) + bytes_held(&session->out);

@@ -56,6 +56,10 @@ const uint8_t *session_output(struct session *session, size_t *n);
 /* It is sent, or copied: gives back its memory where it was much. */
 void session_sent(struct session *session);
 
+/* So many bytes that count as sent have not been read by the peer yet: where they are many, advice
+ * is left out. NULL is fine. */
+void session_unread(struct session *session, size_t bytes);
+
 /* Bytes it holds for its peer beyond what every session may keep. */
 size_t session_held(const struct session *session);
 

@@ -6,7 +6,9 @@
 #include "daemon/registry.h"
 #include "daemon/session_struct.h"
 
-enum { ADVICE_MAX = 256 << 10 }; /* bytes of output beyond which advice is left out */
+enum {
+    ADVICE_MAX = 256 << 10
+}; /* bytes that the peer has not read beyond which advice is left out */
 
 void session_send(struct session *session, const struct message *message)
 {
@@ -91,7 +93,7 @@ static void advise(struct session *session, const struct message *message)
 {
     const struct gauge *all = &registry_usage(session->registry)->buffer_bytes;
 
-    if (session->out.length - session->out.start >= ADVICE_MAX ||
+    if (session->unread + session->out.length - session->out.start >= ADVICE_MAX ||
         all->used > registry_ceilings(session->registry)->buffer_bytes / 2)
         return;
     session_send(session, message);

@@ -16,6 +16,7 @@ struct session {
     struct registry *registry;
     struct run_member *member; /* NULL until welcomed */
     struct bytes in, out;
+    size_t unread; /* of the output that the rim has taken: see session_unread() */
     struct moment opened;
     uint64_t frame_since_ms; /* when the frame that is not whole yet began; 0: none */
     uint64_t acked, durable; /* the last Ack sent */

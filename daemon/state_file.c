@@ -25,9 +25,9 @@ static int write_all(int fd, const uint8_t *data, size_t n)
     return 0;
 }
 
-int state_file_write(int folder, const uint8_t *data, size_t n)
+int state_file_write(int folder, const struct iovec *parts, size_t count)
 {
-    int fd, error;
+    int fd, error = 0;
 
     /* What lies there is of a writer that was killed, or somebody's link. */
     if (unlinkat(folder, new_name, 0) < 0 && errno != ENOENT)
@@ -35,7 +35,8 @@ int state_file_write(int folder, const uint8_t *data, size_t n)
     fd = openat(folder, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return errno;
-    error = write_all(fd, data, n);
+    for (size_t i = 0; i < count && !error; i++)
+        error = write_all(fd, parts[i].iov_base, parts[i].iov_len);
     if (close(fd) < 0 && !error)
         error = errno;
     if (!error && renameat(folder, new_name, folder, STATE_FILE) < 0)

@@ -6,9 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
-/* Writes `state.new` and renames it. 0, or an errno; the old file is then as it was. */
-int state_file_write(int folder, const uint8_t *data, size_t n);
+/* Writes the parts, one behind the other, as `state.new` and renames it. 0, or an errno; the old
+ * file is then as it was. */
+int state_file_write(int folder, const struct iovec *parts, size_t count);
 
 /* Marks the file as it is now: a second link to it, STATE_MARKED, which outlives its replacement;
  * returns a descriptor of it, -1 with errno. A file system without links has none: *linked. */

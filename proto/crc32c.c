@@ -1,6 +1,11 @@
 #include "proto/crc32c.h"
 
+#include <stdbool.h>
 #include <string.h>
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 /* table[s][b] is the CRC of byte b followed by s zero bytes. A CRC is linear: an entry is the
  * exclusive or of the entries of its bits, so that the compiler makes all 2,048 from these 64. */
@@ -114,15 +119,128 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, c
         state = __builtin_ia32_crc32qi((uint32_t)state, *p);
     return ~(uint32_t)state;
 }
+
+/* Vectors multiply polynomials modulo 2. What lies at the beginning of a message is multiplied by
+ * x^d, modulo the CRC's polynomial, and added to what lies d bits behind it: the CRC of what is
+ * left is that of the whole. The first 8 of 16 bytes lie 64 bits further away than the others. The
+ * lowest bit of a number is its highest power, and a product comes out one bit too far: so the
+ * factors are x^(d + 63) and x^(d - 1), in the upper half of 64 bits. */
+#define VECTORS                __attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.2")))
+#define OVER(d, first, second) UINT64_C(first) << 32, UINT64_C(second) << 32
+
+static const uint64_t over_2048[2] = {OVER(2048, 0xe9a5d8be, 0x1426a815)};
+static const uint64_t over_512[2] = {OVER(512, 0x1c19243b, 0x75bba45b)};
+static const uint64_t to_the_last[8] = {
+    OVER(384, 0xa46ef4aa, 0x6051243f),
+    OVER(256, 0x33ccbbbc, 0xa2158b34),
+    OVER(128, 0x3743f7bd, 0x3171d430),
+    0,
+    0, /* this one is the last */
+};
+
+VECTORS static inline __m512i four_times(const uint64_t *by)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)by));
+}
+
+VECTORS static inline __m512i times(__m512i vector, __m512i by)
+{
+    return _mm512_xor_si512(_mm512_clmulepi64_epi128(vector, by, 0x00),
+                            _mm512_clmulepi64_epi128(vector, by, 0x11));
+}
+
+VECTORS static inline __m512i carry_to(__m512i vector, __m512i by, const uint8_t *p)
+{
+    return _mm512_xor_si512(times(vector, by), _mm512_loadu_si512(p));
+}
+
+/* The CRC's state behind 64 bytes that come after nothing. */
+VECTORS static inline uint64_t state_of(__m512i vector)
+{
+    __m512i moved = times(vector, _mm512_loadu_si512(to_the_last));
+    __m128i last = _mm512_extracti32x4_epi32(vector, 3);
+    uint64_t state;
+
+    last = _mm_xor_si128(last, _mm512_castsi512_si128(moved));
+    last = _mm_xor_si128(last, _mm512_extracti32x4_epi32(moved, 1));
+    last = _mm_xor_si128(last, _mm512_extracti32x4_epi32(moved, 2));
+    state = _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(last));
+    return _mm_crc32_u64(state, (uint64_t)_mm_extract_epi64(last, 1));
+}
+
+enum { VECTORS_AT_ONCE = 4 * 64 };
+
+/* At least so many bytes. */
+VECTORS static uint32_t by_vectors(uint32_t crc, const uint8_t *p, size_t n)
+{
+    const __m512i far = four_times(over_2048), next = four_times(over_512);
+    __m512i begun = _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)~crc));
+    __m512i a = _mm512_xor_si512(_mm512_loadu_si512(p), begun), b = _mm512_loadu_si512(p + 64),
+            c = _mm512_loadu_si512(p + 128), d = _mm512_loadu_si512(p + 192);
+
+    for (p += 256, n -= 256; n >= 256; p += 256, n -= 256) {
+        a = carry_to(a, far, p);
+        b = carry_to(b, far, p + 64);
+        c = carry_to(c, far, p + 128);
+        d = carry_to(d, far, p + 192);
+    }
+    b = _mm512_xor_si512(times(a, next), b);
+    c = _mm512_xor_si512(times(b, next), c);
+    d = _mm512_xor_si512(times(c, next), d);
+    for (; n >= 64; p += 64, n -= 64)
+        d = carry_to(d, next, p);
+    crc = ~(uint32_t)state_of(d);
+    _mm256_zeroupper(); /* gcc 12 forgets it before a last call: all that follows would be slow */
+    return by_instruction(crc, p, n);
+}
+
+static bool has_vectors(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vpclmulqdq") &&
+           __builtin_cpu_supports("pclmul");
+}
 #endif
 
-uint32_t crc32c(uint32_t crc, const void *data, size_t n)
+uint32_t crc32c_plain(uint32_t crc, const void *data, size_t n)
 {
 #ifdef __x86_64__
     if (__builtin_cpu_supports("sse4.2"))
         return by_instruction(crc, data, n);
 #endif
     return crc32c_portable(crc, data, n);
+}
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t n)
+{
+#ifdef __x86_64__
+    if (n >= VECTORS_AT_ONCE && has_vectors())
+        return by_vectors(crc, data, n);
+#endif
+    return crc32c_plain(crc, data, n);
+}
+
+/* ---- two of them */
+
+/* Of polynomials modulo the one of the CRC, whose highest bit is x^0. */
+static uint32_t product(uint32_t a, uint32_t b)
+{
+    uint32_t sum = 0;
+
+    for (; a; a <<= 1) {
+        sum ^= a >> 31 ? b : 0;
+        b = b >> 1 ^ (b & 1 ? 0x82f63b78u : 0);
+    }
+    return sum;
+}
+
+uint32_t crc32c_join(uint32_t first, uint32_t second, uint64_t n)
+{
+    for (uint32_t zeros = 1u << 23; n > 0; n >>= 1) { /* x^8, x^16, x^32 ... */
+        if (n & 1)
+            first = product(first, zeros);
+        zeros = product(zeros, zeros);
+    }
+    return first ^ second;
 }
 
 uint32_t crc32c_mask(uint32_t crc)

@@ -9,8 +9,14 @@
 /* Continues `crc` (0 to start) over n bytes: crc32c(crc32c(0, a), b) = crc32c(0, ab). */
 uint32_t crc32c(uint32_t crc, const void *data, size_t n);
 
-/* The same without the processor's own instruction, for those that have none and for the tests. */
+/* The same without vectors, and without the processor's own instruction, for those that have none
+ * and for the tests. */
+uint32_t crc32c_plain(uint32_t crc, const void *data, size_t n);
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t n);
+
+/* Of two pieces one behind the other, the second of n bytes: crc32c_join(crc32c(0, a),
+ * crc32c(0, b), n) = crc32c(0, ab). Some thousand instructions, whatever n. */
+uint32_t crc32c_join(uint32_t first, uint32_t second, uint64_t n);
 
 /* The masked form that TFRecord stores: rotated right by 15 bits, plus 0xa282ead8. */
 uint32_t crc32c_mask(uint32_t crc);

@@ -29,7 +29,7 @@ def instructions(folder, steps):
     return int(re.search(r"Collected : (\d+)", done.stderr)[1])
 
 
-@pytest.mark.parametrize("warm, measured, limit", [(4096, 512, 11180), (16, 48, 46800)])
+@pytest.mark.parametrize("warm, measured, limit", [(4096, 512, 11020), (16, 48, 38160)])
 def test_instructions_a_summary(tmp_path, warm, measured, limit):
     cost = instructions(tmp_path / "more", warm + measured) - instructions(tmp_path / "less", warm)
     assert cost / (LAYERS * measured) < limit

@@ -3,37 +3,47 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "daemon/alert/slot.h"
 #include "embmon/embmon.h"
 
 struct alerts *alerts_new(const char *run, alert_listener *listener, void *context)
 {
+    static const struct ceilings standard = CEILINGS_DEFAULT;
     struct alerts *alerts = calloc(1, sizeof *alerts);
 
     if (alerts) {
         alerts->run = run;
         alerts->listener = listener;
         alerts->context = context;
+        alerts->most = (size_t)standard.alerts;
+        alerts->all_most = standard.all_alerts;
+        alerts->of_run = &alerts->own[0];
+        alerts->of_all = &alerts->own[1];
     }
     return alerts;
 }
 
 void alerts_free(struct alerts *alerts)
 {
+    struct alert *alert, *following;
+
     if (!alerts)
         return;
-    for (size_t i = 0; i < alerts->count; i++) {
-        free(alerts->all[i]->ranks.ranks);
-        free(alerts->all[i]);
+    DL_FOREACH_SAFE2(alerts->first, alert, following, after)
+    {
+        free(alert->ranks.ranks);
+        free(alert);
     }
+    alerts->of_all->used -= alerts->count;
+    free(alerts->spare.ranks.ranks);
     for (size_t p = 0; p < STEP_PHASES; p++) {
         for (size_t i = 0; alerts->slots[p] && i < alerts->places * detector_count; i++)
             free(alerts->slots[p][i].clauses);
         free(alerts->slots[p]);
         pass_free(&alerts->passes[p]);
     }
-    free(alerts->all);
     free(alerts);
 }
 
@@ -67,58 +77,31 @@ no_memory:
     return false;
 }
 
-struct alert *slot_alert(struct alerts *alerts, struct slot *slot, size_t detector, uint32_t phase,
-                         const char *layer)
+/* It fires, as severe as it was found. */
+static void note_fired(struct alerts *alerts, struct slot *slot, struct alert_change *change)
 {
-    struct alert *alert;
-
-    if (slot->alert)
-        return slot->alert;
-    if (alerts->count == alerts->capacity) {
-        size_t capacity = alerts->capacity ? alerts->capacity * 2 : 16;
-        struct alert **more = reallocarray(alerts->all, capacity, sizeof(struct alert *));
-
-        if (!more)
-            return NULL;
-        alerts->all = more;
-        alerts->capacity = capacity;
-    }
-    alert = calloc(1, sizeof *alert);
-    if (!alert)
-        return NULL;
-    alert->change = (struct alert_change){
-        .run = alerts->run,
-        .phase = phase,
-        .layer = layer,
-        .variable = "",
-        .signal = detectors[detector].signal,
-        .detector = detectors[detector].name,
-        .severity = detectors[detector].severity,
-        .summary = alert->summary,
-        .hint = alert->hint,
-        .reason = "",
-    };
-    slot->alert = alerts->all[alerts->count++] = alert;
-    return alert;
+    if (slot->fired_severity == 0)
+        change->fired_step = slot->first_step;
+    else
+        alerts->ever_fired[slot->fired_severity]--;
+    if (!slot->kept)
+        slot->fired_step = change->fired_step;
+    if (slot->severity > slot->fired_severity)
+        slot->fired_severity = slot->severity;
+    alerts->ever_fired[slot->fired_severity]++;
 }
 
-void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const char *reason,
-               uint64_t step, struct moment now)
+void slot_tell(struct alerts *alerts, struct slot *slot, struct alert *alert, uint32_t state,
+               const char *reason, uint64_t step, struct moment now)
 {
-    struct alert *alert = slot->alert;
     struct alert_change *change = &alert->change;
 
     if (state == EMBMON_FIRING && slot->state != EMBMON_FIRING) {
         alerts->firing++;
         alerts->fired++;
-        if (!alert->ever_fired)
-            change->fired_step = slot->first_step;
-        alert->ever_fired = true;
     } else if (state != EMBMON_FIRING && slot->state == EMBMON_FIRING) {
         alerts->firing--;
     }
-    if (state == EMBMON_FIRING && change->severity > change->fired_severity)
-        change->fired_severity = change->severity;
     if (slot->state == EMBMON_RESOLVED) {
         alerts->active++;
         slot->level_steps = 0;
@@ -126,11 +109,20 @@ void slot_tell(struct alerts *alerts, struct slot *slot, uint32_t state, const c
     if (state == EMBMON_RESOLVED)
         alerts->active--;
     change->before = slot->state;
-    slot->state = state;
-    change->time = now.wall;
+    slot->state = (uint8_t)state;
+    slot->severity = change->severity & 15;
+    if (state == EMBMON_FIRING)
+        note_fired(alerts, slot, change);
+    if (slot->kept)
+        alerts_weigh(alerts, alert);
+    else
+        slot_note_variable(alerts, slot, alert);
+    alert->order = alerts->orders++;
+    change->time = alerts->time = now.wall;
     change->state = state;
     change->step = step;
     change->first_step = slot->first_step;
+    change->fired_severity = slot->fired_severity;
     change->reason = reason;
     alerts->listener(alerts->context, change);
 }
@@ -160,18 +152,22 @@ void slot_reset(struct slot *slot)
 void slot_resolve(struct alerts *alerts, struct slot *slot, const char *reason, uint64_t step,
                   struct moment now)
 {
+    struct alert *alert = slot_spoken(alerts, slot);
+
     slot_reset(slot);
-    summary_end(slot->alert->summary, "; over at step %" PRIu64 " (%s)", step, reason);
-    slot_tell(alerts, slot, EMBMON_RESOLVED, reason, step, now);
+    summary_end(alert->summary, "; over at step %" PRIu64 " (%s)", step, reason);
+    slot_tell(alerts, slot, alert, EMBMON_RESOLVED, reason, step, now);
 }
 
 void slot_close(struct alerts *alerts, struct slot *slot, const char *why, uint64_t step,
                 struct moment now)
 {
+    struct alert *alert = slot_spoken(alerts, slot);
+
     slot_reset(slot);
-    summary_end(slot->alert->summary, "; still %s when %s at step %" PRIu64,
-                state_name(slot->state), why, step);
-    slot_tell(alerts, slot, EMBMON_RESOLVED, "closed", step, now);
+    summary_end(alert->summary, "; still %s when %s at step %" PRIu64, state_name(slot->state), why,
+                step);
+    slot_tell(alerts, slot, alert, EMBMON_RESOLVED, "closed", step, now);
 }
 
 void slot_new_level(struct alerts *alerts, struct slot *slot, size_t detector, uint64_t step,
@@ -301,7 +297,7 @@ bool alerts_pending(const struct alerts *alerts, size_t layer)
     for (size_t d = 0; d < detector_count; d++) {
         const struct slot *slot = slot_of(alerts, EMBMON_TRAIN, d, layer);
 
-        if (slot->state == EMBMON_PENDING && slot->alert->change.severity > EMBMON_INFO)
+        if (slot->state == EMBMON_PENDING && slot->severity > EMBMON_INFO)
             return true;
     }
     return false;
@@ -329,10 +325,22 @@ uint64_t alerts_fired(const struct alerts *alerts)
     return alerts->fired;
 }
 
+size_t alerts_kept(const struct alerts *alerts)
+{
+    return alerts->count;
+}
+
+size_t alerts_ever_fired(const struct alerts *alerts, uint32_t severity)
+{
+    return alerts->ever_fired[severity];
+}
+
 void alerts_each(const struct alerts *alerts,
                  void (*each)(void *context, const struct alert_change *change, bool ever_fired),
                  void *context)
 {
-    for (size_t i = 0; i < alerts->count; i++)
-        each(context, &alerts->all[i]->change, alerts->all[i]->ever_fired);
+    const struct alert *alert;
+
+    DL_FOREACH2(alerts->first, alert, after)
+    each(context, &alert->change, alert->change.fired_severity > 0);
 }

@@ -14,13 +14,17 @@
 
 #include "daemon/alert/change.h"
 #include "daemon/carry.h"
+#include "daemon/ceilings.h"
 #include "daemon/detect/detect.h"
 #include "daemon/detect/rules.h"
 #include "daemon/moment.h"
 
 struct alerts; /* opaque: of one run */
 
-enum { ALERT_NEW_LEVEL_STEPS = 100 };
+enum {
+    ALERT_NEW_LEVEL_STEPS = 100,
+    ALERTS_LEAST = 64, /* that each run may keep whatever others do */
+};
 
 typedef void alert_listener(void *context, const struct alert_change *change);
 
@@ -28,7 +32,16 @@ typedef void alert_listener(void *context, const struct alert_change *change);
 struct alerts *alerts_new(const char *run, alert_listener *listener, void *context);
 void alerts_free(struct alerts *alerts);
 
-/* Judges a closed step and tells the listener of every change. baseline: a layer's level is
+/* How many alerts are kept of this run, and of all; else the defaults hold. One that is not kept is
+ * judged and told like any other, and counted; what it found is not said again. */
+void alerts_limit(struct alerts *alerts, uint64_t most, uint64_t all_most);
+
+/* Where that is counted: of_all->used is what all keep now, refused how many were not or are no
+ * more. Borrowed for the alerts' life. */
+void alerts_share(struct alerts *alerts, struct gauge *of_run, struct gauge *of_all);
+
+/* Judges a closed step and tells the listener of every change. m: its model is borrowed for the
+ * alerts' life, as it is below. baseline: a layer's level is
  * forgotten when its alert resolves as a new level. rules: resolved; what they say is to be left
  * alone is silent, and its alert resolves with the reason "closed". Out of memory: the step is not
  * judged, false. */
@@ -82,11 +95,27 @@ const char *alerts_silent(const struct alerts *alerts, size_t detector, size_t l
 bool alerts_any(const struct alerts *alerts); /* something is pending or firing */
 size_t alerts_firing(const struct alerts *alerts);
 uint64_t alerts_fired(const struct alerts *alerts); /* changes to firing since the start */
+size_t alerts_kept(const struct alerts *alerts);
+/* How many ever fired, kept or not, this severity being the highest they did with. */
+size_t alerts_ever_fired(const struct alerts *alerts, uint32_t severity);
 
-/* Calls each(context, newest change, ever fired) for every alert, in the order they first came up.
- */
+/* Calls each(context, newest change, ever fired) for every alert that is kept, in the order they
+ * came up. */
 void alerts_each(const struct alerts *alerts,
                  void (*each)(void *context, const struct alert_change *change, bool ever_fired),
+                 void *context);
+
+/* The same for every one that fires, kept or not. */
+void alerts_each_firing(const struct alerts *alerts,
+                        void (*each)(void *context, const struct alert_change *change,
+                                     bool ever_fired),
+                        void *context);
+
+/* What is not kept: calls each(context, change, how many) for those of one detector, phase and
+ * state that are up, or over and ever fired. The change speaks of all of them: no layer, the
+ * highest severity, the least and the greatest first step. */
+void alerts_more(const struct alerts *alerts,
+                 void (*each)(void *context, const struct alert_change *change, size_t count),
                  void *context);
 
 /* Over a restart; loading: into new ones. Nobody is told. */

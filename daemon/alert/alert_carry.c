@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "daemon/alert/slot.h"
 #include "daemon/carry.h"
@@ -68,16 +69,20 @@ static struct slot *slot_at(const struct carry *c, struct alerts *alerts, const 
 
 static bool is_used(const struct slot *slot)
 {
-    bool used =
-        slot->state != EMBMON_RESOLVED || slot->first_step || slot->sight_step || slot->level_steps;
+    bool used = slot->state != EMBMON_RESOLVED || slot->first_step || slot->sight_step ||
+                slot->level_steps || slot->severity || slot->fired_severity;
 
     for (size_t i = 0; i < CLAUSES_MAX; i++)
         used = used || slot_clause(slot, i) != EMBMON_RESOLVED;
     return used;
 }
 
-static void carry_slot(struct carry *c, struct slot *slot)
+static void carry_slot(struct carry *c, struct slot *slot, const struct model *model)
 {
+    uint32_t state = slot->state, severity = slot->severity, fired_severity = slot->fired_severity;
+    uint32_t level_steps = slot->level_steps;
+    uint64_t fired_step = slot->kept ? 0 : slot->fired_step; /* else the alert has it */
+    size_t variable = slot->variable;
     struct tracker none = {0}, *clauses = c->loading ? slot_need_clauses(slot) : slot->clauses;
 
     if (c->loading && !clauses)
@@ -85,13 +90,26 @@ static void carry_slot(struct carry *c, struct slot *slot)
     for (size_t i = 0; i < CLAUSES_MAX; i++)
         tracker_carry(c, clauses ? &clauses[i] : &none);
     slot_settle(slot);
-    carry_u32(c, &slot->state, EMBMON_FIRING);
+    carry_u32(c, &state, EMBMON_FIRING);
+    carry_u32(c, &severity, EMBMON_CRITICAL);
+    carry_u32(c, &fired_severity, EMBMON_CRITICAL);
+    carry_u32(c, &level_steps, UINT8_MAX);
     carry_u64(c, &slot->first_step);
     carry_u64(c, &slot->sight_step);
-    carry_u32(c, &slot->level_steps, UINT32_MAX);
+    carry_u64(c, &fired_step);
+    carry_size(c, &variable, model->variable_count);
+    if (!c->loading)
+        return;
+    slot->state = (uint8_t)state;
+    slot->severity = severity & 15;
+    slot->fired_severity = fired_severity & 15;
+    slot->level_steps = (uint8_t)level_steps;
+    slot->fired_step = fired_step;
+    slot->variable = (uint32_t)variable;
 }
 
-static void save_slots(struct carry *c, struct alerts *alerts, const struct table *table)
+static void save_slots(struct carry *c, struct alerts *alerts, const struct table *table,
+                       const struct model *model)
 {
     size_t of_phase = detector_count * alerts->places, count = 0;
 
@@ -107,12 +125,13 @@ static void save_slots(struct carry *c, struct alerts *alerts, const struct tabl
             if (!is_used(&alerts->slots[phase][i]))
                 continue;
             carry_position(c, table, &at, alerts->places);
-            carry_slot(c, &alerts->slots[phase][i]);
+            carry_slot(c, &alerts->slots[phase][i], model);
         }
     }
 }
 
-static void load_slots(struct carry *c, struct alerts *alerts, const struct table *table)
+static void load_slots(struct carry *c, struct alerts *alerts, const struct table *table,
+                       const struct model *model)
 {
     size_t count = carry_count(c, 0, SIZE_MAX);
 
@@ -122,7 +141,7 @@ static void load_slots(struct carry *c, struct alerts *alerts, const struct tabl
 
         carry_position(c, table, &at, alerts->places);
         slot = slot_at(c, alerts, table, &at);
-        carry_slot(c, slot ? slot : &passed_over);
+        carry_slot(c, slot ? slot : &passed_over, model);
         slot_reset(&passed_over);
     }
 }
@@ -168,16 +187,16 @@ static void carry_alert(struct carry *c, struct alert *alert, char variable[NAME
 
     carry_text(c, variable, NAME_LAYER_MAX + 1);
     carry_f64(c, &change->time);
-    carry_u32(c, &change->severity, UINT32_MAX);
-    carry_u32(c, &change->fired_severity, UINT32_MAX);
+    carry_u32(c, &change->severity, EMBMON_CRITICAL);
+    carry_u32(c, &change->fired_severity, EMBMON_CRITICAL);
     carry_u32(c, &change->state, EMBMON_FIRING);
     carry_u32(c, &change->before, EMBMON_FIRING);
     carry_u64(c, &change->step);
     carry_u64(c, &change->first_step);
     carry_u64(c, &change->fired_step);
+    carry_u64(c, &alert->order);
     carry_values(c, change);
     carry_reason(c, change);
-    carry_bool(c, &alert->ever_fired);
     carry_text(c, alert->summary, sizeof alert->summary);
     carry_text(c, alert->hint, sizeof alert->hint);
     rank_list_carry(c, &alert->ranks, RANKS_MAX);
@@ -185,24 +204,15 @@ static void carry_alert(struct carry *c, struct alert *alert, char variable[NAME
     change->rank_count = alert->ranks.length;
 }
 
-static struct position position_of(const struct alerts *alerts, const struct alert *alert)
-{
-    uint32_t phase = alert->change.phase;
-    struct position at = {phase, detector_find(alert->change.detector), 0};
-    const struct slot *slots = alerts->slots[phase - 1] + at.detector * alerts->places;
-
-    while (at.place + 1 < alerts->places && slots[at.place].alert != alert)
-        at.place++;
-    return at;
-}
-
 static void save_alerts(struct carry *c, struct alerts *alerts, const struct table *table)
 {
-    size_t count = carry_count(c, alerts->count, ALERTS_MAX);
+    struct alert *alert;
 
-    for (size_t i = 0; i < count; i++) {
-        struct alert *alert = alerts->all[i];
-        struct position at = position_of(alerts, alert);
+    (void)carry_count(c, alerts->count, ALERTS_MAX);
+
+    DL_FOREACH2(alerts->first, alert, after)
+    {
+        struct position at = {alert->change.phase, alert->detector, alert->place};
         char variable[NAME_LAYER_MAX + 1] = "";
 
         strncpy(variable, alert->change.variable, NAME_LAYER_MAX);
@@ -221,13 +231,12 @@ static void load_alert(struct carry *c, struct alerts *alerts, const struct tabl
 
     carry_position(c, table, &at, alerts->places);
     slot = slot_at(c, alerts, table, &at);
-    if (slot && slot->alert) {
+    if (slot && slot->kept) {
         carry_fail(c, "an alert is there twice");
         return;
     }
     if (slot) {
-        alert = slot_alert(alerts, slot, table->to[at.detector], at.phase,
-                           at.place > 0 ? model->layers[at.place - 1].path : "");
+        alert = alert_keep(alerts, at.phase, table->to[at.detector], at.place);
         if (!alert)
             carry_fail(c, "out of memory");
     }
@@ -237,8 +246,31 @@ static void load_alert(struct carry *c, struct alerts *alerts, const struct tabl
     free(passed_over.ranks.ranks);
 }
 
-/* What is up and has no alert to speak of it could never be over. */
-static void count_states(struct carry *c, struct alerts *alerts)
+static int by_order(const void *a, const void *b)
+{
+    uint64_t one = (*(struct alert *const *)a)->order, other = (*(struct alert *const *)b)->order;
+
+    return one < other ? -1 : one > other;
+}
+
+/* In the order of their last changes: what is over goes in the order in which it was. */
+static void weigh_all(struct carry *c, struct alerts *alerts)
+{
+    struct alert **all = carry_room(c, alerts->count, sizeof(struct alert *)), *alert;
+    size_t n = 0;
+
+    if (!all)
+        return;
+    DL_FOREACH2(alerts->first, alert, after)
+    all[n++] = alert;
+    qsort(all, n, sizeof *all, by_order);
+    for (size_t i = 0; i < n; i++)
+        alerts_weigh(alerts, all[i]);
+    alerts->orders = n > 0 ? all[n - 1]->order + 1 : 0;
+    free(all);
+}
+
+static void count_states(struct alerts *alerts)
 {
     size_t of_phase = detector_count * alerts->places;
 
@@ -246,10 +278,12 @@ static void count_states(struct carry *c, struct alerts *alerts)
         for (size_t i = 0; alerts->slots[phase] && i < of_phase; i++) {
             const struct slot *slot = &alerts->slots[phase][i];
 
-            if (slot->state != EMBMON_RESOLVED && !slot->alert)
-                carry_fail(c, "an alert is missing");
             alerts->active += slot->state != EMBMON_RESOLVED;
             alerts->firing += slot->state == EMBMON_FIRING;
+            alerts->ever_fired[slot->fired_severity]++;
+            alerts->left_out =
+                alerts->left_out ||
+                (!slot->kept && (slot->state != EMBMON_RESOLVED || slot->fired_severity > 0));
         }
     }
 }
@@ -274,19 +308,22 @@ void alerts_carry(struct carry *c, struct alerts *alerts, const struct model *mo
     struct table table;
     size_t count;
 
+    alerts->model = model;
     carry_table(c, &table);
     carry_phases(c, alerts, model);
     carry_u64(c, &alerts->fired);
+    carry_f64(c, &alerts->time);
     if (alerts->places == 0 || c->problem) /* no step was judged yet */
         return;
     if (!c->loading) {
-        save_slots(c, alerts, &table);
+        save_slots(c, alerts, &table, model);
         save_alerts(c, alerts, &table);
         return;
     }
-    load_slots(c, alerts, &table);
+    load_slots(c, alerts, &table, model);
     count = carry_count(c, 0, ALERTS_MAX);
     for (size_t i = 0; i < count && !c->problem; i++)
         load_alert(c, alerts, &table, model);
-    count_states(c, alerts);
+    weigh_all(c, alerts);
+    count_states(alerts);
 }

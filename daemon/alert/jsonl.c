@@ -185,25 +185,28 @@ static bool is_full(struct jsonl *jsonl, size_t n, const char *run)
         return false;
     if (!jsonl->told)
         log_warn(
-            "run %s: its alerts.jsonl is 64 MiB long, and is not continued: what changes is in "
-            "this log alone; delete it for a new one",
+            "run %s: its alerts.jsonl is 64 MiB long, and is not continued; delete it for a new "
+            "one",
             run);
     jsonl->told = true;
     return true;
 }
 
-void jsonl_write(struct jsonl *jsonl, const struct alert_change *change)
+bool jsonl_write(struct jsonl *jsonl, const struct alert_change *change)
 {
     json_t *object = json_alert(change);
     char *line = object ? json_line(object) : NULL;
     size_t n = line ? strlen(line) : 0;
 
+    bool queued;
+
     if (line)
         line[n++] = '\n'; /* in place of its NUL: append() takes the length */
-    if (!line || is_full(jsonl, n, change->run) || !append(jsonl, line, n))
-        jsonl->lost++;
+    queued = line && !is_full(jsonl, n, change->run) && append(jsonl, line, n);
+    jsonl->lost += !queued;
     free(line);
     json_decref(object);
+    return queued;
 }
 
 bool jsonl_deleted(const struct jsonl *jsonl)

@@ -1,6 +1,6 @@
 /* The sink `<run>/embmon/alerts.jsonl`: each change one JSON object on a line. A full disk keeps
  * the lines waiting (at most 8 MiB, then they are counted as lost), and so is what does not fit in
- * 64 MiB of the file: alerts that flap for ever fill no disk. They always are in the log. */
+ * 64 MiB of the file: alerts that flap for ever fill no disk. */
 #ifndef EMBMON_ALERT_JSONL_H
 #define EMBMON_ALERT_JSONL_H
 
@@ -35,8 +35,9 @@ void jsonl_forgive(struct jsonl *jsonl);
 void jsonl_sync_begins(struct jsonl *jsonl);
 void jsonl_synced(struct jsonl *jsonl);
 
-/* Queues the line: it is written by jsonl_flush(), once it is in a checkpoint. */
-void jsonl_write(struct jsonl *jsonl, const struct alert_change *change);
+/* Queues the line: it is written by jsonl_flush(), once it is in a checkpoint. False: it is lost.
+ */
+bool jsonl_write(struct jsonl *jsonl, const struct alert_change *change);
 
 /* Writes what waits. True when nothing is left. */
 bool jsonl_flush(struct jsonl *jsonl);

@@ -95,7 +95,7 @@ static const struct finding *worst_of(size_t d, const struct slot *slot,
 /* It fires already, and what is found now is worse than what was told. */
 static bool is_worse(size_t d, const struct slot *slot, const struct finding *finding)
 {
-    return slot->state == EMBMON_FIRING && severity_of(d, finding) > slot->alert->change.severity;
+    return slot->state == EMBMON_FIRING && severity_of(d, finding) > slot->severity;
 }
 
 /* Follows the clauses' states with the alert's. finding: of the sick clause that counts, NULL when
@@ -105,7 +105,6 @@ static void follow(const struct judgement *j, size_t d, size_t layer, struct slo
 {
     uint64_t step = j->m->step->number;
     uint32_t state = state_of(slot);
-    const char *path = layer == DETECT_MODEL ? "" : j->m->model->layers[layer].path;
     struct alert *alert;
 
     if (state == EMBMON_RESOLVED) {
@@ -119,11 +118,10 @@ static void follow(const struct judgement *j, size_t d, size_t layer, struct slo
         return;
     if (slot->state == EMBMON_RESOLVED)
         slot->first_step = step;
-    alert = slot_alert(j->alerts, slot, d, j->m->step->phase, path);
-    if (!alert)
-        return;
+    alert = slot_alert(j->alerts, slot, j->m->step->phase, d, layer == DETECT_MODEL ? 0 : layer + 1,
+                       alert_weight(state, severity_of(d, finding), slot->fired_severity));
     take_finding(j, d, alert, finding);
-    slot_tell(j->alerts, slot, state, "", step, j->now);
+    slot_tell(j->alerts, slot, alert, state, "", step, j->now);
 }
 
 /* A rank that is ahead may have been named at a later step than the one that closes now: that is no
@@ -336,6 +334,7 @@ static bool judge(struct alerts *alerts, const struct measures *m, struct baseli
     struct judgement j = {alerts, m, baseline, rules, now, early, false, rules_any(rules)};
     struct pass *pass = &alerts->passes[m->step->phase - 1];
 
+    alerts->model = m->model;
     if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
     if (early)
@@ -375,6 +374,7 @@ bool alerts_judge_at(struct alerts *alerts, const struct measures *m, size_t lay
     struct judgement j = {alerts,          m, baseline, rules, now, occasion != AT_EPOCH, false,
                           rules_any(rules)};
 
+    alerts->model = m->model;
     if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
     for (size_t d = 0; d < detector_count; d++) {
@@ -394,6 +394,7 @@ bool alerts_judge_time(struct alerts *alerts, const struct measures *m, struct b
 {
     struct judgement j = {alerts, m, baseline, rules, now, true, false, rules_any(rules)};
 
+    alerts->model = m->model;
     if (!slots_make_room(alerts, m->step->phase, m->layer_count))
         return false;
     for (size_t d = 0; d < detector_count; d++) {

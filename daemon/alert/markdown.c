@@ -161,6 +161,13 @@ void markdown_more(struct markdown *m, uint64_t n)
         put(m, "\n%" PRIu64 " more are in alerts.jsonl.\n", n);
 }
 
+static void count_more(void *context, const struct alert_change *change, size_t count)
+{
+    struct table *table = context;
+
+    table->rows += change->phase == table->phase ? count : 0;
+}
+
 void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t phase)
 {
     static const uint32_t passes[] = {EMBMON_FIRING, EMBMON_PENDING, EMBMON_RESOLVED};
@@ -177,7 +184,9 @@ void markdown_table(struct markdown *m, const struct alerts *alerts, uint32_t ph
         more += table.skip;
         alerts_each(alerts, put_row, &table);
     }
-    markdown_more(m, more);
+    struct table unkept = {.phase = phase};
+    alerts_more(alerts, count_more, &unkept);
+    markdown_more(m, more + unkept.rows);
 }
 
 void markdown_carry(struct carry *c, struct markdown *m)

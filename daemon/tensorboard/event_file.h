@@ -113,8 +113,8 @@ bool event_file_layout(struct event_file *file, double wall, uint64_t step, cons
                        size_t length);
 
 /* Writes what is queued, in one go. True when nothing is left; else stats' error says why, and the
- * rest waits for the next call. A queue of 1 MiB is written out without being asked, until a write
- * fails, unless it is held. */
+ * rest waits for the next call. A queue of nearly 1 MiB is written out without being asked, until a
+ * write fails, unless it is held. */
 bool event_file_flush(struct event_file *file);
 /* Gives back what memory the empty queue keeps. */
 void event_file_trim(struct event_file *file);

@@ -15,17 +15,6 @@
 /* What waits for a disk that does not sync; then the old file is written on, and becomes longer. */
 enum { WAITS_MAX = 4 << 20 };
 
-/* There is room for it. */
-static void put_before(struct pending *queue, const struct pending *head)
-{
-    if (head->length == 0)
-        return;
-    if (queue->length > 0)
-        memmove(queue->data + head->length, queue->data, queue->length);
-    memcpy(queue->data, head->data, head->length);
-    pending_commit(queue, head->length);
-}
-
 static int create(struct event_file *file, char *name, const char **problem)
 {
     struct folder_files files;
@@ -54,7 +43,7 @@ bool event_file_next(struct event_file *file, const char **problem)
         return false;
     }
     (void)pending_flush(&version);
-    put_before(queue, &version);
+    pending_put_before(queue, &version);
     if (queue->fd >= 0) {
         (void)close(queue->fd);
         file->stats.events++;

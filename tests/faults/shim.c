@@ -32,6 +32,7 @@
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
 extern char *program_invocation_short_name;
 
 #define CALLS(X)                                                                                   \
@@ -270,6 +271,11 @@ static ssize_t recorded_write(int fd, const void *bytes, size_t n)
 void *malloc(size_t n)
 {
     return fails(CALL_malloc) ? NULL : __libc_malloc(n);
+}
+
+void *aligned_alloc(size_t alignment, size_t n)
+{
+    return fails(CALL_malloc) ? NULL : __libc_memalign(alignment, n);
 }
 
 void *calloc(size_t count, size_t n)

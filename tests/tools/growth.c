@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/log.h"
+#include "daemon/memory.h"
 #include "daemon/registry.h"
 #include "daemon/session.h"
 #include "tests/bench/frames.h"
@@ -130,6 +131,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: growth FOLDER LAYERS STEPS\n");
         return 2;
     }
+    memory_tune();
     log_configure(LOG_LEVEL_ERROR, false);
     frames_make(&g.frames, layers);
     g.buffer = malloc(frames_step_size(&g.frames) + 1024);

@@ -21,6 +21,10 @@ struct run {
     struct model model;
     const struct fake_alert *alerts;
     size_t alert_count;
+    struct {
+        struct alert_change change;
+        size_t count; /* that are not kept */
+    } more;
 };
 
 struct registry {
@@ -102,6 +106,7 @@ static struct run fake_run_list[] = {
           .every = 8,
           .layers = 2,
           .firing = 1,
+          .fired = {[EMBMON_WARNING] = 1, [EMBMON_CRITICAL] = 1},
           .loss_posted = true,
           .loss = NAN,
           .closed_ms = 2000,
@@ -260,6 +265,16 @@ void run_alerts(const struct run *run,
 {
     for (size_t i = 0; i < run->alert_count; i++)
         each(context, &run->alerts[i].change, run->alerts[i].fired);
+}
+
+void run_alerts_more(const struct run *run,
+                     void (*each)(void *context, const struct alert_change *change, size_t count),
+                     void *context)
+{
+    struct alert_change more = run->more.change;
+
+    if (run->more.count > 0)
+        each(context, &more, run->more.count);
 }
 
 #endif

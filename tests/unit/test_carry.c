@@ -4,6 +4,8 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include <math.h>
 
 #include "daemon/carry.h"
@@ -149,6 +151,75 @@ static void more_than_the_limit_is_not_saved(void **state)
     carry_free(&c);
 }
 
+static uint8_t long_bytes[2][CARRY_LENT_LEAST + 1000];
+
+/* A number, a long piece, a short one, two long ones: as much as there may be, and one more. */
+static void save(struct carry *c)
+{
+    uint64_t number = 4711;
+
+    carry_u64(c, &number);
+    carry_lend(c, long_bytes[0], sizeof long_bytes[0], 1);
+    carry_lend(c, long_bytes[1], 10, 2);
+    carry_lend(c, long_bytes[1], sizeof long_bytes[1], 3);
+    carry_lend(c, long_bytes[0], sizeof long_bytes[0], 4);
+    carry_u64(c, &number);
+}
+
+static void what_is_lent_is_not_copied_and_the_same_bytes(void **state)
+{
+    struct iovec parts[CARRY_PARTS_MAX];
+    struct carry copied, lent;
+    size_t at = 0;
+
+    (void)state;
+    memset(long_bytes[0], 'a', sizeof long_bytes[0]);
+    memset(long_bytes[1], 'b', sizeof long_bytes[1]);
+    carry_save(&copied, 1 << 20);
+    save(&copied);
+    assert_int_equal(copied.lent_count, 0);
+    assert_int_equal(carry_parts(&copied, parts), 1);
+    assert_ptr_equal(parts[0].iov_base, copied.data);
+    assert_int_equal(parts[0].iov_len, copied.length);
+    carry_save(&lent, 1 << 20);
+    carry_borrow(&lent);
+    save(&lent);
+    assert_int_equal(lent.lent_count, 2);
+    assert_int_equal(carry_parts(&lent, parts), CARRY_PARTS_MAX);
+    assert_ptr_equal(parts[1].iov_base, long_bytes[0]);
+    assert_ptr_equal(parts[3].iov_base, long_bytes[1]);
+    for (size_t i = 0; i < CARRY_PARTS_MAX; i++) {
+        assert_true(parts[i].iov_len <= copied.length - at);
+        assert_memory_equal(parts[i].iov_base, copied.data + at, parts[i].iov_len);
+        at += parts[i].iov_len;
+    }
+    assert_int_equal(at, copied.length);
+    carry_free(&copied);
+    carry_free(&lent);
+}
+
+static void what_is_lent_counts_for_the_limit(void **state)
+{
+    struct carry c;
+
+    (void)state;
+    carry_save(&c, sizeof long_bytes[0] + 10);
+    carry_borrow(&c);
+    carry_lend(&c, long_bytes[0], sizeof long_bytes[0], 0);
+    carry_bytes(&c, long_bytes[1], 10);
+    assert_null(c.problem);
+    carry_bytes(&c, long_bytes[1], 1);
+    assert_string_equal(c.problem, "it is too large");
+    carry_free(&c);
+    carry_save(&c, sizeof long_bytes[0] + 9);
+    carry_borrow(&c);
+    carry_bytes(&c, long_bytes[1], 10);
+    carry_lend(&c, long_bytes[0], sizeof long_bytes[0], 0);
+    assert_string_equal(c.problem, "it is too large");
+    assert_int_equal(c.lent_count, 0);
+    carry_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +228,8 @@ int main(void)
         cmocka_unit_test(a_count_is_compared_with_what_is_left),
         cmocka_unit_test(a_text_with_a_nul_is_refused),
         cmocka_unit_test(more_than_the_limit_is_not_saved),
+        cmocka_unit_test(what_is_lent_is_not_copied_and_the_same_bytes),
+        cmocka_unit_test(what_is_lent_counts_for_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

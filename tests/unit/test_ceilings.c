@@ -1,6 +1,7 @@
 /* Each limit of the configuration at one below it, at it, and at one above it: those of messages,
  * time and runs here, those of all runs together in test_registry_space.c, those of connections in
- * test_door.c, those of a run's bytes and days in test_run_member.c and test_registry.c. */
+ * test_door.c, of alerts in test_keep.c, those of a run's bytes and days in test_run_member.c and
+ * test_registry.c. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "daemon/checkpoint.h"
+#include "proto/crc32c.h"
 #include "tests/unit/again.h"
 
 static struct carry sealed(uint64_t number, const char *bytes)
@@ -117,6 +118,39 @@ static void its_beginning_may_be_looked_at_alone(void **state)
     carry_free(&c);
 }
 
+static void what_is_lent_is_in_its_checksum(void **state)
+{
+    static uint8_t bytes[CARRY_LENT_LEAST], whole[CARRY_LENT_LEAST + 100];
+    struct iovec parts[CARRY_PARTS_MAX];
+    uint64_t number = 4711;
+    size_t n = 0, count;
+    struct carry c;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * i >> 3);
+    checkpoint_begin(&c);
+    carry_borrow(&c);
+    carry_u64(&c, &number);
+    carry_lend(&c, bytes, sizeof bytes, crc32c(0, bytes, sizeof bytes));
+    carry_u64(&c, &number);
+    checkpoint_seal(&c);
+    assert_int_equal(c.lent_count, 1);
+    count = carry_parts(&c, parts);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(whole + n, parts[i].iov_base, parts[i].iov_len);
+        n += parts[i].iov_len;
+    }
+    assert_int_equal(n, CHECKPOINT_HEAD + 2 + sizeof bytes + 2);
+    assert_null(refused(whole, n));
+    for (size_t i = CHECKPOINT_HEAD; i < n; i += 1000) {
+        whole[i] ^= 1;
+        assert_string_equal(refused(whole, n), "its checksum is wrong");
+        whole[i] ^= 1;
+    }
+    carry_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +159,7 @@ int main(void)
         cmocka_unit_test(the_reason_says_what_it_is_instead),
         cmocka_unit_test(one_that_failed_is_not_sealed),
         cmocka_unit_test(its_beginning_may_be_looked_at_alone),
+        cmocka_unit_test(what_is_lent_is_in_its_checksum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,12 +24,13 @@ static void an_unknown_key_is_told_which_there_are(void **state)
         "log: {level: info}\nlogdirs: a\n",
         "2: there is no key \"logdirs\": write one of logdir, listen, token_file, log, detectors, "
         "layers, limits, sinks, tensorboard_url");
-    must_refuse("limits:\n  runs: 1\n  run: 1\n",
-                "3: there is no key \"run\" in limits: write one of connections, tcp_connections, "
-                "unproven_connections, failed_proofs, handshake_seconds, frame_seconds, "
-                "silence_seconds, output_bytes, buffer_bytes, frame_bytes, inflated_bytes, "
-                "message_bytes, runs, ranks, layers, all_layers, run_bytes, memory_bytes, "
-                "idle_seconds, file_bytes, keep_free_bytes, logdir_bytes, pending_bytes");
+    must_refuse(
+        "limits:\n  runs: 1\n  run: 1\n",
+        "3: there is no key \"run\" in limits: write one of connections, tcp_connections, "
+        "unproven_connections, failed_proofs, handshake_seconds, frame_seconds, "
+        "silence_seconds, output_bytes, buffer_bytes, frame_bytes, inflated_bytes, "
+        "message_bytes, runs, ranks, layers, all_layers, alerts, all_alerts, run_bytes, "
+        "memory_bytes, idle_seconds, file_bytes, keep_free_bytes, logdir_bytes, pending_bytes");
     must_refuse("log:\n  colour: true\n",
                 "2: there is no key \"colour\" in log: write one of level, format");
     must_refuse("Logdir: a\n",

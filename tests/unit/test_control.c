@@ -113,6 +113,25 @@ static void alerts_say_whether_they_ever_fired(void **state)
     assert_non_null(strstr(text, "\"hint\":\"\",\"fired\":false,\"fired_severity\":\"\"}\n"));
 }
 
+static void alerts_that_are_not_kept_are_counted(void **state)
+{
+    struct run *reviews = &fake_run_list[0];
+    const char *text;
+
+    (void)state;
+    reviews->more.count = 950;
+    reviews->more.change = fake_alerts[1].change;
+    text = ask(2, "alerts", "", true, 0);
+    assert_int_equal(lines(text), 2);
+    assert_non_null(
+        strstr(text, ",\"count\":950,\"fired\":true,\"fired_severity\":\"critical\"}\n"));
+    reviews->more.change = fake_alerts[0].change; /* over */
+    assert_int_equal(lines(ask(2, "alerts", "", true, 0)), 1);
+    assert_int_equal(lines(ask(2, "alerts", "reviews", false, 0)), 4);
+    assert_int_equal(lines(ask(2, "alerts", "quiet", false, 0)), 0);
+    reviews->more.count = 0;
+}
+
 static void alerts_can_be_of_one_run_or_firing_only(void **state)
 {
     (void)state;
@@ -211,6 +230,7 @@ int main(void)
         cmocka_unit_test(layers_say_norm_state_and_who_is_silent),
         cmocka_unit_test(the_only_run_need_not_be_named),
         cmocka_unit_test(alerts_say_whether_they_ever_fired),
+        cmocka_unit_test(alerts_that_are_not_kept_are_counted),
         cmocka_unit_test(alerts_can_be_of_one_run_or_firing_only),
         cmocka_unit_test(what_is_not_there_is_a_usage_error),
         cmocka_unit_test(the_live_run_is_watched_unless_another_is_named),

@@ -11,6 +11,7 @@
 static void assert_both(const void *data, size_t n, uint32_t expected)
 {
     assert_int_equal(crc32c(0, data, n), expected);
+    assert_int_equal(crc32c_plain(0, data, n), expected);
     assert_int_equal(crc32c_portable(0, data, n), expected);
 }
 
@@ -57,10 +58,11 @@ static uint32_t slowly(uint32_t crc, const uint8_t *p, size_t n)
     return ~crc;
 }
 
-static void both_ways_equal_the_definition_at_every_length_and_alignment(void **state)
+/* As long as what is folded four vectors at once, some times, and what is left over. */
+static void every_way_equals_the_definition_at_every_length_and_alignment(void **state)
 {
     uint64_t seed = 1;
-    uint8_t bytes[700];
+    uint8_t bytes[1100];
 
     (void)state;
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -70,6 +72,7 @@ static void both_ways_equal_the_definition_at_every_length_and_alignment(void **
             uint32_t start = (uint32_t)random_next(&seed);
 
             assert_int_equal(crc32c(start, bytes + from, n), slowly(start, bytes + from, n));
+            assert_int_equal(crc32c_plain(start, bytes + from, n), slowly(start, bytes + from, n));
             assert_int_equal(crc32c_portable(start, bytes + from, n),
                              slowly(start, bytes + from, n));
         }
@@ -88,9 +91,32 @@ static void pieces_give_what_the_whole_gives(void **state)
 
         assert_int_equal(crc32c(first, bytes + cut, sizeof bytes - cut),
                          crc32c(0, bytes, sizeof bytes));
+        assert_int_equal(crc32c_plain(first, bytes + cut, sizeof bytes - cut),
+                         crc32c(0, bytes, sizeof bytes));
         assert_int_equal(crc32c_portable(first, bytes + cut, sizeof bytes - cut),
                          crc32c(0, bytes, sizeof bytes));
     }
+}
+
+static void two_sums_are_joined(void **state)
+{
+    static uint8_t bytes[70000];
+    uint64_t seed = 3;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)random_next(&seed);
+    for (size_t cut = 0; cut <= sizeof bytes; cut = 2 * cut + 1) {
+        size_t rest = sizeof bytes - cut;
+
+        assert_int_equal(crc32c_join(crc32c(0, bytes, cut), crc32c(0, bytes + cut, rest), rest),
+                         crc32c(0, bytes, sizeof bytes));
+    }
+    assert_int_equal(crc32c_join(0xe3069283u, 0, 0), 0xe3069283u);
+    assert_int_equal(crc32c_join(0, 0xe3069283u, 9), 0xe3069283u);
+    /* 32 bytes of zeros, and as many behind them: RFC 3720 has the first. */
+    memset(bytes, 0, 64);
+    assert_int_equal(crc32c_join(0x8a9136aau, 0x8a9136aau, 32), slowly(0, bytes, 64));
 }
 
 static void the_masked_form_is_rotated_and_moved(void **state)
@@ -106,8 +132,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_vectors_of_rfc_3720_come_out),
         cmocka_unit_test(nothing_leaves_the_crc_as_it_is),
-        cmocka_unit_test(both_ways_equal_the_definition_at_every_length_and_alignment),
+        cmocka_unit_test(every_way_equals_the_definition_at_every_length_and_alignment),
         cmocka_unit_test(pieces_give_what_the_whole_gives),
+        cmocka_unit_test(two_sums_are_joined),
         cmocka_unit_test(the_masked_form_is_rotated_and_moved),
     };
 

@@ -78,6 +78,19 @@ static void alerts_end_with_advice_on_what_fires(void **state)
                "\nIt broke.\n    Mend it.\n");
 }
 
+static void one_that_speaks_of_several_says_of_how_many(void **state)
+{
+    (void)state;
+    must_print(
+        "alerts",
+        "[{\"run\":\"r\",\"state\":\"firing\",\"severity\":\"critical\",\"detector\":\"d\","
+        "\"layer\":\"\",\"variable\":\"\",\"phase\":\"training\",\"count\":950,\"fired\":true,"
+        "\"first_step\":3,\"step\":4,\"summary\":\"950 more.\",\"hint\":\"\"}]",
+        "RUN  STATE   SEVERITY  DETECTOR  WHERE       PHASE     FIRED  FIRST  STEP\n"
+        "r    firing  critical  d         (950 more)  training  yes    3      4\n"
+        "\n950 more.\n");
+}
+
 static void what_fired_until_the_run_was_closed_is_still_explained(void **state)
 {
     (void)state;
@@ -155,6 +168,7 @@ int main(void)
         cmocka_unit_test(columns_are_as_wide_as_their_widest_cell),
         cmocka_unit_test(layers_show_non_finite_norms_and_how_many_are_silent),
         cmocka_unit_test(alerts_end_with_advice_on_what_fires),
+        cmocka_unit_test(one_that_speaks_of_several_says_of_how_many),
         cmocka_unit_test(what_fired_until_the_run_was_closed_is_still_explained),
         cmocka_unit_test(status_is_a_list_of_fields),
         cmocka_unit_test(each_sink_is_a_line_of_the_status),

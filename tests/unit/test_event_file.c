@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 
 #include "daemon/tensorboard/folder.h"
@@ -101,6 +102,43 @@ static void what_no_reader_bears_is_refused_and_counted(void **state)
     assert_int_equal(stats_of(file).invalid, 8);
     assert_int_equal(stats_of(file).events, 1);
     assert_true(event_file_histogram(file, NAN, 1, "g", &HISTOGRAM));
+    event_file_close(file);
+}
+
+/* The plain way, bucket by bucket. */
+static bool is_valid(const struct histogram *h)
+{
+    for (size_t i = 0; i < h->length; i++) {
+        if (!isfinite(h->left[i]) || !isfinite(h->right[i]) || !isfinite(h->count[i]) ||
+            h->left[i] > h->right[i] || h->count[i] < 0)
+            return false;
+    }
+    return true;
+}
+
+static void each_bucket_is_looked_at(void **state)
+{
+    static const double values[] = {NAN, -NAN, INFINITY, -INFINITY, DBL_MAX, -DBL_MAX,
+                                    0.0, -0.0, -5e-324,  5e-324,    1,       -1};
+    static const size_t lengths[] = {1, 2, 3, 63, 64};
+    struct event_file *file = opened(1);
+    uint64_t step = 0, refused = 0;
+
+    (void)state;
+    for (size_t n = 0; n < sizeof lengths / sizeof *lengths; n++)
+        for (size_t i = 0; i < 3 * lengths[n]; i++)
+            for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+                struct histogram h = {.length = lengths[n]};
+                double *place[] = {&h.left[i / 3], &h.right[i / 3], &h.count[i / 3]};
+                bool valid;
+
+                *place[i % 3] = values[v];
+                valid = is_valid(&h);
+                assert_int_equal(event_file_histogram(file, 1, ++step, "g", &h), valid);
+                refused += !valid;
+            }
+    assert_true(refused > step / 3 && refused < step);
+    assert_int_equal(stats_of(file).invalid, refused);
     event_file_close(file);
 }
 
@@ -326,6 +364,7 @@ int main(void)
         TEST(closing_writes_what_waits),
         TEST(the_steps_of_a_tag_strictly_increase),
         TEST(what_no_reader_bears_is_refused_and_counted),
+        TEST(each_bucket_is_looked_at),
         TEST(the_next_writer_knows_the_last_steps),
         TEST(a_trimmed_one_goes_on),
         TEST(a_second_writer_is_refused),

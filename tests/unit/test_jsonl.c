@@ -72,7 +72,7 @@ static void write_one(const struct alert_change *change)
     struct jsonl *jsonl = jsonl_open(folder_path);
 
     assert_non_null(jsonl);
-    jsonl_write(jsonl, change);
+    (void)jsonl_write(jsonl, change);
     assert_int_equal(jsonl_lost(jsonl), 0);
     jsonl_close(jsonl);
 }
@@ -202,7 +202,7 @@ static void a_change_is_in_the_file_once_it_is_flushed(void **state)
     char *text;
 
     assert_non_null(jsonl);
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     text = content();
     assert_string_equal(text, "");
     assert_true(jsonl_waiting(jsonl) > 0);
@@ -223,15 +223,15 @@ static struct carry kept_before_the_last_line(size_t *line)
     struct carry saved;
 
     assert_non_null(jsonl);
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     assert_true(jsonl_flush(jsonl));
     change.step++;
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     *line = jsonl_waiting(jsonl);
     carry_save(&saved, 1 << 20);
     jsonl_carry(&saved, jsonl);
     change.step++;
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     jsonl_close(jsonl);
     return saved;
 }
@@ -349,10 +349,10 @@ static void what_was_synced_is_trusted(void **state)
 
     (void)state;
     assert_non_null(jsonl);
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     assert_true(jsonl_flush(jsonl));
     jsonl_sync_begins(jsonl);
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     assert_true(jsonl_flush(jsonl));
     jsonl_synced(jsonl);
     carry_save(&saved, 1 << 20);
@@ -393,7 +393,7 @@ static void on_a_full_disk_lines_wait_whole_and_beyond_8_mib_they_are_counted(vo
     limit_files(100);
     for (; jsonl_lost(jsonl) == 0; lines++) {
         assert_true(lines < 20000);
-        jsonl_write(jsonl, &change);
+        (void)jsonl_write(jsonl, &change);
     }
     assert_in_range(lines, 8000000 / 1500, 8500000 / 1000);
     assert_false(jsonl_flush(jsonl));
@@ -460,14 +460,14 @@ static void a_file_of_64_mib_is_not_continued(void **state)
     jsonl = jsonl_open(folder_path);
     assert_non_null(jsonl);
     for (int i = 0; i < 50; i++)
-        jsonl_write(jsonl, &change);
+        (void)jsonl_write(jsonl, &change);
     assert_true(jsonl_flush(jsonl));
     assert_in_range(jsonl_lost(jsonl), 40, 49);
     assert_int_equal(stat(folder_file("alerts.jsonl"), &status), 0);
     assert_in_range(status.st_size, nearly + 1000, JSONL_FILE_MAX);
     assert_int_equal(unlink(folder_file("alerts.jsonl")), 0);
     assert_true(jsonl_again(jsonl, folder_path));
-    jsonl_write(jsonl, &change);
+    (void)jsonl_write(jsonl, &change);
     jsonl_close(jsonl);
     assert_int_equal(stat(folder_file("alerts.jsonl"), &status), 0);
     assert_in_range(status.st_size, 300, 2000);

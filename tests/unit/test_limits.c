@@ -45,12 +45,21 @@ static void of_runs_it_is_the_sum_or_the_one_that_has_most(void **state)
     json_t *limits;
 
     (void)state;
+    registry.runs[0].status.alerts = 30;
+    registry.runs[1].status.alerts = 70;
+    registry.usage.alerts.refused = 5;
+    registry.usage.all_alerts.used = 100;
     registry.runs[0].status.bytes = 5000;
     registry.runs[1].status.bytes = 700;
     registry.runs[1].status.layers = 30;
     limits = limits_object(&registry);
     registry.runs[0].status.bytes = registry.runs[1].status.bytes = 0;
     registry.runs[1].status.layers = 0;
+    registry.runs[0].status.alerts = registry.runs[1].status.alerts = 0;
+    assert_int_equal(used(limits, "alerts"), 70);
+    assert_int_equal(used(limits, "all_alerts"), 100);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(limits, "alerts"), "refused")), 5);
     assert_int_equal(used(limits, "runs"), 2);
     assert_int_equal(used(limits, "ranks"), 2);
     assert_int_equal(used(limits, "layers"), 30);

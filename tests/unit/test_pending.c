@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/pending.h"
+#include "proto/crc32c.h"
 
 static char path[64];
 
@@ -62,6 +63,28 @@ static void assert_file(const char *start, size_t size)
     assert_true(read(fd, head, sizeof head) >= (ssize_t)strlen(start));
     assert_memory_equal(head, start, strlen(start));
     close(fd);
+}
+
+static void flip(off_t at)
+{
+    int fd = open(path, O_RDWR);
+    char byte;
+
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+static struct pending_place place_of(struct pending *p)
+{
+    struct pending_place place;
+    struct carry c;
+
+    carry_save(&c, 1 << 20);
+    pending_carry_place(&c, p, &place);
+    carry_free(&c);
+    return place;
 }
 
 static void what_is_queued_is_written_in_order(void **state)
@@ -181,6 +204,73 @@ static void an_emptied_queue_gives_much_memory_back(void **state)
     pending_close(&p);
 }
 
+/* Of a burst nothing is kept but how much it took; nor is that, once one has not come. */
+static void the_next_burst_has_its_room_at_once(void **state)
+{
+    (void)state;
+    struct pending p = opened();
+    size_t capacity;
+
+    for (size_t i = 0; i < 50; i++)
+        queue_byte(&p, (int)('a' + i % 2), 100 << 10);
+    capacity = p.capacity;
+    assert_true(capacity >= 5000 << 10);
+    assert_true(pending_flush(&p));
+    assert_int_equal(p.capacity, 0);
+    assert_null(p.data);
+    queue_byte(&p, 'c', 10);
+    assert_int_equal(p.capacity, capacity);
+    assert_true(pending_flush(&p)); /* there was none */
+    assert_true(p.capacity > 0 && p.capacity < 1 << 20);
+    assert_true(pending_flush(&p));
+    queue_byte(&p, 'd', 5 << 20);
+    assert_true(pending_flush(&p));
+    pending_trim(&p);
+    queue_byte(&p, 'e', 10);
+    assert_true(p.capacity < 1 << 20);
+    assert_true(pending_flush(&p));
+    assert_file("aaaa", (5000 << 10) + 10 + (5 << 20) + 10);
+    pending_close(&p);
+}
+
+static void what_a_checkpoint_is_lent_is_what_is_written(void **state)
+{
+    (void)state;
+    struct pending p = opened(), loaded = PENDING_INIT;
+    struct iovec parts[CARRY_PARTS_MAX];
+    struct pending_place place;
+    struct carry c, from;
+    static uint8_t whole[200 << 10];
+    size_t n = 0, count;
+    int fd = open(path, O_RDONLY);
+
+    for (int i = 0; i < 3; i++) {
+        queue_byte(&p, 'a' + i, 30 << 10);
+        carry_save(&c, 1 << 20);
+        carry_borrow(&c);
+        pending_carry(&c, &p); /* three times what is queued by then, of which the sum is kept */
+        assert_int_equal(c.lent[0].crc, crc32c(0, p.data, p.length));
+        count = carry_parts(&c, parts);
+        for (size_t k = n = 0; k < count; n += parts[k++].iov_len)
+            memcpy(whole + n, parts[k].iov_base, parts[k].iov_len);
+        carry_free(&c);
+    }
+    carry_load(&from, whole, n);
+    pending_carry(&from, &loaded);
+    assert_null(from.problem);
+    assert_int_equal(loaded.length, p.length);
+    assert_memory_equal(loaded.data, p.data, p.length);
+    assert_true(pending_flush(&p));
+    place = place_of(&p);
+    assert_int_equal(place.length, 90 << 10);
+    assert_true(pending_is_there(fd, &place));
+    flip(50 << 10);
+    assert_false(pending_is_there(fd, &place));
+    close(fd);
+    pending_close(&loaded);
+    pending_close(&p);
+}
+
 static void a_trimmed_queue_keeps_what_waits(void **state)
 {
     (void)state;
@@ -206,17 +296,6 @@ static void closing_twice_is_fine(void **state)
 
     assert_int_equal(pending_close(&p), 0);
     assert_int_equal(pending_close(&p), 0);
-}
-
-static void flip(off_t at)
-{
-    int fd = open(path, O_RDWR);
-    char byte;
-
-    assert_int_equal(pread(fd, &byte, 1, at), 1);
-    byte ^= 1;
-    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
-    close(fd);
 }
 
 static void what_may_not_be_on_the_disk_is_known_by_its_sum(void **state)
@@ -263,6 +342,53 @@ static void what_may_not_be_on_the_disk_is_known_by_its_sum(void **state)
     pending_close(&p);
 }
 
+/* The sum of what is queued is taken up while it grows, and does not fit any more once some of it
+ * is written, or something is put before it. */
+static void the_sum_is_that_of_what_the_file_got(void **state)
+{
+    struct rlimit old, limit = {1000, 0};
+    struct pending p = opened(), head = PENDING_INIT;
+    struct pending_place place;
+    int fd = open(path, O_RDONLY);
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit.rlim_max = old.rlim_max;
+    queue_byte(&p, 'a', 700);
+    assert_true(pending_flush(&p));
+    pending_sync_begins(&p); /* from now on two sums differ */
+    queue_byte(&p, 'b', 600);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_false(pending_flush(&p)); /* writes 300 of them */
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(p.length, 300);
+    queue_byte(&p, 'c', 40);
+    queue_byte(&head, 'd', 20);
+    pending_put_before(&p, &head);
+    assert_int_equal(p.length, 360);
+    assert_memory_equal(p.data,
+                        "dddddddddddddddddddd"
+                        "bbbb",
+                        24);
+    place = place_of(&p);
+    assert_true(pending_is_there(fd, &place));
+    assert_true(pending_flush(&p));
+    place = place_of(&p);
+    assert_int_equal(place.unsynced.from, 0);
+    assert_int_equal(place.length, 1360);
+    assert_true(pending_is_there(fd, &place));
+    pending_synced(&p);
+    place = place_of(&p);
+    assert_int_equal(place.unsynced.from, 700);
+    assert_true(pending_is_there(fd, &place));
+    flip(1005);
+    assert_false(pending_is_there(fd, &place));
+    close(fd);
+    pending_close(&head);
+    pending_close(&p);
+}
+
 static void what_is_there_of_the_queue_is_counted_to_the_byte(void **state)
 {
     static uint8_t queued[40000];
@@ -306,9 +432,12 @@ int main(void)
         TEST(a_device_without_space_keeps_everything),
         TEST(an_absurd_reservation_is_refused),
         TEST(an_emptied_queue_gives_much_memory_back),
+        TEST(the_next_burst_has_its_room_at_once),
+        TEST(what_a_checkpoint_is_lent_is_what_is_written),
         TEST(a_trimmed_queue_keeps_what_waits),
         TEST(closing_twice_is_fine),
         TEST(what_may_not_be_on_the_disk_is_known_by_its_sum),
+        TEST(the_sum_is_that_of_what_the_file_got),
         TEST(what_is_there_of_the_queue_is_counted_to_the_byte),
     };
 

@@ -6,10 +6,13 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/checkpoint.h"
 #include "daemon/run_state.h"
+#include "daemon/state_file.h"
 #include "tests/unit/one_run.h"
 
 static off_t size_of(const char *name)
@@ -203,6 +206,35 @@ static void much_that_is_queued_does_not_wait_for_a_second(void **state)
     assert_true(peer.heard.kept > 0);
 }
 
+/* What is queued is written from where it lies: the same bytes as of a copy of all. */
+static void what_is_queued_is_in_the_checkpoint_as_if_it_were_copied(void **state)
+{
+    struct carry copied;
+    uint8_t *written;
+    size_t n;
+
+    (void)state;
+    tick(1000);
+    for (uint64_t step = 0; record_waiting(run->record) < 100 << 10; step++) {
+        peer_scalar(&peer, "loss", step, (double)step, 1000);
+        peer_scalar(&peer, "another", step, (double)step, 1000);
+        peer_end(&peer, step, 1000);
+    }
+    assert_int_equal(run_write_checkpoint(run, at(1000)), 0);
+    checkpoint_begin(&copied);
+    run_carry(&copied, run, at(1000));
+    checkpoint_seal(&copied);
+    assert_null(copied.problem);
+    assert_true(copied.length > 100 << 10);
+    assert_int_equal(
+        state_file_read(record_folder(run->record), STATE_FILE, CHECKPOINT_BYTES_MAX, &written, &n),
+        0);
+    assert_int_equal(n, copied.length);
+    assert_memory_equal(written, copied.data, n);
+    free(written);
+    carry_free(&copied);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +249,7 @@ int main(void)
         one_run_test(goodbye_waits_for_nothing),
         one_run_test(ranks_that_leave_need_a_checkpoint_together),
         one_run_test(much_that_is_queued_does_not_wait_for_a_second),
+        one_run_test(what_is_queued_is_in_the_checkpoint_as_if_it_were_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,6 +78,28 @@ static void advice_is_left_out_while_too_much_is_not_read(void **state)
     peer_close(&deaf, 40);
 }
 
+/* The rim takes the output at each turn: what it has taken waits all the same. */
+static void what_the_rim_has_taken_is_not_read_yet(void **state)
+{
+    (void)state;
+    for (size_t unread = (256 << 10) - 1; unread <= (256 << 10) + 1; unread++) {
+        char name[32];
+        struct peer sick, slow;
+
+        (void)snprintf(name, sizeof name, "unread%zu", unread);
+        sick = peer_join(registry, 1, (struct hello){.name = name, .world = 2}, 0);
+        slow = peer_join(registry, 2, (struct hello){.name = name, .world = 2, .rank = 1}, 0);
+        session_unread(slow.session, unread);
+        peer_post(&sick, 0, 0, NAN, 10);
+        peer_end(&sick, 0, 10);
+        peer_listen(&slow);
+        assert_int_equal(sick.heard.count[FRAME_NOTICE], 1);
+        assert_int_equal(slow.heard.count[FRAME_NOTICE], unread < 256 << 10);
+        peer_close(&sick, 40);
+        peer_close(&slow, 40);
+    }
+}
+
 static void an_ack_is_sent_when_it_is_news(void **state)
 {
     struct peer peer = peer_join(registry, 1, (struct hello){0}, 0);
@@ -147,6 +169,7 @@ int main(void)
         logdir_test(an_alert_is_told_to_every_rank_with_a_wish),
         logdir_test(a_larger_every_is_announced_to_all_ranks),
         logdir_test(advice_is_left_out_while_too_much_is_not_read),
+        logdir_test(what_the_rim_has_taken_is_not_read_yet),
         logdir_test(an_ack_is_sent_when_it_is_news),
         logdir_test(a_refusal_is_the_last_that_is_said),
         logdir_test(strangers_are_counted_by_reason),
