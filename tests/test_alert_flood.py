@@ -106,7 +106,8 @@ def test_a_hundred_thousand_changes(configured):
         grown = resident_kib(daemon) - before
         stats = flood.client.stats()
         assert (stats.acked, stats.rejected + stats.dropped, stats.reconnects) == (stats.produced, 0, 0)
-        assert SANITIZED or grown < 3 * 1024, f"{grown} KiB"  # 2000 alerts take 3.8 MB
+        # By flapping; that what is not kept takes no memory is in test_keep.c.
+        assert SANITIZED or grown < 3 * 1024, f"{grown} KiB"
         assert firing(daemon) == TABLES
         assert known(daemon) == known(daemon, "--firing") == (TABLES, KEPT + 1)
         assert fails_on(daemon, "critical") == 1

@@ -1,5 +1,7 @@
 /* Alerts beyond what may be kept: at one below the limit, at it and above it, and against a run
  * that keeps all. */
+#include <malloc.h>
+
 #include "tests/unit/random.h"
 #include "tests/unit/restarted.h"
 
@@ -295,6 +297,38 @@ static void what_is_forgotten_is_still_the_same(void **state)
     assert_int_equal(told->rank_count, 0);
 }
 
+/* Bytes from malloc that are in use; 0 under AddressSanitizer, whose memory it does not know. */
+static size_t in_use(void)
+{
+    return mallinfo2().uordblks;
+}
+
+static void what_is_not_kept_takes_no_memory(void **state)
+{
+    enum { ALERT_LEAST = 1700, ROOM = 16 << 10 }; /* bytes; what else comes up with 100 alerts */
+    size_t before, few, many;
+
+    (void)state;
+    begin(10, 1000);
+    good_ids();
+    before = in_use();
+    bad_ids(0, MANY);
+    good_ids();
+    few = in_use();
+    alerts_limit(training.alerts, MANY, 1000);
+    bad_ids(0, MANY);
+    good_ids();
+    many = in_use();
+    assert_int_equal(alerts_kept(training.alerts), MANY);
+    if (before > 0) {
+        print_message("%zu bytes for 10 alerts, %zu for 100\n", few - before, many - before);
+        assert_in_range(few - before, 10 * ALERT_LEAST, 10 * 2 * ALERT_LEAST + ROOM);
+        assert_true(many - few >= (MANY - 10) * ALERT_LEAST);
+        alerts_limit(training.alerts, 10, 1000);
+        assert_true(many - in_use() >= (MANY - 10) * ALERT_LEAST);
+    }
+}
+
 static void see_fired_step(void *context, const struct alert_change *change, bool ever_fired)
 {
     *(uint64_t *)context = change->fired_step;
@@ -474,6 +508,7 @@ int main(void)
         training_test(what_is_worse_takes_the_place),
         training_test(what_is_over_goes_by_what_it_was),
         training_test(what_is_forgotten_is_still_the_same),
+        training_test(what_is_not_kept_takes_no_memory),
         training_test(the_first_time_it_fired_is_remembered),
         training_test(a_lower_limit_forgets_and_a_higher_one_keeps_again),
         training_test(nothing_is_told_otherwise),
