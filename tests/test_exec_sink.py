@@ -61,7 +61,7 @@ def test_arguments_meet_no_shell(daemons, tmp_path):
 def test_it_starts_as_if_embmond_were_not_there(daemons, tmp_path):
     """No descriptor but three, no signal blocked or ignored, its own session, next to no
     environment; whatever embmond itself was given."""
-    told = script(tmp_path, 'exec 2>&1; ls /proc/$$/fd; grep -E "^Sig(Blk|Ign)" /proc/$$/status;'
+    told = script(tmp_path, 'exec 2>&1; ls /proc/$$/fd; grep -E "^Sig(Blk|Ign)" /proc/self/status;'
                             'ps -o pgid=,sid= -p $$; echo $$; pwd; env; echo')
     stray = os.open(tmp_path, os.O_RDONLY)
     try:
