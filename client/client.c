@@ -112,6 +112,7 @@ static void free_client(struct embmon_client *client)
     }
     rows_scratch_close(&client->tools.scratch);
     busy_close(&client->tools.busy);
+    pairs_close(&client->tools.pairs);
     sampling_close(&client->state.sampling);
     notices_free(client->state.notices);
     thresholds_free(client->state.thresholds);
@@ -184,6 +185,7 @@ static bool make_parts(struct embmon_client *client, const struct sender_options
     loans_open(&state->loans, &client->tools);
     rows_scratch_open(&client->tools.scratch); /* without it rows are summarised uncoalesced */
     busy_open(&client->tools.busy);            /* without it nobody asks whether tables collapse */
+    pairs_open(&client->tools.pairs);          /* without it large tensors take longer */
     client->sender = sender_new(state, options);
     return client->sender != NULL;
 }

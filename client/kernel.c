@@ -69,6 +69,42 @@ INLINE void kernel_count_places(kernel_tables tables, const uint32_t *places)
     }
 }
 
+/* Pairs of places, one after the other. */
+INLINE void kernel_count_pairs(kernel_pairs pairs, const uint8_t places[KERNEL_PAIRED])
+{
+    uint16_t *counts = pairs[0];
+
+#pragma GCC unroll 16
+    for (size_t i = 0; i < KERNEL_PAIRED; i += 4) {
+        uint32_t word;
+
+        memcpy(&word, places + i, sizeof word);
+        counts[(uint16_t)word]++;
+        counts[word >> 16]++;
+    }
+}
+
+/* Zeros are many, and a count that was just stored is waited for: the four places that mean nothing
+ * take turns, so that pairs of zeros are counted in 16 places. By what is added to place 0. */
+#define KERNEL_TURN(a) 0x00, a, 0x7f, a, 0x80, a, 0xff, a
+static const uint8_t kernel_apart[KERNEL_PAIRED] __attribute__((aligned(64))) = {
+    KERNEL_TURN(0x00), KERNEL_TURN(0x7f), KERNEL_TURN(0x80), KERNEL_TURN(0xff),
+    KERNEL_TURN(0x00), KERNEL_TURN(0x7f), KERNEL_TURN(0x80), KERNEL_TURN(0xff)};
+#undef KERNEL_TURN
+
+/* Bits below those that tell a bucket, in the upper 16 bits of an element. */
+INLINE unsigned kernel_upper_shift(const int dtype)
+{
+    return dtype == EMBMON_F64 ? 1 : 4;
+}
+
+INLINE uint16_t kernel_upper_base(uint32_t base, const int dtype)
+{
+    const uint32_t bias = dtype == EMBMON_F64 ? 1023 - 127 : 0;
+
+    return (uint16_t)((base + (bias << 3)) << kernel_upper_shift(dtype));
+}
+
 /* Takes out of the lowest buckets what was counted there, zeros and what is not, and returns how
  * many they were. Not called but inlined, as all is here: after a call the compiler may forget to
  * clean the upper halves of wide registers, which makes all narrow ones slow. */
@@ -87,6 +123,9 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
 /* Places that are made by vectors and read one by one go through memory, where the compiler would
  * take them out of their registers: which is slower where there are many vectors for few places. */
 #define IN_MEMORY(places) __asm__("" : "+m"(places))
+
+/* What was loaded before is not kept in registers until it is needed again: there are too few. */
+#define LOADED_ANEW(data) __asm__("" : "+r"(data))
 
 /* ---- the levels --------------------------------------------------------------------------------
  */
@@ -154,7 +193,14 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
     }
 #define IS_ZERO(v) _mm256_testz_si256((__m256i)(v), (__m256i)(v))
 #define IN_MEMORY_F16(places)
-#define IN_MEMORY_F64 IN_MEMORY
+#define IN_MEMORY_F64  IN_MEMORY
+#define MERGE(a, b)    (LEVEL(words)) _mm256_blend_epi16((__m256i)((a) >> 16), (__m256i)(b), 0xaa)
+#define SUBTRACT(a, b) (LEVEL(words)) _mm256_subs_epu16((__m256i)(a), (__m256i)(b))
+#define PACK(a, b)     (LEVEL(bytes)) _mm256_packs_epi16((__m256i)(a), (__m256i)(b))
+#define MORE(a, b)     (LEVEL(bytes)) _mm256_max_epu8((__m256i)(a), (__m256i)(b))
+#define ANY_REACHES(a, b)                                                                          \
+    (_mm256_movemask_epi8(_mm256_cmpeq_epi8((__m256i)MORE(a, b), (__m256i)(a))) != 0)
+#define COUNT(a) (size_t) __builtin_popcount((unsigned)_mm256_movemask_epi8((__m256i)(a)))
 #include "client/kernel_loop.h"
 
 #define LANES              16
@@ -189,6 +235,12 @@ INLINE uint64_t kernel_take_zeros(kernel_tables tables)
     } while (0)
 #define IN_MEMORY_F16(places)
 #define IN_MEMORY_F64(places)
+#define MERGE(a, b)       (LEVEL(words))((a) >> 16 | ((b)&0xffff0000u))
+#define SUBTRACT(a, b)    (LEVEL(words)) _mm512_subs_epu16((__m512i)(a), (__m512i)(b))
+#define PACK(a, b)        (LEVEL(bytes)) _mm512_packs_epi16((__m512i)(a), (__m512i)(b))
+#define MORE(a, b)        (LEVEL(bytes)) _mm512_max_epu8((__m512i)(a), (__m512i)(b))
+#define ANY_REACHES(a, b) (_mm512_cmpge_epu8_mask((__m512i)(a), (__m512i)(b)) != 0)
+#define COUNT(a)          (size_t) __builtin_popcountll(_mm512_movepi8_mask((__m512i)(a)))
 #include "client/kernel_loop.h"
 
 #elif defined(__aarch64__)

@@ -35,13 +35,54 @@ enum {
  * bucket means nothing. */
 typedef uint16_t kernel_tables[KERNEL_TABLES][KERNEL_STRIDE];
 
+/* Counts of two elements at once, of all pairs of places: one store for two elements, where tables
+ * take one each, and stores are what bounds them. A place is a bucket above `base`, of a negative
+ * element KERNEL_PLACES / 2 beyond. What has none is zero, or outside the window, and is at a place
+ * that means nothing. */
+enum {
+    KERNEL_PLACES = 256,
+    KERNEL_PLACES_FROM = 1, /* of each sign; beside it, all that is below */
+    KERNEL_PLACES_END = 127,
+
+    /* A base is from the one to the other, so that a window holds normal f32 alone. */
+    KERNEL_LOWEST_BASE = (1 << 3) - KERNEL_PLACES_FROM,
+    KERNEL_HIGHEST_BASE = BUCKETS - KERNEL_PLACES_END,
+
+    /* Elements that are taken together. */
+    KERNEL_PAIRED = 2 * KERNEL_GROUP,
+
+    /* So many elements are counted before a pair could wrap. */
+    KERNEL_PAIRS_FILL = 2 * UINT16_MAX / KERNEL_PAIRED * KERNEL_PAIRED,
+};
+typedef uint16_t kernel_pairs[KERNEL_PLACES][KERNEL_PLACES];
+
+struct kernel_window {
+    uint32_t base; /* the bucket below the window */
+    uint32_t edge; /* elements below this place, in magnitude, are neither the least nor the
+                      greatest: from KERNEL_PLACES_FROM, which asks of each, to KERNEL_PLACES_END */
+    /* Written: */
+    size_t looked_at; /* groups with a zero, or an element at the edge or outside */
+    size_t outside;   /* groups with an element outside */
+    size_t taken;     /* elements, whole groups: a loop ends early where the window is unfit */
+};
+
+/* So many groups are to be looked at that it would be faster to look at all, or, of what is
+ * outside, not to count pairs; the first few do not tell. */
+static inline bool kernel_is_unfit(const struct kernel_window *window, size_t taken)
+{
+    size_t groups = taken / KERNEL_PAIRED;
+
+    return window->outside > 8 + groups / 8 ||
+           (window->edge > KERNEL_PLACES_FROM && window->looked_at > 16 + groups / 8);
+}
+
 struct kernel_sums {
     uint64_t finite, nans, infinities[2]; /* by sign */
     /* Of the finite ones; 0 where there is none. */
     double min, max;
     double least;                         /* magnitude but 0; by measure() alone */
     double sum, absolute_sum, square_sum; /* within +-DBL_MAX */
-    uint64_t zeros[2];                    /* by sign; by count() and sum() all in the first */
+    uint64_t zeros[2];                    /* by sign; by measure(), else all in the first */
     uint64_t skipped;                     /* more zeros, in groups that were not looked at */
     bool irregular;                       /* nothing else here is right, see below */
 };
@@ -49,6 +90,10 @@ struct kernel_sums {
 /* n: whole groups. */
 typedef void kernel_scan(struct kernel_sums *sums, const void *data, size_t n,
                          kernel_tables tables);
+/* n: whole groups of KERNEL_PAIRED. */
+typedef void kernel_scan_pairs(struct kernel_sums *sums, const void *data, size_t n,
+                               kernel_tables tables, kernel_pairs pairs,
+                               struct kernel_window *window);
 /* n: any number. */
 typedef void kernel_measure(struct kernel_sums *sums, const void *data, size_t n);
 
@@ -62,6 +107,10 @@ struct kernel_loops {
     kernel_scan *sum;
     /* Moments of whatever comes; never irregular. */
     kernel_measure *measure;
+    /* As count, but in the pairs; what is outside the window is counted in the tables. Min and max
+     * are those of what was looked at, infinity and -infinity where nothing was. NULL where it is
+     * no faster. */
+    kernel_scan_pairs *count_pairs;
 };
 
 enum kernel_level {
@@ -73,6 +122,9 @@ enum kernel_level {
 
 struct kernel {
     struct kernel_loops f32, f64, f16, bf16;
+    /* Adds what was counted, in at most KERNEL_PAIRS_FILL elements, to the counts of places, and
+     * clears it; the places that mean nothing get anything. NULL where nothing counts pairs. */
+    void (*fold_pairs)(kernel_pairs pairs, uint32_t counts[KERNEL_PLACES]);
 };
 
 /* The best that this processor has. */

@@ -64,6 +64,18 @@ INLINE void LEVEL(add_up)(struct LEVEL(lanes) * l, size_t at, LEVEL(doubles) val
     l->absolute[at] += (LEVEL(doubles))((LEVEL(wide_bits))value & INT64_MAX);
 }
 
+INLINE void LEVEL(add_ends_f32)(struct LEVEL(lanes) * l, LEVEL(bits) bits)
+{
+    l->min = LEAST_F32((LEVEL(floats))bits, l->min);
+    l->max = GREATEST_F32((LEVEL(floats))bits, l->max);
+}
+
+INLINE void LEVEL(add_sums_f32)(struct LEVEL(lanes) * l, LEVEL(bits) bits)
+{
+    LEVEL(add_up)(l, 0, WIDEN_LOW((LEVEL(floats))bits));
+    LEVEL(add_up)(l, 1, WIDEN_HIGH((LEVEL(floats))bits));
+}
+
 /* MEASURE: elements that are not finite are counted, and left out of the rest: as 0 of sums, as NaN
  * of what is least and greatest. */
 INLINE void LEVEL(add_f32)(struct LEVEL(lanes) * l, LEVEL(bits) bits, const enum way way)
@@ -84,16 +96,19 @@ INLINE void LEVEL(add_f32)(struct LEVEL(lanes) * l, LEVEL(bits) bits, const enum
         ends |= odd;
         bits &= ~odd;
     }
-    l->min = LEAST_F32((LEVEL(floats))ends, l->min);
-    l->max = GREATEST_F32((LEVEL(floats))ends, l->max);
-    LEVEL(add_up)(l, 0, WIDEN_LOW((LEVEL(floats))bits));
-    LEVEL(add_up)(l, 1, WIDEN_HIGH((LEVEL(floats))bits));
+    LEVEL(add_ends_f32)(l, ends);
+    LEVEL(add_sums_f32)(l, bits);
+}
+
+INLINE void LEVEL(add_ends_f64)(struct LEVEL(lanes) * l, LEVEL(wide_bits) bits)
+{
+    l->wide_min = LEAST_F64((LEVEL(doubles))bits, l->wide_min);
+    l->wide_max = GREATEST_F64((LEVEL(doubles))bits, l->wide_max);
 }
 
 INLINE void LEVEL(add_f64)(struct LEVEL(lanes) * l, size_t at, LEVEL(wide_bits) bits)
 {
-    l->wide_min = LEAST_F64((LEVEL(doubles))bits, l->wide_min);
-    l->wide_max = GREATEST_F64((LEVEL(doubles))bits, l->wide_max);
+    LEVEL(add_ends_f64)(l, bits);
     LEVEL(add_up)(l, at, (LEVEL(doubles))bits);
 }
 
@@ -197,7 +212,7 @@ INLINE bool LEVEL(all_zero)(const uint8_t *data, const int dtype)
 
 /* The places in the tables of f64, 0 for those that are not read as easily: outside the normal f32,
  * and zeros. None of the others is there. */
-INLINE LEVEL(bits) LEVEL(places_f64)(struct LEVEL(lanes) * l, LEVEL(bits) a, LEVEL(bits) b)
+INLINE LEVEL(bits) LEVEL(places_f64)(LEVEL(bits) * is_zero, LEVEL(bits) a, LEVEL(bits) b)
 {
     const uint32_t lowest = ((1023 - 127) << 3) + 8;
     LEVEL(bits) low = LOW_WORDS(a, b), high = HIGH_WORDS(a, b);
@@ -207,7 +222,7 @@ INLINE LEVEL(bits) LEVEL(places_f64)(struct LEVEL(lanes) * l, LEVEL(bits) a, LEV
     /* As unsigned below BUCKETS - 8, by the comparison of signed that all levels have. */
     LEVEL(ints) above = (LEVEL(ints))((magnitude >> 17) - (lowest + (uint32_t)INT32_MIN));
 
-    l->zeros -= (LEVEL(bits))((magnitude | low) == 0);
+    *is_zero = (LEVEL(bits))((magnitude | low) == 0);
     return (place | sign) & (LEVEL(bits))(above < INT32_MIN + BUCKETS - 8);
 }
 
@@ -219,8 +234,9 @@ INLINE void LEVEL(take_f64)(struct LEVEL(lanes) * l, const uint8_t *data, kernel
 #pragma GCC unroll 8
     for (size_t i = 0; i < KERNEL_GROUP; i += LANES, data += LANES * sizeof(double)) {
         LEVEL(bits) a = LEVEL(load)(data), b = LEVEL(load)(data + sizeof a);
-        LEVEL(bits) at = LEVEL(places_f64)(l, a, b);
+        LEVEL(bits) is_zero, at = LEVEL(places_f64)(&is_zero, a, b);
 
+        l->zeros -= is_zero;
         memcpy(places + i, &at, sizeof at);
         LEVEL(add_f64)(l, 0, (LEVEL(wide_bits))a);
         LEVEL(add_f64)(l, 1, (LEVEL(wide_bits))b);
@@ -400,14 +416,17 @@ LOOPS(f64, EMBMON_F64)
 LOOPS(f16, EMBMON_F16)
 LOOPS(bf16, EMBMON_BF16)
 
+#undef LOOPS
+#include "client/kernel_pairs.h"
 #define SET(suffix)                                                                                \
     {                                                                                              \
-        LEVEL(count_##suffix), LEVEL(sum_##suffix), LEVEL(measure_##suffix)                        \
+        LEVEL(count_##suffix), LEVEL(sum_##suffix), LEVEL(measure_##suffix), PAIRS(suffix)         \
     }
-static const struct kernel LEVEL(kernel) = {SET(f32), SET(f64), SET(f16), SET(bf16)};
+static const struct kernel LEVEL(kernel) = {SET(f32), SET(f64), SET(f16), SET(bf16), FOLD_PAIRS};
 
 #undef SET
-#undef LOOPS
+#undef PAIRS
+#undef FOLD_PAIRS
 #undef VECTOR
 #undef INLINE
 #undef LANES

@@ -121,6 +121,22 @@ static void fold(struct tally *t)
     }
 }
 
+/* Adds up what was counted by pairs. */
+static void fold_pairs(struct tally *t)
+{
+    uint32_t counts[KERNEL_PLACES], base;
+    size_t filled = pairs_take_out(t->pairs, t->kernel, counts, &base);
+
+    if (filled == 0)
+        return;
+    widen(t, base + KERNEL_PLACES_FROM, base + KERNEL_PLACES_END);
+    make_room(t, filled);
+    for (uint32_t place = KERNEL_PLACES_FROM; place < KERNEL_PLACES_END; place++) {
+        t->narrow[base + place] += counts[place];
+        t->narrow[BUCKET_TABLE + base + place] += counts[KERNEL_PLACES / 2 + place];
+    }
+}
+
 void tally_open_tables(struct tally *t, kernel_tables *tables)
 {
     memset(*tables, 0, sizeof *tables);
@@ -128,11 +144,15 @@ void tally_open_tables(struct tally *t, kernel_tables *tables)
     clear(t, t->high, BUCKETS);
     t->tables = tables;
     t->tables_filled = 0;
+    if (t->pairs)
+        pairs_start(t->pairs);
 }
 
 void tally_close_tables(struct tally *t)
 {
     fold(t);
+    if (t->pairs)
+        fold_pairs(t);
     t->tables = NULL;
 }
 
@@ -193,31 +213,58 @@ static void add_few(struct tally *t, const uint8_t *data, size_t n, enum embmon_
         count_few(t, data, n, dtype, &sums);
 }
 
-/* n: whole groups, at most CHUNK. */
-static void add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
-                      enum tally_part part)
+static size_t count_by_pairs(struct tally *t, struct kernel_sums *sums,
+                             const struct pairs_piece *piece)
+{
+    size_t taken;
+
+    if (pairs_are_full(t->pairs, piece->n))
+        fold_pairs(t);
+    taken = pairs_count(t->pairs, sums, piece, *t->tables, t->min, t->max);
+    if (!pairs_are_open(t->pairs, piece)) {
+        fold_pairs(t);
+        fold(t); /* what comes is to be judged by itself */
+    }
+    return taken;
+}
+
+/* Returns how many elements were taken. */
+static size_t count_chunk(struct tally *t, struct kernel_sums *sums,
+                          const struct pairs_piece *piece)
+{
+    if (t->tables_filled > (size_t)KERNEL_FILL - piece->n)
+        fold(t);
+    t->tables_filled += piece->n;
+    if (t->pairs && piece->n % KERNEL_PAIRED == 0 && pairs_are_open(t->pairs, piece))
+        return count_by_pairs(t, sums, piece);
+    piece->loops->count(sums, piece->data, piece->n, *t->tables);
+    if (t->pairs)
+        pairs_learn(t->pairs, sums, piece, *t->tables);
+    return piece->n;
+}
+
+/* n: whole groups, at most CHUNK or PAIRS_CHUNK. Returns how many elements were taken. */
+static size_t add_chunk(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
+                        enum tally_part part)
 {
     const struct kernel_loops *loops = kernel_of(t->kernel, dtype);
     struct kernel_sums sums;
 
-    if (part == TALLY_MOMENTS) {
+    if (part == TALLY_MOMENTS)
         loops->sum(&sums, data, n, NULL);
-    } else {
-        if (t->tables_filled > (size_t)KERNEL_FILL - n)
-            fold(t);
-        t->tables_filled += n;
-        loops->count(&sums, data, n, *t->tables);
-    }
+    else
+        n = count_chunk(t, &sums, &(struct pairs_piece){loops, dtype, data, n});
     if (sums.irregular && part != TALLY_MOMENTS) {
         widen(t, 0, BUCKETS);
         make_room(t, n);
         cells_count_irregular(t->narrow, data, n, dtype);
     }
     if (part == TALLY_COUNTS)
-        return;
+        return n;
     if (sums.irregular)
         loops->measure(&sums, data, n);
     take_sums(t, &sums, n);
+    return n;
 }
 
 /* Elements before the next line of the cache, where whole vectors then begin; 0 where none will. */
@@ -226,6 +273,14 @@ static size_t until_line(const uint8_t *data, size_t size)
     size_t bytes = (size_t)(-(uintptr_t)data % LINE);
 
     return bytes % size == 0 ? bytes / size : 0;
+}
+
+/* Of so many elements; whole groups. */
+static size_t chunk_of(const struct tally *t, size_t n)
+{
+    if (t->pairs && t->pairs->open && n >= KERNEL_PAIRED)
+        return n < PAIRS_CHUNK ? n / KERNEL_PAIRED * KERNEL_PAIRED : PAIRS_CHUNK;
+    return n < CHUNK ? n / KERNEL_GROUP * KERNEL_GROUP : CHUNK;
 }
 
 static void add_chunks(struct tally *t, const uint8_t *data, size_t n, enum embmon_dtype dtype,
@@ -237,10 +292,8 @@ static void add_chunks(struct tally *t, const uint8_t *data, size_t n, enum embm
         add_few(t, data, head, dtype, part);
         at = head;
     }
-    for (size_t taken; n - at >= KERNEL_GROUP; at += taken) {
-        taken = n - at < CHUNK ? (n - at) / KERNEL_GROUP * KERNEL_GROUP : CHUNK;
-        add_chunk(t, data + at * size, taken, dtype, part);
-    }
+    while (n - at >= KERNEL_GROUP)
+        at += add_chunk(t, data + at * size, chunk_of(t, n - at), dtype, part);
     if (at < n)
         add_few(t, data + at * size, n - at, dtype, part);
 }

@@ -19,6 +19,7 @@
 #include "client/cells.h"
 #include "client/dtype.h"
 #include "client/kernel.h"
+#include "client/pairs.h"
 #include "embmon/embmon.h"
 #include "proto/summary.h"
 
@@ -29,6 +30,7 @@ struct tally {
     double sum, absolute_sum, square_sum;
     kernel_tables *tables;  /* borrowed from tally_open_tables() to tally_close_tables() */
     uint64_t tables_filled; /* elements counted there */
+    struct pairs *pairs;    /* borrowed: where large tensors may be counted; NULL: nowhere */
     uint64_t narrow_filled; /* elements in narrow since it was last emptied */
     bool spilled;           /* wide is in use */
     uint32_t low, high;     /* buckets from low to below high are in use, of either sign: the others

@@ -199,6 +199,17 @@ static void add_sampled(struct tally *tally, struct summary *moments,
         summary_set_extra(moments, EXTRA_BUCKET_ERROR, error);
 }
 
+static void add_whole(struct tally *tally, struct summary *moments, const void *data, size_t count,
+                      enum embmon_dtype dtype, struct tensor_tools *tools)
+{
+    if (count >= PAIRS_FROM && dtype_is_float(dtype))
+        tally->pairs = pairs_take(&tools->pairs);
+    tally_add(tally, data, count, dtype);
+    pairs_give(tally->pairs);
+    tally->pairs = NULL;
+    tally_moments(tally, moments);
+}
+
 void tensor_whole(struct tally *tally, struct summary *moments, const struct tensor_place *place,
                   const void *data, size_t count, enum embmon_dtype dtype,
                   struct tensor_tools *tools)
@@ -209,12 +220,10 @@ void tensor_whole(struct tally *tally, struct summary *moments, const struct ten
         touched_rows(tally, moments, place, data, dtype, tools);
         return;
     }
-    if (tools->sampled) {
+    if (tools->sampled)
         add_sampled(tally, moments, place, data, count, dtype);
-    } else {
-        tally_add(tally, data, count, dtype);
-        tally_moments(tally, moments);
-    }
+    else
+        add_whole(tally, moments, data, count, dtype, tools);
     if (place->phase != EMBMON_TRAIN || !dtype_is_float(dtype))
         return;
     if (whole_table && place->signal == EMBMON_WEIGHT)

@@ -11,6 +11,7 @@
 
 #include "client/busy.h"
 #include "client/model.h"
+#include "client/pairs.h"
 #include "client/rows.h"
 #include "client/sample.h"
 #include "client/summarize.h"
@@ -27,6 +28,7 @@ struct tensor_place {
 struct tensor_tools {
     struct rows_scratch scratch;
     struct busy_tables busy;
+    struct pairs_boards pairs;
     _Atomic uint32_t epochs; /* complete now */
     bool sampled;            /* buckets of large tensors; set before the first post */
 };

@@ -30,13 +30,13 @@ def counted(*command, options=()):
     return int(re.search(r"Collected : (\d+)", done.stderr)[1])
 
 
-def instructions(dtype, count, times, level):
-    return counted(TOOL, "cost", str(DTYPES[dtype]), str(count), str(times), str(LEVELS[level]))
+def instructions(dtype, count, times, level, *how):
+    return counted(TOOL, "cost", str(DTYPES[dtype]), str(count), str(times), str(LEVELS[level]), *how)
 
 
-def each(dtype, count, level):
+def each(dtype, count, level, *how):
     """Of one summary, without what comes before and after."""
-    return (instructions(dtype, count, 3, level) - instructions(dtype, count, 1, level)) / 2
+    return (instructions(dtype, count, 3, level, *how) - instructions(dtype, count, 1, level, *how)) / 2
 
 
 @pytest.mark.parametrize("level, dtype, limit", [
@@ -45,6 +45,12 @@ def each(dtype, count, level):
 def test_instructions_an_element(level, dtype, limit):
     count = 1 << 16
     assert each(dtype, count, level) / count < limit
+
+
+@pytest.mark.parametrize("dtype, limit", [("f32", 6.5), ("f64", 8.4), ("f16", 6.6), ("bf16", 6.1)])
+def test_instructions_an_element_by_pairs(dtype, limit):
+    count = 1 << 18
+    assert each(dtype, count, "avx2", "pairs") / count < limit
 
 
 @pytest.mark.parametrize("level, limit", [("base", 7700), ("avx2", 6000)])

@@ -31,7 +31,9 @@
  * Threads: every call but embmon_close() may be made from any thread at any time. After
  * embmon_open() no call blocks, waits for a lock, makes a system call, allocates without bound, or
  * touches the process's signal mask, signal handlers, locale, errno or stdout. One private thread
- * (all signals blocked) does the sending. A post needs up to 160 KiB of its thread's stack.
+ * (all signals blocked) does the sending. A post needs up to 160 KiB of its thread's stack; from the
+ * first tensor of 2^17 elements on the client keeps 128 KiB for counting such, 256 KiB where two
+ * threads do so at the same time.
  *
  * After fork() the child's handle is inert: every call returns EMBMON_ECLOSED, and the child's copy
  * of the socket is closed. A child that trains opens a client of its own.

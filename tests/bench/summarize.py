@@ -39,7 +39,7 @@ BINS = 64
 def library():
     lib = ctypes.CDLL(str(ROOT / "build" / "bench" / "libsummarize.so"))
     for name in ("summarize", "sampled", "rows", "sum", "ceiling", "post", "lend", "gradient", "ids",
-                 "units", "increments", "stores", "moments"):
+                 "units", "increments", "stores", "pairs", "moments"):
         getattr(lib, f"bench_{name}").restype = ctypes.c_double
     return lib
 
@@ -166,7 +166,8 @@ def dense(rounds, folder):
                         f"moments alone, {name}": plain("moments", values, level),
                         f"summary, {name}": summarize(values, level)}
     contestants |= {"counts alone": plain("increments", values, BEST),
-                    "of these the stores alone": plain("stores", values, BEST)}
+                    "of these the stores alone": plain("stores", values, BEST),
+                    "counts of pairs alone, places made before": plain("pairs", values, BEST)}
     others = peers(values, folder)
     figures = Figures(contestants | others, rounds)
     best, base = f"summary, {LEVELS[BEST]}", f"ceiling, {LEVELS[BEST]}"

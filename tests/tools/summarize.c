@@ -2,12 +2,13 @@
  *
  *     summarize DTYPE [ftz] [level=N] <tensor
  *     summarize rows DTYPE ROWS COLUMNS <ids (i64) and values
- *     summarize cost DTYPE COUNT TIMES LEVEL
+ *     summarize cost DTYPE COUNT TIMES LEVEL [pairs]
  *
  * ftz: flush-to-zero and denormals-are-zero are set. level: of kernel.h; status 77 where the
- * processor does not have it. Prints one line: count zeros nans +inf -inf min max sum absolute_sum
- * square_sum, doubles in hexadecimal; then "-" or "+", bucket and count for each bucket. With rows,
- * first a line "looked_up touched". With cost, nothing: whoever runs it counts instructions. */
+ * processor does not have it. pairs: counted by pairs, if it pays. Prints one line: count zeros
+ * nans +inf -inf min max sum absolute_sum square_sum, doubles in hexadecimal; then "-" or "+",
+ * bucket and count for each bucket. With rows, first a line "looked_up touched". With cost,
+ * nothing: whoever runs it counts instructions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,13 +107,15 @@ static void fill(uint8_t *data, size_t count, enum embmon_dtype dtype)
     }
 }
 
-static int cost(enum embmon_dtype dtype, size_t count, int times, enum kernel_level level)
+static int cost(enum embmon_dtype dtype, size_t count, int times, enum kernel_level level,
+                bool by_pairs)
 {
+    struct pairs_boards boards = {NULL};
     uint8_t *data = aligned_alloc(64, (count * dtype_size((int)dtype) + 63) / 64 * 64);
     static uint64_t counts[BUCKETS];
     static struct tally t;
 
-    if (!data || !dtype_is_float(dtype) || !kernel_at(level))
+    if (!data || !dtype_is_float(dtype) || !kernel_at(level) || (by_pairs && !pairs_open(&boards)))
         return 77;
     fill(data, count, dtype);
     for (int i = 0; i < times; i++) {
@@ -121,7 +124,9 @@ static int cost(enum embmon_dtype dtype, size_t count, int times, enum kernel_le
 
         tally_start(&t);
         t.kernel = kernel_at(level);
+        t.pairs = pairs_take(&boards);
         tally_add(&t, data, count, dtype);
+        pairs_give(t.pairs);
         tally_moments(&t, &s);
         for (int negative = 0; negative <= 1; negative++) {
             tally_span(&t, negative != 0, &first, &length);
@@ -130,6 +135,7 @@ static int cost(enum embmon_dtype dtype, size_t count, int times, enum kernel_le
         if (s.count != count || s.zeros > 0 || length == 0)
             return 1;
     }
+    pairs_close(&boards);
     free(data);
     return 0;
 }
@@ -166,9 +172,9 @@ int main(int argc, char **argv)
     int dtype;
     bool ftz = false;
 
-    if (argc == 6 && strcmp(argv[1], "cost") == 0)
+    if ((argc == 6 || argc == 7) && strcmp(argv[1], "cost") == 0)
         return cost((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]), atoi(argv[4]),
-                    (enum kernel_level)atoi(argv[5]));
+                    (enum kernel_level)atoi(argv[5]), argc == 7);
     if (argc == 5 && strcmp(argv[1], "rows") == 0)
         return rows((enum embmon_dtype)atoi(argv[2]), (size_t)atol(argv[3]), (size_t)atol(argv[4]));
     dtype = argc >= 2 ? atoi(argv[1]) : 0;

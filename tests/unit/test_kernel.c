@@ -375,7 +375,9 @@ static bool upper_halves_are_clean(void)
 static void registers_are_left_clean(void **state)
 {
     static _Alignas(64) kernel_tables tables;
+    static _Alignas(64) kernel_pairs pairs;
     static uint8_t data[4 * KERNEL_GROUP * sizeof(double)];
+    static uint32_t counts[KERNEL_PLACES];
     uint64_t seed = 6;
 
     (void)state;
@@ -384,6 +386,7 @@ static void registers_are_left_clean(void **state)
         {
             const struct kernel_loops *loops =
                 kernel_of(kernel_at((enum kernel_level)level), floats[d]);
+            struct kernel_window window = {KERNEL_LOWEST_BASE, d % 2 ? 100 : 1, 0, 0, 0};
             struct kernel_sums sums;
 
             fill(data, 4 * KERNEL_GROUP, floats[d], &mixtures[0], &seed);
@@ -392,6 +395,12 @@ static void registers_are_left_clean(void **state)
             loops->sum(&sums, data, 4 * KERNEL_GROUP, NULL);
             assert_true(upper_halves_are_clean());
             loops->measure(&sums, data, 4 * KERNEL_GROUP - 1);
+            assert_true(upper_halves_are_clean());
+            if (!loops->count_pairs)
+                continue;
+            loops->count_pairs(&sums, data, 4 * KERNEL_GROUP, tables, pairs, &window);
+            assert_true(upper_halves_are_clean());
+            kernel_at((enum kernel_level)level)->fold_pairs(pairs, counts);
             assert_true(upper_halves_are_clean());
         }
 }

@@ -29,7 +29,9 @@ static int start(void **state)
                             .shape = {-1, 2},
                             .activation = "tanh"};
     kernel = (struct target){.id = 2, .layer = 1, .padding_id = EMBMON_NO_PADDING};
-    return rows_scratch_open(&tools.scratch) && busy_open(&tools.busy) ? 0 : -1;
+    return rows_scratch_open(&tools.scratch) && busy_open(&tools.busy) && pairs_open(&tools.pairs)
+               ? 0
+               : -1;
 }
 
 static int stop(void **state)
@@ -38,6 +40,7 @@ static int stop(void **state)
     assert_int_equal(tools.scratch.taken, 0);
     rows_scratch_close(&tools.scratch);
     busy_close(&tools.busy);
+    pairs_close(&tools.pairs);
     return 0;
 }
 
@@ -53,6 +56,42 @@ static void whole(const struct target *target, int signal, int phase, const floa
 static double extra(uint32_t key)
 {
     return summary_extra(&moments, key, -1);
+}
+
+/* Whether or not there is a board for it; which is given back. */
+static void a_large_tensor_is_counted_by_pairs(void **state)
+{
+    static float data[PAIRS_FROM];
+    static struct tally other;
+    struct pairs *held[PAIRS_BOARDS];
+
+    (void)state;
+    for (size_t i = 0; i < PAIRS_FROM; i++)
+        data[i] = (float)(int)(i * 2654435761u % 4001 - 2000) / 2000;
+    whole(&kernel, EMBMON_WEIGHT, EMBMON_TRAIN, data, PAIRS_FROM);
+    other = tally;
+    assert_null(tally.pairs);
+    assert_true(!kernel_best()->fold_pairs || tools.pairs.boards[0].patience > 0); /* was used */
+    for (size_t i = 0; i < PAIRS_BOARDS; i++)
+        assert_non_null(held[i] = pairs_take(&tools.pairs));
+    whole(&kernel, EMBMON_WEIGHT, EMBMON_TRAIN, data, PAIRS_FROM);
+    for (size_t i = 0; i < PAIRS_BOARDS; i++)
+        pairs_give(held[i]);
+    assert_int_equal(tally.count, other.count);
+    assert_int_equal(tally.zeros, other.zeros);
+    assert_true(tally.min == other.min && tally.max == other.max);
+    for (uint32_t negative = 0; negative <= 1; negative++) {
+        static uint64_t counts[2][BUCKETS];
+        uint32_t first[2], length[2];
+
+        tally_span(&tally, negative, &first[0], &length[0]);
+        tally_span(&other, negative, &first[1], &length[1]);
+        assert_int_equal(first[0], first[1]);
+        assert_int_equal(length[0], length[1]);
+        tally_counts(&tally, negative, first[0], length[0], counts[0]);
+        tally_counts(&other, negative, first[1], length[1], counts[1]);
+        assert_memory_equal(counts[0], counts[1], length[0] * sizeof counts[0][0]);
+    }
 }
 
 static void an_output_is_looked_at_unit_by_unit(void **state)
@@ -190,6 +229,7 @@ static void large_tensors_are_sampled_on_request(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        tensor_test(a_large_tensor_is_counted_by_pairs),
         tensor_test(an_output_is_looked_at_unit_by_unit),
         tensor_test(nothing_else_is),
         tensor_test(what_a_variable_puts_out_is_of_its_layers_shape),
