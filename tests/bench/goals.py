@@ -27,10 +27,14 @@ class Goal:
     at_most: bool = False
     aside: bool = False  # shown where it was measured alone
 
+    def _meets(self, value):
+        return value <= self.wanted if self.at_most else value >= self.wanted
+
     def row(self):
-        met = self.best <= self.wanted if self.at_most else self.best >= self.wanted
+        met = ("met" if self._meets(self.median) else "met by the best" if self._meets(self.best) else
+               "**missed**")
         return (f"| {self.what} | {'≤' if self.at_most else '≥'} {f'{self.wanted:g} {self.unit}'.strip()} | "
-                f"{figure(self.best)} | {figure(self.median)} | {'met' if met else '**missed**'} |")
+                f"{figure(self.best)} | {figure(self.median)} | {met} |")
 
 
 class Goals:
