@@ -185,15 +185,20 @@ def test_an_ordinary_model_has_no_branches(daemon):
     watch.close(20)
 
 
-def reads_of_what_is_scattered(model, x, y, callbacks):
-    """How often a step's graph reads the variable whose rows it changes in place."""
+def nodes_of_a_step(model, x, y, callbacks, kind):
+    """Of the graph with operations of this kind that fit() traces."""
     from tensorflow.python.eager import context
 
     known = set(context.context().list_function_names())
     model.fit(x, y, batch_size=8, verbose=0, callbacks=callbacks)
     made = [context.context().get_function_def(name).node_def
             for name in set(context.context().list_function_names()) - known]
-    nodes = next(x for x in made if any(node.op == "ResourceScatterSub" for node in x))
+    return next(x for x in made if any(node.op == kind for node in x))
+
+
+def reads_of_what_is_scattered(model, x, y, callbacks):
+    """How often a step's graph reads the variable whose rows it changes in place."""
+    nodes = nodes_of_a_step(model, x, y, callbacks, "ResourceScatterSub")
     table = next(node.input[0] for node in nodes if node.op == "ResourceScatterSub")
     return sum(node.op == "ReadVariableOp" and node.input[0] == table for node in nodes)
 
@@ -217,6 +222,25 @@ def test_a_table_is_not_read_whole(daemon, rows):
     for tag in ("updates/embedding", "weights/embedding"):
         found = next(x for x in run.histograms if x.startswith(tag))
         assert run.steps(found) == [0, 4, 8], tag
+
+
+def test_large_gradients_are_posted_before_they_are_used(daemon):
+    """So that nobody else holds them when the optimizer would change them in place."""
+    model = keras.Sequential([keras.Input((32,)), layers.Dense(256, name="large"), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), loss="mse")
+    x, y = np.ones((16, 32), np.float32), np.ones((16, 1), np.float32)
+    watch = callback(daemon)
+    nodes = nodes_of_a_step(model, x, y, [watch], "EmbmonPost")
+    posts = {node.name: node.input[0] for node in nodes
+             if node.op == "EmbmonPost" and node.attr["signal"].i == 1}
+    behind = {node.input[1][1:]: node.input[0] for node in nodes
+              if node.op == "Identity" and len(node.input) == 2 and node.input[1][1:] in posts}
+    assert len(posts) == 4 and len(behind) == 1  # 32 x 256 elements; 256, 256 and 1 are few
+    for post, values in behind.items():
+        assert values == posts[post]
+        readers = [node.op for node in nodes if values in node.input]
+        assert sorted(readers) == ["EmbmonPost", "Identity"]
+    watch.close(20)
 
 
 # ---- at a step that is not sampled
