@@ -66,7 +66,7 @@ static void multiply(const struct sample *s, double m[COLLAPSE_COLUMNS][COLLAPSE
  * nothing is left below the diagonal but the element that is returned. */
 static double reflect(double m[COLLAPSE_COLUMNS][COLLAPSE_COLUMNS], size_t width, size_t first)
 {
-    double v[COLLAPSE_COLUMNS], w[COLLAPSE_COLUMNS], squares = 0, beside, scale, along = 0;
+    double v[COLLAPSE_COLUMNS] = {0}, w[COLLAPSE_COLUMNS], squares = 0, beside, scale, along = 0;
 
     for (size_t i = first + 1; i < width; i++) {
         v[i] = m[i][first];
