@@ -48,7 +48,8 @@ static const struct layer *table_with(const struct measures *m, size_t layer, do
     return NULL;
 }
 
-static void hint_negative(struct finding *finding, double worst)
+/* What frameworks do with it was tried: Keras 3 on TensorFlow, with and without XLA. */
+static void hint_negative(struct finding *finding, double worst, double rows)
 {
     if (worst == -1)
         finding_hint(finding,
@@ -60,9 +61,11 @@ static void hint_negative(struct finding *finding, double worst)
     else
         finding_hint(finding,
                      "Ids below 0 are no rows: most likely ids that were scaled, centred or hashed "
-                     "with a sign, or a larger type cut to 32 bits. TensorFlow raises on a CPU; "
-                     "compiled by XLA it takes row 0, JAX returns NaN. To confirm, print the "
-                     "smallest id at each stage of the preprocessing.");
+                     "with a sign, or a larger type cut to 32 bits. Keras counts from the last row "
+                     "back for ids down to %.0f, without a word; below, TensorFlow raises on a CPU "
+                     "and takes row 0 where XLA compiles it. PyTorch raises. To confirm, print the "
+                     "smallest id at each stage of the preprocessing.",
+                     -rows);
 }
 
 static void hint_beyond(const struct measures *m, size_t layer, struct finding *finding,
@@ -152,7 +155,7 @@ enum verdict ids_out_of_range(const struct measures *m, size_t layer,
                     place_text(&place, m, ids, s->worst_position), (double)table->rows - 1, count,
                     s->count, 100 * count / (double)s->count);
     if (s->worst < 0)
-        hint_negative(finding, s->worst);
+        hint_negative(finding, s->worst, (double)m->model->layers[layer].rows);
     else
         hint_beyond(m, layer, finding, s->worst);
     return VERDICT_SICK;

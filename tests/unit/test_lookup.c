@@ -199,6 +199,7 @@ static void the_hint_tells_the_likely_cause_from_the_numbers(void **state)
     } cases[] = {
         {-1, "Most likely a word that is not in the vocabulary"},
         {-2, "Ids below 0 are no rows"},
+        {-7, "Keras counts from the last row back for ids down to -100, without a word"},
         {100, "vocabulary is one larger than input_dim"},
         {101, "the vocabulary has grown since input_dim was set"},
         {150, "the vocabulary has grown"},
