@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "embmon/embmon.h"
 #include "proto/buckets.h"
@@ -65,6 +66,25 @@ struct kernel_window {
     size_t outside;   /* groups with an element outside */
     size_t taken;     /* elements, whole groups: a loop ends early where the window is unfit */
 };
+
+/* Counts that are looked at together where tables are read: most are 0. */
+enum { KERNEL_PIECE = 32 };
+
+static inline bool kernel_any_counted(kernel_tables tables, size_t first)
+{
+    typedef uint64_t counts __attribute__((vector_size(16)));
+    counts found = {0};
+
+    for (size_t k = 0; k < KERNEL_TABLES; k++)
+#pragma GCC unroll 4
+        for (size_t i = 0; i < KERNEL_PIECE; i += sizeof(counts) / sizeof tables[0][0]) {
+            counts some;
+
+            memcpy(&some, &tables[k][first + i], sizeof some);
+            found |= some;
+        }
+    return (found[0] | found[1]) != 0;
+}
 
 /* So many groups are to be looked at that it would be faster to look at all, or, of what is
  * outside, not to count pairs; the first few do not tell. */

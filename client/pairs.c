@@ -155,33 +155,15 @@ struct spread {
     uint32_t most;                    /* of a bucket of one sign */
 };
 
-enum { PIECE = 32 }; /* counts that are looked at together: most are 0 */
-
-static bool any_counted(kernel_tables tables, size_t first)
-{
-    typedef uint64_t counts __attribute__((vector_size(16)));
-    counts found = {0};
-
-    for (size_t k = 0; k < KERNEL_TABLES; k++)
-#pragma GCC unroll 4
-        for (size_t i = 0; i < PIECE; i += sizeof(counts) / sizeof tables[0][0]) {
-            counts some;
-
-            memcpy(&some, &tables[k][first + i], sizeof some);
-            found |= some;
-        }
-    return (found[0] | found[1]) != 0;
-}
-
 static void measure(struct spread *spread, kernel_tables tables)
 {
     memset(spread, 0, sizeof *spread);
-    for (size_t first = 0; first < CELLS; first += PIECE) {
-        if (!any_counted(tables, first))
+    for (size_t first = 0; first < CELLS; first += KERNEL_PIECE) {
+        if (!kernel_any_counted(tables, first))
             continue;
-        if (first % BUCKET_TABLE + PIECE > spread->end)
-            spread->end = (uint32_t)(first % BUCKET_TABLE + PIECE);
-        for (size_t cell = first; cell < first + PIECE; cell++) {
+        if (first % BUCKET_TABLE + KERNEL_PIECE > spread->end)
+            spread->end = (uint32_t)(first % BUCKET_TABLE + KERNEL_PIECE);
+        for (size_t cell = first; cell < first + KERNEL_PIECE; cell++) {
             uint32_t count = 0;
 
             for (size_t k = 0; k < KERNEL_TABLES; k++)

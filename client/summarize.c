@@ -83,40 +83,23 @@ static void make_room(struct tally *t, size_t n)
 /* ---- many elements: by the tables -------------------------------------------------------------
  */
 
-enum { PIECE = 32 }; /* counts of a table that are looked at together */
-
-static bool any_counted(kernel_tables tables, size_t first)
-{
-    typedef uint64_t counts __attribute__((vector_size(16)));
-    counts found = {0};
-
-    for (size_t k = 0; k < KERNEL_TABLES; k++)
-        for (size_t i = 0; i < PIECE; i += sizeof(counts) / sizeof tables[0][0]) {
-            counts some;
-
-            memcpy(&some, &tables[k][first + i], sizeof some);
-            found |= some;
-        }
-    return (found[0] | found[1]) != 0;
-}
-
 /* Adds the tables up into narrow and clears them; most of them was never touched. */
 static void fold(struct tally *t)
 {
     make_room(t, t->tables_filled);
     t->tables_filled = 0;
-    for (uint32_t first = 0; first < CELLS; first += PIECE) {
+    for (uint32_t first = 0; first < CELLS; first += KERNEL_PIECE) {
         uint32_t bucket = first % BUCKET_TABLE;
 
-        if (!any_counted(*t->tables, first))
+        if (!kernel_any_counted(*t->tables, first))
             continue;
-        widen(t, bucket, bucket + PIECE < BUCKETS ? bucket + PIECE : BUCKETS);
+        widen(t, bucket, bucket + KERNEL_PIECE < BUCKETS ? bucket + KERNEL_PIECE : BUCKETS);
         for (size_t k = 0; k < KERNEL_TABLES; k++) {
             uint16_t *counts = (*t->tables)[k] + first;
 
-            for (size_t i = 0; i < PIECE; i++)
+            for (size_t i = 0; i < KERNEL_PIECE; i++)
                 t->narrow[first + i] += counts[i];
-            memset(counts, 0, PIECE * sizeof *counts);
+            memset(counts, 0, KERNEL_PIECE * sizeof *counts);
         }
     }
 }

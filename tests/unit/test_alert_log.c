@@ -3,18 +3,15 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/alert/alert_log.h"
 #include "daemon/detect/detect.h"
 #include "daemon/log.h"
 #include "embmon/embmon.h"
+#include "tests/unit/caught.h"
 
-static int saved_stderr, reader;
-static char written[1 << 20];
 static struct alert_log *alert_log;
 
 static int start(void **state)
@@ -32,33 +29,13 @@ static int stop(void **state)
     return 0;
 }
 
-static void catch_stderr(void)
+/* The number of lines that were logged since catch_stderr(). */
+static size_t lines_caught(void)
 {
-    int ends[2];
+    size_t lines = 0;
 
-    assert_int_equal(pipe(ends), 0);
-    (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    (void)fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
-    saved_stderr = dup(STDERR_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[1]);
-    reader = ends[0];
-}
-
-/* What was logged since catch_stderr(); the number of its lines. */
-static size_t caught(void)
-{
-    size_t length = 0, lines = 0;
-    ssize_t n;
-
-    dup2(saved_stderr, STDERR_FILENO);
-    close(saved_stderr);
-    while ((n = read(reader, written + length, sizeof written - 1 - length)) > 0)
-        length += (size_t)n;
-    close(reader);
-    written[length] = '\0';
-    for (size_t i = 0; i < length; i++)
-        lines += written[i] == '\n';
+    for (const char *at = caught(); *at; at++)
+        lines += *at == '\n';
     return lines;
 }
 
@@ -89,9 +66,9 @@ static void put(const char *detector, uint32_t severity, uint32_t state, uint64_
 
 static size_t summed_up(uint64_t now_ms, bool force)
 {
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     alert_log_sum_up(alert_log, "/logs", "reviews", now_ms, force);
-    return caught();
+    return lines_caught();
 }
 
 static void fill(uint64_t now_ms, size_t n)
@@ -108,13 +85,13 @@ static void so_many_are_said_in_a_minute(void **state)
 
         alert_log_free(alert_log);
         alert_log = alert_log_new();
-        catch_stderr();
+        catch_stderr(CAUGHT_MOST);
         fill(1000, n);
-        assert_int_equal(caught(), said);
+        assert_int_equal(lines_caught(), said);
         assert_int_equal(summed_up(1000, true), n - said);
     }
     assert_string_equal(
-        written,
+        caught_stderr.text,
         "embmond: warning: [reviews] changes of alerts left out here: 1 in 0 s, 1 "
         "of them to firing: activation_dead 1; each is in /logs/reviews/embmon/alerts.jsonl\n");
 }
@@ -122,21 +99,21 @@ static void so_many_are_said_in_a_minute(void **state)
 static void a_minute_later_all_are_said_again(void **state)
 {
     (void)state;
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     fill(1000, ALERT_LOG_MINUTE + 3);
     fill(60999, 1);
-    assert_int_equal(caught(), ALERT_LOG_MINUTE);
-    catch_stderr();
+    assert_int_equal(lines_caught(), ALERT_LOG_MINUTE);
+    catch_stderr(CAUGHT_MOST);
     fill(61000, 1);
-    assert_int_equal(caught(), 1);
+    assert_int_equal(lines_caught(), 1);
 }
 
 static void what_was_left_out_is_said_once_a_minute(void **state)
 {
     (void)state;
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     fill(1000, ALERT_LOG_MINUTE);
-    caught();
+    lines_caught();
     assert_int_equal(summed_up(90000, true), 0); /* nothing was */
     put("activation_dead", EMBMON_WARNING, EMBMON_FIRING, 2000);
     for (size_t i = 0; i < 3; i++)
@@ -144,42 +121,43 @@ static void what_was_left_out_is_said_once_a_minute(void **state)
     assert_int_equal(summed_up(61999, false), 0);
     assert_int_equal(summed_up(62000, false), 1);
     assert_string_equal(
-        written, "embmond: warning: [reviews] changes of alerts left out here: 4 in 60 s, 1 of "
-                 "them to firing: "
-                 "gradient_vanishing 3, activation_dead 1; each is in "
-                 "/logs/reviews/embmon/alerts.jsonl\n");
+        caught_stderr.text,
+        "embmond: warning: [reviews] changes of alerts left out here: 4 in 60 s, 1 of "
+        "them to firing: "
+        "gradient_vanishing 3, activation_dead 1; each is in "
+        "/logs/reviews/embmon/alerts.jsonl\n");
     assert_int_equal(summed_up(900000, true), 0);
 }
 
 static void what_fires_first_of_its_kind_is_said_always(void **state)
 {
     (void)state;
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     fill(1000, ALERT_LOG_MINUTE);
-    caught();
-    catch_stderr();
+    lines_caught();
+    catch_stderr(CAUGHT_MOST);
     put("gradient_nonfinite", EMBMON_CRITICAL, EMBMON_PENDING, 1000);
-    assert_int_equal(caught(), 0);
-    catch_stderr();
+    assert_int_equal(lines_caught(), 0);
+    catch_stderr(CAUGHT_MOST);
     put("gradient_nonfinite", EMBMON_WARNING, EMBMON_FIRING, 1000);
     put("gradient_nonfinite", EMBMON_WARNING, EMBMON_FIRING, 1000); /* nothing new */
     put("gradient_nonfinite", EMBMON_CRITICAL, EMBMON_FIRING, 1000);
     put("gradient_nonfinite", EMBMON_CRITICAL, EMBMON_FIRING, 1000);
     put("activation_dead", EMBMON_WARNING, EMBMON_FIRING, 1000); /* it was said before */
     put("activation_dead", EMBMON_CRITICAL, EMBMON_FIRING, 1000);
-    assert_int_equal(caught(), 3);
+    assert_int_equal(lines_caught(), 3);
     assert_int_equal(summed_up(1000, true), 1);
-    assert_non_null(strstr(written, " here: 4 in "));
-    catch_stderr(); /* all is new again, as often as that is said */
+    assert_non_null(strstr(caught_stderr.text, " here: 4 in "));
+    catch_stderr(CAUGHT_MOST); /* all is new again, as often as that is said */
     put("activation_dead", EMBMON_WARNING, EMBMON_FIRING, 1000);
-    assert_int_equal(caught(), 1);
+    assert_int_equal(lines_caught(), 1);
 }
 
 /* However many detectors there are, and whatever they do. */
 static void a_storm_has_a_bound(void **state)
 {
     (void)state;
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     for (uint64_t ms = 0; ms < 600000; ms += 100) {
         for (size_t d = 0; d < detector_count; d++) {
             put(detectors[d].name, 1 + (uint32_t)(ms / 100 % 3), EMBMON_FIRING, ms);
@@ -187,50 +165,50 @@ static void a_storm_has_a_bound(void **state)
         }
         alert_log_sum_up(alert_log, "/logs", "reviews", ms, false);
     }
-    assert_in_range(caught(), 10 * ALERT_LOG_MINUTE,
+    assert_in_range(lines_caught(), 10 * ALERT_LOG_MINUTE,
                     10 * (ALERT_LOG_MINUTE + 1 + EMBMON_CRITICAL * detector_count));
 }
 
 static void few_detectors_are_named_the_rest_is_counted(void **state)
 {
     (void)state;
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     fill(0, ALERT_LOG_MINUTE);
-    caught();
+    lines_caught();
     for (size_t d = 0; d < 8; d++) {
         for (size_t i = 0; i <= d; i++)
             put(detectors[d].name, EMBMON_INFO, EMBMON_RESOLVED, 0);
     }
     assert_int_equal(summed_up(0, true), 1);
     assert_non_null(
-        strstr(written,
+        strstr(caught_stderr.text,
                "info: [reviews] changes of alerts left out here: 36 in ")); /* none of them fires */
-    assert_non_null(strstr(written, "others 3; each is"));
+    assert_non_null(strstr(caught_stderr.text, "others 3; each is"));
 }
 
 static void what_the_file_could_not_take_is_said(void **state)
 {
     (void)state;
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     fill(0, ALERT_LOG_MINUTE);
-    caught();
+    lines_caught();
     put("activation_dead", EMBMON_WARNING, EMBMON_FIRING, 0);
     put_unfiled("activation_dead", EMBMON_WARNING, EMBMON_FIRING, 0, false);
     put_unfiled("activation_dead", EMBMON_WARNING, EMBMON_FIRING, 0, false);
     assert_int_equal(summed_up(0, true), 1);
-    assert_non_null(strstr(written, " here: 3 in "));
-    assert_non_null(strstr(written, "; all but 2 are in /logs/"));
+    assert_non_null(strstr(caught_stderr.text, " here: 3 in "));
+    assert_non_null(strstr(caught_stderr.text, "; all but 2 are in /logs/"));
 }
 
 static void a_quiet_log_counts_what_it_would_say(void **state)
 {
     (void)state;
     log_configure(LOG_LEVEL_WARN, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_MOST);
     for (size_t i = 0; i < 2 * ALERT_LOG_MINUTE; i++)
         put("activation_dead", EMBMON_WARNING, EMBMON_PENDING, 0);
     fill(0, ALERT_LOG_MINUTE);
-    assert_int_equal(caught(), ALERT_LOG_MINUTE);
+    assert_int_equal(lines_caught(), ALERT_LOG_MINUTE);
     assert_int_equal(summed_up(0, true), 0);
 }
 

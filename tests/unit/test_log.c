@@ -3,43 +3,14 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/alert/change.h"
 #include "daemon/log.h"
 #include "embmon/embmon.h"
-
-static int saved_stderr, reader;
-static char written[64 << 10];
-
-static void catch_stderr(void)
-{
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    saved_stderr = dup(STDERR_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[1]);
-    reader = ends[0];
-}
-
-/* What was logged since catch_stderr(). */
-static const char *caught(void)
-{
-    size_t length = 0;
-    ssize_t n;
-    dup2(saved_stderr, STDERR_FILENO);
-    close(saved_stderr);
-    while ((n = read(reader, written + length, sizeof written - 1 - length)) > 0)
-        length += (size_t)n;
-    close(reader);
-    written[length] = '\0';
-    return written;
-}
+#include "tests/unit/caught.h"
 
 static struct alert_change sample(uint32_t state)
 {
@@ -64,7 +35,7 @@ static void text_lines_carry_the_level(void **state)
 {
     (void)state;
     log_configure(LOG_LEVEL_DEBUG, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_error("e %d", 1);
     log_warn("w");
     log_info("i");
@@ -78,7 +49,7 @@ static void quiet_means_warnings_and_errors(void **state)
     (void)state;
     struct alert_change pending = sample(EMBMON_PENDING), resolved = sample(EMBMON_RESOLVED);
     log_configure(LOG_LEVEL_WARN, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_error("e");
     log_warn("w");
     log_info("i");
@@ -92,7 +63,7 @@ static void control_characters_never_reach_a_terminal(void **state)
 {
     (void)state;
     log_configure(LOG_LEVEL_INFO, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_info("%s", "a\x1b[2J\nb\x7f\xc2\x9b \xff caf\xc3\xa9 100%");
     assert_string_equal(caught(),
                         "embmond: info: a\\x1b[2J\\x0ab\\x7f\\xc2\\x9b \\xff caf\xc3\xa9 100%\n");
@@ -104,7 +75,7 @@ static void a_long_message_is_cut_not_refused(void **state)
     static char text[20000];
     memset(text, '\x01', sizeof text - 1);
     log_configure(LOG_LEVEL_INFO, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_info("%s", text);
     const char *line = caught();
     assert_int_equal(line[strlen(line) - 1], '\n');
@@ -115,7 +86,7 @@ static void json_lines_are_objects(void **state)
 {
     (void)state;
     log_configure(LOG_LEVEL_INFO, true);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_warn("say \"%s\"", "caf\xc3\xa9\xff");
     json_t *object = json_loads(caught(), 0, NULL);
     assert_non_null(object);
@@ -132,7 +103,7 @@ static void an_alert_is_two_lines_what_and_what_to_do(void **state)
     (void)state;
     struct alert_change firing = sample(EMBMON_FIRING), pending = sample(EMBMON_PENDING);
     log_configure(LOG_LEVEL_INFO, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_alert(&firing);
     pending.variable = "kernel";
     log_alert(&pending);
@@ -150,7 +121,7 @@ static void what_is_resolved_needs_no_advice(void **state)
     struct alert_change change = sample(EMBMON_RESOLVED);
     change.layer = "";
     log_configure(LOG_LEVEL_INFO, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_alert(&change);
     assert_string_equal(caught(), "embmond: info: [reviews] critical resolved: gradient_nonfinite, "
                                   "step 12: 3 of 640 are NaN.\n");
@@ -161,7 +132,7 @@ static void an_alert_in_json_is_its_own_object(void **state)
     (void)state;
     struct alert_change change = sample(EMBMON_FIRING);
     log_configure(LOG_LEVEL_INFO, true);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     log_alert(&change);
     json_t *object = json_loads(caught(), 0, NULL);
     assert_string_equal(json_string_value(json_object_get(object, "state")), "firing");
@@ -175,7 +146,7 @@ static void a_reader_that_does_not_read_never_blocks_us(void **state)
     static char text[900];
     memset(text, 'x', sizeof text - 1);
     log_configure(LOG_LEVEL_INFO, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     for (int i = 0; i < 200; i++) /* 180 KB into a pipe of 64 KiB; a hang is this test's failure */
         log_info("%s", text);
     const char *lines = caught();
@@ -188,7 +159,7 @@ static void what_happens_often_is_said_seldom(void **state)
     (void)state;
     struct log_seldom seldom = {0};
     log_configure(LOG_LEVEL_INFO, false);
-    catch_stderr();
+    catch_stderr(CAUGHT_USUAL);
     for (uint64_t ms = 1000; ms <= 61000; ms += 1000)
         log_seldom(&seldom, ms, "again");
     assert_string_equal(caught(), "embmond: warning: again (1 so far)\n"
